@@ -1,0 +1,199 @@
+"""Audio in and out: read, check, mix down, resample, write."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from xplain.errors import AudioError, XplainWarning
+
+FULL_SCALE = 2**15
+"""One past the largest 16-bit sample."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """One recording, mixed down.
+
+    waveform: (samples,) float32. sample_rate: Hz. source: where it came from and
+    what was done to it, as JSON holds it.
+    """
+
+    waveform: Tensor
+    sample_rate: int
+    name: str
+    source: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.waveform) / self.sample_rate
+
+    @property
+    def silent(self) -> bool:
+        """Whether every sample is zero."""
+        return not bool(self.waveform.any())
+
+
+def read(path: str | Path) -> Audio:
+    """Read a recording and mix its channels down to one by their mean.
+
+    Anything libsndfile reads (WAV of every depth, FLAC, Ogg, MP3, AIFF, …), at its
+    own rate. Warns of silence. Raises AudioError for a file that is missing, not
+    audio, truncated, empty, or that holds NaN or infinite samples.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise AudioError(f"{path}: the file {what}; give the path of a recording")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: the file is empty (0 bytes); record or export it again")
+    try:
+        with soundfile.SoundFile(path) as file:
+            frames, rate, subtype = file.frames, file.samplerate, file.subtype
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(
+            f"{path}: not a recording that can be read ({error}); convert it to WAV or FLAC"
+        ) from error
+    missing = _missing_wav_bytes(path) if len(samples) == frames else 1
+    if missing:
+        raise AudioError(
+            f"{path}: the file is truncated, its header promises more audio than it holds; "
+            "copy or export it again"
+        )
+    return check(
+        Audio(
+            torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))),
+            rate,
+            path.stem,
+            {
+                "path": str(path),
+                "sha256": _sha256(path),
+                "sample_rate": rate,
+                "channels": samples.shape[1],
+                "subtype": subtype,
+                "duration": frames / rate,
+            },
+        )
+    )
+
+
+def from_tensor(waveform: Tensor | npt.NDArray[np.floating], rate: int, name: str) -> Audio:
+    """Take samples that are already in memory: (samples,) at ``rate`` Hz."""
+    tensor = torch.as_tensor(waveform)
+    if tensor.ndim != 1 or not tensor.is_floating_point():
+        raise AudioError(
+            f"{name}: a waveform is a float tensor (samples,) of values about -1 to 1, "
+            f"not {tensor.dtype} of shape {tuple(tensor.shape)}"
+        )
+    tensor = tensor.detach().cpu().to(torch.float32).clone()
+    digest = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+    source = {"path": None, "sha256": digest, "sample_rate": rate, "channels": 1}
+    duration = len(tensor) / rate
+    return check(Audio(tensor, rate, name, {**source, "subtype": "tensor", "duration": duration}))
+
+
+def check(audio: Audio) -> Audio:
+    """Refuse what cannot be explained, warn of silence; return the audio as it came."""
+    where = audio.source.get("path") or audio.name
+    if len(audio.waveform) == 0:
+        raise AudioError(f"{where}: the recording holds no samples; nothing can be explained")
+    bad = ~torch.isfinite(audio.waveform)
+    if bad.any():
+        first = int(bad.int().argmax())
+        raise AudioError(
+            f"{where}: {int(bad.sum())} samples are NaN or infinite, the first at "
+            f"{first / audio.sample_rate:.3f} s; repair or export the recording again"
+        )
+    if audio.silent:
+        warnings.warn(f"{where}: the recording is silent", XplainWarning, stacklevel=3)
+    return audio
+
+
+def resample(audio: Audio, rate: int) -> Audio:
+    """Bring a recording to another rate, by soxr at its very high quality."""
+    if audio.sample_rate == rate:
+        return audio
+    converted = soxr.resample(audio.waveform.numpy(), audio.sample_rate, rate, quality="VHQ")
+    if len(converted) == 0:
+        raise AudioError(f"{audio.name}: shorter than one sample at {rate} Hz; record more")
+    return Audio(torch.from_numpy(converted), rate, audio.name, audio.source)
+
+
+def resample_tensor(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
+    """Resample (batch, samples) so that gradients pass, by the Fourier method.
+
+    For the way through a model, where soxr would cut the gradient. Padded with
+    zeros, so that the end does not wrap round to the start.
+    """
+    if rate == new_rate:
+        return waveform
+    common = math.gcd(rate, new_rate)
+    up, down = new_rate // common, rate // common
+    samples = waveform.shape[-1]
+    period = -(-(samples + rate // 10) // down) * down
+    spectrum = torch.fft.rfft(waveform, n=period)
+    out = period // down * up
+    bins = min(spectrum.shape[-1], out // 2 + 1)
+    resampled = torch.fft.irfft(spectrum[..., :bins], n=out) * (up / down)
+    return resampled[..., : -(-samples * up // down)]
+
+
+def to_pcm16(waveform: Tensor) -> tuple[npt.NDArray[np.int16], float]:
+    """Round (samples,) to 16 bits, turned down where it would clip: samples, gain (≤ 1)."""
+    samples = waveform.detach().cpu().double().numpy()
+    peak = float(np.abs(samples).max(initial=0.0))
+    gain = min(1.0, (FULL_SCALE - 1) / FULL_SCALE / peak) if peak > 0 else 1.0
+    return np.round(samples * gain * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(
+        np.int16
+    ), gain
+
+
+def from_pcm16(samples: npt.NDArray[np.int16]) -> Tensor:
+    """The waveform (samples,) float32 that a 16-bit file holds."""
+    return torch.from_numpy(samples.astype(np.float32) / FULL_SCALE)
+
+
+def write(path: Path, waveform: Tensor, rate: int) -> float:
+    """Write (samples,) as 16-bit WAV; returns the gain that kept it from clipping."""
+    samples, gain = to_pcm16(waveform)
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+    return gain
+
+
+def _missing_wav_bytes(path: Path) -> int:
+    """How much of a WAV's audio is missing; libsndfile reads what is left without a word."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(12)
+        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+            return 0
+        while len(chunk := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                # Recorders that stream leave these lengths, and mean "to the end".
+                unknown = length in (0, 0x7FFFFFFF, 0xFFFFFFFF)
+                return 0 if unknown else max(0, length - (size - file.tell()))
+            file.seek(length + length % 2, 1)
+    return 0
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

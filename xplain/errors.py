@@ -1,0 +1,53 @@
+"""What can go wrong, by whose part it is.
+
+A message says what is wrong, where, and what to do; it is one line, so that a
+command line can print it as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class XplainError(Exception):
+    """Root of every error that xplain raises on purpose."""
+
+
+class AudioError(XplainError):
+    """A recording cannot be read, or holds nothing that can be explained."""
+
+
+class PluginError(XplainError):
+    """A plugin, one of its names or one of its parameters is wrong."""
+
+
+class TargetError(XplainError):
+    """The label, pair of labels or time span asked for does not exist."""
+
+
+class ModelError(XplainError):
+    """A model cannot be loaded, or does not give what it says it gives."""
+
+
+class ArtifactError(XplainError):
+    """A saved explanation cannot be written, read or played."""
+
+
+class XplainWarning(UserWarning):
+    """The result stands, but something about it has to be known."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of ``names`` was probably meant, and list what there is.
+
+    Returns a clause that ends a message: ``did you mean 'seven'? (available: …)``.
+    """
+    known = sorted(set(names))
+    if not known:
+        return "none is available"
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    shown = ", ".join(known[:20]) + (f", … {len(known) - 20} more" if len(known) > 20 else "")
+    if not close:
+        return f"available: {shown}"
+    return f"did you mean {' or '.join(repr(c) for c in close)}? (available: {shown})"

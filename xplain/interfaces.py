@@ -1,0 +1,137 @@
+"""The interfaces a plugin implements, and the values that pass between them.
+
+Shapes, throughout: B clips, n variants of one clip, D channels and N frames of
+a representation, L labels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+Context = Mapping[str, Tensor]
+"""What a synthesizer needs beside the latents to give audio back: tensors, batch first."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A representation of audio, with the context that decoding needs.
+
+    values: (B, D, N) float32. context: each tensor batch first.
+    """
+
+    values: Tensor
+    context: Context
+
+
+class Synthesizer(ABC):
+    """A representation of audio that can be changed and heard.
+
+    One whose constructor has a parameter ``sample_rate`` works at any rate and
+    is given the model's; the others have a rate of their own, and the pipeline
+    resamples at the border.
+    """
+
+    sample_rate: int
+    """Hz, of the waveforms that go in and come out."""
+
+    encode_differentiable: ClassVar[bool] = False
+    """Whether gradients flow from the latents back to the waveform."""
+
+    decode_differentiable: ClassVar[bool] = False
+    """Whether gradients flow from the waveform back to the latents."""
+
+    frequencies: Sequence[float] | None = None
+    """Hz of each of the D channels, where channels are frequencies; for pictures."""
+
+    @abstractmethod
+    def encode(self, waveform: Tensor) -> Latents:
+        """Turn waveforms (B, samples) of equal length into latents (B, D, N)."""
+
+    @abstractmethod
+    def decode(self, values: Tensor, context: Context) -> Tensor:
+        """Turn n variants (n, D, N) back into (n, samples), the length that went in.
+
+        The context's batch is 1 (one clip's context serves n variants of it) or n.
+        """
+
+
+class Score(nn.Module, ABC):
+    """The question: what the target's logit is for variants of one clip.
+
+    The model is a submodule, so that methods that hook layers find them.
+    """
+
+    max_batch: int
+    """The memory budget: never pass more variants than this at once."""
+
+    @abstractmethod
+    def forward(self, variants: Tensor) -> Tensor:
+        """Score variants (n, D, N) of the clip: (n,)."""
+
+
+class Explainer(ABC):
+    """A method that says how much each element of the latents added to the score.
+
+    It sees one clip's latents and a score over variants of that clip; never
+    audio, a label, a model or a batch. A method that draws numbers draws them
+    from torch's, NumPy's or Python's global generator: the pipeline seeds all
+    three for each clip, from the seed and the clip's own samples.
+    """
+
+    uses_gradients: ClassVar[bool] = False
+    """Whether the score has to be differentiable with respect to the variants."""
+
+    completeness_tolerance: float | None = None
+    """Where the attribution is meant to add up to score(latents) − score(baseline): the
+    relative error under which it is said to have converged. None: no such claim."""
+
+    @abstractmethod
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute the score of latents (D, N) to its elements: (D, N), signed.
+
+        baseline: (D, N), or draws (S, D, N).
+        """
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a replacement may know of the clip whose elements it replaces."""
+
+    synthesizer: Synthesizer
+    samples: int
+    """Length of the waveform at the synthesizer's rate."""
+    context: Context
+    """The clip's decoding context, batch of 1."""
+    generator: torch.Generator
+    """Seeded by the seed and the clip; the only source of chance to draw from."""
+
+
+class Replacement(ABC):
+    """What stands for "nothing here" in place of the elements that are not kept."""
+
+    @abstractmethod
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        """Replace what is not kept: latents (D, N), keep bool (D, N) → (D, N).
+
+        Only the places where ``keep`` is False are read from what is returned.
+        """
+
+
+class Segmenter(ABC):
+    """Frame-wise, multilabel decisions over time."""
+
+    sample_rate: int
+    """Hz, of the waveforms that go in."""
+    frame_step: float
+    """Seconds from one frame to the next."""
+    labels: tuple[str, ...]
+
+    @abstractmethod
+    def logits(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → logits (B, frames, L), one sigmoid per label."""

@@ -1,0 +1,87 @@
+"""Which elements of the latents stay: the ranking an attribution gives, cut at a ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from xplain.errors import XplainError, nearest
+
+ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "signed": lambda attribution: attribution,
+    "absolute": lambda attribution: attribution.abs(),
+}
+"""How important an element is, given its attribution. None of them alters the attribution."""
+
+GRANULARITIES = ("element", "channel", "frame", "block")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is ranked and how.
+
+    granularity: element; channel (a row over all frames); frame (a column over all
+    channels); block (``block`` channels × frames). A group's importance is the mean
+    over its elements.
+    """
+
+    granularity: str = "element"
+    order: str = "signed"
+    block: tuple[int, int] = (8, 8)
+
+    def __post_init__(self) -> None:
+        """Refuse names that do not exist."""
+        if self.granularity not in GRANULARITIES:
+            raise XplainError(
+                f"no granularity {self.granularity!r}; {nearest(self.granularity, GRANULARITIES)}"
+            )
+        if self.order not in ORDERS:
+            raise XplainError(f"no order {self.order!r}; {nearest(self.order, ORDERS)}")
+
+    def rank(self, attribution: Tensor, generator: torch.Generator) -> Tensor:
+        """Rank every element of attribution (D, N): (D, N) int64, 0 is the most important.
+
+        Elements of one group share its rank. Ties are broken by chance: by position, an
+        attribution that is constant would select the start of the clip.
+        """
+        importance = ORDERS[self.order](attribution.detach().cpu().double())
+        group = self._groups(*attribution.shape)
+        count = int(group.max()) + 1
+        sizes = torch.bincount(group.flatten(), minlength=count)
+        means = torch.zeros(count, dtype=torch.float64)
+        means.index_add_(0, group.flatten(), importance.flatten())
+        means /= sizes
+        shuffled = torch.randperm(count, generator=generator)
+        best_first = shuffled[means[shuffled].argsort(descending=True, stable=True)]
+        ranks = torch.empty(count, dtype=torch.int64)
+        ranks[best_first] = torch.arange(count)
+        return ranks[group]
+
+    def to_dict(self) -> dict[str, object]:
+        """Settings as JSON holds them."""
+        settings = asdict(self)
+        if self.granularity != "block":
+            del settings["block"]
+        return settings
+
+    def _groups(self, channels: int, frames: int) -> Tensor:
+        rows, columns = torch.arange(channels)[:, None], torch.arange(frames)[None, :]
+        if self.granularity == "channel":
+            return rows.expand(channels, frames)
+        if self.granularity == "frame":
+            return columns.expand(channels, frames)
+        high, wide = self.block if self.granularity == "block" else (1, 1)
+        return (rows // high) * -(-frames // wide) + columns // wide
+
+
+def top(rank: Tensor, ratio: float) -> Tensor:
+    """The most important ``ratio`` of the groups of a ranking (D, N): bool (D, N).
+
+    With single elements k = round(ratio · D · N) are selected.
+    """
+    if not 0 <= ratio <= 1:
+        raise XplainError(f"a ratio lies between 0 and 1, not at {ratio:g}; 0.1 keeps a tenth")
+    return rank < round(ratio * (int(rank.max()) + 1))
