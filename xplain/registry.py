@@ -1,0 +1,257 @@
+"""Discovery of plugins, their names, and what becomes of the ones that fail.
+
+A plugin is an entry point in the group ``xplain`` that names a module. Each is
+checked and called in a plugin manager of its own, so that one that fails is
+rolled back by dropping it: nothing of it stays, and no other plugin notices.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from xplain import hookspecs
+from xplain.errors import PluginError, nearest
+
+GROUP = "xplain"
+
+KINDS: Mapping[str, str] = {
+    "explainer": "Explainer",
+    "synthesizer": "Synthesizer",
+    "segmenter": "Segmenter",
+    "replacement": "Replacement",
+    "model": "",
+}
+"""Each kind, and the name of its interface in xplain.interfaces; a model is any callable."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One thing that was registered, or one plugin that could not be loaded.
+
+    state: "ok", or "failed" with its cause; a failed one is of the kind "plugin" and
+    has its entry point's name.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    summary: str = ""
+    target: str = ""
+    state: str = "ok"
+    cause: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name that is never ambiguous: distribution/name."""
+        return f"{self.distribution}/{self.name}"
+
+
+class Registry:
+    """What was found at the entry points, by kind and name."""
+
+    def __init__(self, found: list[EntryPoint], *, only: set[str] | None, strict: bool) -> None:
+        """Load the entry points.
+
+        only: distributions to load (None: all). strict: raise the first failure.
+        """
+        self.plugins: list[Plugin] = []
+        for entry in sorted(found, key=lambda e: (_distribution(e)[0], e.name)):
+            distribution, version = _distribution(entry)
+            if only is not None and distribution not in only:
+                continue
+            try:
+                self.plugins += _load(entry, self.plugins)
+            except Exception as error:
+                cause = _cause(error)
+                message = f"plugin {entry.name!r} of {distribution} {version} failed: {cause}"
+                if strict:
+                    raise PluginError(message) from error
+                self.plugins.append(
+                    Plugin("plugin", entry.name, distribution, version, state="failed", cause=cause)
+                )
+        missing = (only or set()) - {_distribution(entry)[0] for entry in found}
+        for name in sorted(missing):
+            cause = "named by XPLAIN_PLUGINS, but no such distribution is installed"
+            if strict:
+                raise PluginError(f"{name}: {cause}; install it or correct the variable")
+            self.plugins.append(Plugin("plugin", name, name, "", state="failed", cause=cause))
+
+    def find(self, kind: str, name: str) -> Plugin:
+        """Look a full or short name up; PluginError where it is unknown or ambiguous."""
+        known = [p for p in self.plugins if p.kind == kind]
+        matches = [p for p in known if name in (p.name, p.full_name)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = " or ".join(repr(p.full_name) for p in matches)
+            raise PluginError(f"the {kind} name {name!r} is ambiguous; say {listed}")
+        failed = [p for p in self.plugins if p.state == "failed"]
+        hint = f" ({len(failed)} plugins failed to load: run xplain plugins)" if failed else ""
+        raise PluginError(f"no {kind} {name!r}; {nearest(name, (p.name for p in known))}{hint}")
+
+    def factory(self, plugin: Plugin) -> Callable[..., Any]:
+        """Import what a plugin registered; PluginError naming it where that is not possible."""
+        module, _, attribute = plugin.target.partition(":")
+        try:
+            made: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                made = getattr(made, part)
+        except Exception as error:
+            raise PluginError(
+                f"{plugin.kind} {plugin.full_name!r} cannot be loaded from {plugin.target!r}: "
+                f"{_cause(error)}; install what it needs or report it to its authors"
+            ) from error
+        if not callable(made):
+            raise PluginError(
+                f"{plugin.kind} {plugin.full_name!r}: {plugin.target!r} is not a class or function"
+            )
+        return made  # type: ignore[no-any-return]
+
+    def parameters(self, kind: str, name: str) -> list[str]:
+        """Names of the parameters a registered thing is made with."""
+        return constructor_parameters(self.factory(self.find(kind, name)))
+
+    def create(self, kind: str, name: str, parameters: Mapping[str, object]) -> Any:
+        """Make an instance of what is registered, with parameters checked by name.
+
+        Raises PluginError for unknown names and parameters, and for a factory that
+        does not give what its kind asks.
+        """
+        plugin = self.find(kind, name)
+        factory = self.factory(plugin)
+        accepted = constructor_parameters(factory)
+        for parameter in parameters:
+            if parameter not in accepted:
+                raise PluginError(
+                    f"{kind} {plugin.full_name!r} has no parameter {parameter!r}; "
+                    f"{nearest(parameter, accepted)}"
+                )
+        try:
+            made = factory(**parameters)
+        except (TypeError, ValueError) as error:
+            shown = ", ".join(f"{k}={v!r}" for k, v in parameters.items()) or "no parameters"
+            raise PluginError(
+                f"{kind} {plugin.full_name!r} does not take {shown}: {error}"
+            ) from error
+        from xplain import interfaces  # torch is loaded at first use, never for a listing
+
+        interface = getattr(interfaces, KINDS[kind])
+        if not isinstance(made, interface):
+            raise PluginError(
+                f"{kind} {plugin.full_name!r}: {plugin.target!r} gave {type(made).__name__}, "
+                f"which is not an xplain.{interface.__name__}; its authors have to mend it"
+            )
+        return made
+
+    def describe(self, kind: str, instance: object) -> dict[str, object]:
+        """Name, version and parameters of an instance, for provenance.
+
+        Parameters are the attributes named as the constructor's arguments
+        (scikit-learn's convention).
+        """
+        cls = type(instance)
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        plugin = next((p for p in self.plugins if (p.kind, p.target) == (kind, target)), None)
+        parameters = {
+            name: value
+            for name in constructor_parameters(cls)
+            if _is_json(value := getattr(instance, name, None))
+        }
+        return {
+            "name": plugin.full_name if plugin else target,
+            "version": plugin.version if plugin else None,
+            "parameters": parameters,
+        }
+
+
+def registry() -> Registry:
+    """The registry of what is installed, loaded once for a setting of the environment."""
+    only = os.environ.get("XPLAIN_PLUGINS")
+    return _registry(only, os.environ.get("XPLAIN_STRICT", "") not in ("", "0"))
+
+
+def list_plugins() -> list[Plugin]:
+    """Everything registered, and every plugin that failed with its cause."""
+    return list(registry().plugins)
+
+
+def constructor_parameters(factory: Callable[..., Any]) -> list[str]:
+    """Names a factory can be called with."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in inspect.signature(factory).parameters.values() if p.kind in kinds]
+
+
+@cache
+def _registry(only: str | None, strict: bool) -> Registry:
+    names = None if only is None else {n.strip() for n in only.split(",") if n.strip()}
+    return Registry(list(entry_points(group=GROUP)), only=names, strict=strict)
+
+
+def _load(entry: EntryPoint, present: list[Plugin]) -> list[Plugin]:
+    """Everything one entry point registers; raises for whatever is wrong with it."""
+    module = entry.load()
+    version = getattr(module, "XPLAIN_API", None)
+    if version != hookspecs.API_VERSION:
+        raise PluginError(
+            f"it states XPLAIN_API = {version!r}, this xplain needs {hookspecs.API_VERSION}; "
+            "install a version of the plugin made for this xplain"
+        )
+    manager = pluggy.PluginManager("xplain")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module, entry.name)
+    manager.check_pending()
+    new: list[Plugin] = []
+    for hook in manager.hook.__dict__.values():
+        kind = hook.name.removeprefix("register_").removesuffix("s")
+        hook(register=_collector(entry, kind, [*present, *new], new))
+    if not new:
+        raise PluginError("it registers nothing; mark its hooks with @xplain.hookimpl")
+    return new
+
+
+def _collector(
+    entry: EntryPoint, kind: str, present: list[Plugin], new: list[Plugin]
+) -> hookspecs.Register:
+    distribution, version = _distribution(entry)
+
+    def register(name: str, target: str, *, summary: str = "") -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+            raise PluginError(f"the {kind} name {name!r} is not kebab-case (my-method)")
+        if not re.fullmatch(r"[\w.]+:[\w.]+", target):
+            raise PluginError(f"the target {target!r} of {kind} {name!r} is not 'module:attribute'")
+        key = (kind, name, distribution)
+        if any((p.kind, p.name, p.distribution) == key for p in (*present, *new)):
+            raise PluginError(f"the {kind} {name!r} is registered twice in {distribution}")
+        new.append(Plugin(kind, name, distribution, version, summary, target))
+
+    return register
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+
+
+def _cause(error: BaseException) -> str:
+    """One line for an exception: its class, unless the message is ours, and what it says."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_json(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, str | int | float | bool)
+
