@@ -1,0 +1,295 @@
+"""The result of explain(): an attribution that can be heard, seen, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import soundfile
+from torch import Tensor
+
+from xplain import audio
+from xplain.errors import ArtifactError, XplainError
+from xplain.targets import ResolvedTarget
+
+SCHEMA = 1
+"""Version of the folder's layout; a reader refuses a newer one."""
+
+RATIOS = (0.1,)
+"""What is kept and removed where nothing else is asked."""
+
+Kind = Literal["keep", "remove"]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the model says of the audio itself, as a 16-bit file holds it."""
+
+    probability: float
+    label: str
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the model says when a part was kept or removed.
+
+    probability: of the explained label. label: the model's decision. agrees: whether
+    that is the explained label. gain: what the audio was turned down by to not clip.
+    """
+
+    kind: Kind
+    ratio: float
+    probability: float
+    label: str
+    agrees: bool
+    heard: Heard
+    gain: float
+    probabilities: Mapping[str, float]
+
+    @property
+    def filename(self) -> str:
+        """Name of its audio in the explanation's folder."""
+        return f"{self.kind}-{self.ratio:g}.wav"
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """An outcome and its audio, (samples,)."""
+
+    waveform: Tensor
+    outcome: Outcome
+
+
+Renderer = Callable[[Sequence[tuple[Kind, float]]], list[Rendering]]
+"""Decodes and asks the model; the pipeline's part of a fresh explanation."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a model decided as it did about one clip.
+
+    attribution, latents: (D, N). baseline: (D, N). waveform: (samples,), the clip at
+    sample_rate Hz. probabilities: what the model said of the clip, per label.
+    selection: its settings. completeness_error: relative, None where the method makes
+    no such claim or nothing is to be explained. converged: whether that error is under
+    the method's tolerance. warnings: what has to be known about the result.
+    frequencies: Hz of the D channels, where they are frequencies.
+    """
+
+    name: str
+    attribution: Tensor
+    latents: Tensor
+    baseline: Tensor
+    waveform: Tensor
+    sample_rate: int
+    target: ResolvedTarget
+    probabilities: Mapping[str, float]
+    selection: Mapping[str, Any]
+    completeness_error: float | None
+    converged: bool | None
+    warnings: tuple[str, ...]
+    frequencies: tuple[float, ...] | None
+    provenance: Mapping[str, Any]
+    _renderer: Renderer | None = field(default=None, repr=False, compare=False)
+    _rendered: dict[tuple[Kind, float], Rendering] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def keep(self, ratio: float) -> Tensor:
+        """Audio (samples,) with only the most important ``ratio`` of the elements left."""
+        return self._render([("keep", ratio)])[0].waveform
+
+    def remove(self, ratio: float) -> Tensor:
+        """Audio (samples,) with the most important ``ratio`` of the elements taken out."""
+        return self._render([("remove", ratio)])[0].waveform
+
+    def scores(
+        self, keep: Sequence[float] = RATIOS, remove: Sequence[float] = RATIOS
+    ) -> list[Outcome]:
+        """What the model says at each ratio, all ratios asked in one pass."""
+        return [r.outcome for r in self._render(_wanted(keep, remove))]
+
+    def save(
+        self,
+        folder: str | Path,
+        keep: Sequence[float] = RATIOS,
+        remove: Sequence[float] = RATIOS,
+    ) -> Path:
+        """Write explanation.json, tensors.safetensors and 16-bit WAVs; returns the folder.
+
+        Written under another name and renamed when whole. An explanation that is
+        already there is replaced; ArtifactError where anything else is.
+        """
+        folder = Path(folder)
+        if folder.exists() and not _is_replaceable(folder):
+            raise ArtifactError(
+                f"{folder} exists and is not an explanation; choose another folder"
+            )
+        rendered = self._render(_wanted(keep, remove))
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        except OSError as error:
+            raise ArtifactError(f"{folder} cannot be written: {error}") from error
+        try:
+            draft.chmod(0o755)
+            self._write(draft, rendered)
+            _swap(draft, folder)
+        except OSError as error:
+            raise ArtifactError(f"{folder} cannot be written: {error}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Explanation:
+        """Read a saved explanation; neither its model nor its plugins are needed.
+
+        Raises ArtifactError for a folder that holds none, or a damaged or newer one.
+        """
+        folder = Path(folder)
+        try:
+            data = json.loads((folder / "explanation.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{folder} holds no readable explanation.json: {error}") from error
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise ArtifactError(
+                f"{folder} was written with schema {schema}, this xplain reads up to {SCHEMA}; "
+                "upgrade xplain"
+            )
+        try:
+            return cls._read(folder, data)
+        except (
+            OSError,
+            KeyError,
+            TypeError,
+            safetensors.SafetensorError,
+            soundfile.LibsndfileError,
+        ) as error:
+            raise ArtifactError(
+                f"{folder} is damaged ({type(error).__name__}: {error}); explain the clip again"
+            ) from error
+
+    def to_dict(
+        self, keep: Sequence[float] = RATIOS, remove: Sequence[float] = RATIOS
+    ) -> dict[str, Any]:
+        """Everything but tensors and audio, as explanation.json holds it."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "sample_rate": self.sample_rate,
+            "target": asdict(self.target),
+            "probabilities": dict(self.probabilities),
+            "selection": dict(self.selection),
+            "results": [
+                {**asdict(o), "file": o.filename} for o in self.scores(keep=keep, remove=remove)
+            ],
+            "completeness_error": self.completeness_error,
+            "converged": self.converged,
+            "warnings": list(self.warnings),
+            "frequencies": None if self.frequencies is None else list(self.frequencies),
+            "provenance": dict(self.provenance),
+        }
+
+    @property
+    def saved(self) -> list[Outcome]:
+        """What was rendered so far; of a loaded explanation, what was saved."""
+        return [r.outcome for r in self._rendered.values()]
+
+    def _render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+        for _, ratio in wanted:
+            if not 0 <= ratio <= 1:
+                raise XplainError(f"a ratio lies between 0 and 1, not at {ratio:g}; try 0.1")
+        missing = [w for w in dict.fromkeys(wanted) if w not in self._rendered]
+        if missing:
+            if self._renderer is None:
+                there = ", ".join(f"{kind} {ratio:g}" for kind, ratio in self._rendered)
+                raise ArtifactError(
+                    f"{self.name}: {missing[0][0]} {missing[0][1]:g} was not saved (saved: "
+                    f"{there or 'nothing'}); explain the clip again with "
+                    f"{self.provenance['synthesizer']['name']} and save that ratio"
+                )
+            for rendering in self._renderer(missing):
+                self._rendered[rendering.outcome.kind, rendering.outcome.ratio] = rendering
+        return [self._rendered[w] for w in wanted]
+
+    def _write(self, folder: Path, rendered: Sequence[Rendering]) -> None:
+        tensors = {
+            "attribution": self.attribution,
+            "latents": self.latents,
+            "baseline": self.baseline,
+            "waveform": self.waveform,
+        }
+        safetensors.torch.save_file(
+            {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
+            folder / "tensors.safetensors",
+        )
+        audio.write(folder / "original.wav", self.waveform, self.sample_rate)
+        for rendering in rendered:
+            audio.write(folder / rendering.outcome.filename, rendering.waveform, self.sample_rate)
+        ratios: dict[Kind, list[float]] = {"keep": [], "remove": []}
+        for rendering in rendered:
+            ratios[rendering.outcome.kind].append(rendering.outcome.ratio)
+        text = json.dumps(self.to_dict(**ratios), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "explanation.json").write_text(text + "\n", "utf-8")
+
+    @classmethod
+    def _read(cls, folder: Path, data: Mapping[str, Any]) -> Explanation:
+        tensors = safetensors.torch.load_file(folder / "tensors.safetensors")
+        rendered: dict[tuple[Kind, float], Rendering] = {}
+        for result in data["results"]:
+            settings = {k: v for k, v in result.items() if k != "file"}
+            outcome = Outcome(**{**settings, "heard": Heard(**result["heard"])})
+            samples, _ = soundfile.read(folder / outcome.filename, dtype="int16")
+            waveform = audio.from_pcm16(samples)
+            rendered[outcome.kind, outcome.ratio] = Rendering(waveform, outcome)
+        target = dict(data["target"])
+        target["frames"] = None if target["frames"] is None else tuple(target["frames"])
+        return cls(
+            name=data["name"],
+            attribution=tensors["attribution"],
+            latents=tensors["latents"],
+            baseline=tensors["baseline"],
+            waveform=tensors["waveform"],
+            sample_rate=data["sample_rate"],
+            target=ResolvedTarget(**target),
+            probabilities=data["probabilities"],
+            selection=data["selection"],
+            completeness_error=data["completeness_error"],
+            converged=data["converged"],
+            warnings=tuple(data["warnings"]),
+            frequencies=None if data["frequencies"] is None else tuple(data["frequencies"]),
+            provenance=data["provenance"],
+            _rendered=rendered,
+        )
+
+
+def _wanted(keep: Sequence[float], remove: Sequence[float]) -> list[tuple[Kind, float]]:
+    wanted: list[tuple[Kind, float]] = [("keep", float(r)) for r in keep]
+    return wanted + [("remove", float(r)) for r in remove]
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return folder.is_dir() and (
+        (folder / "explanation.json").is_file() or not any(folder.iterdir())
+    )
+
+
+def _swap(draft: Path, folder: Path) -> None:
+    """Put a finished folder in place of an older one, which is only then removed."""
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    folder.rename(old / "replaced")
+    draft.rename(folder)
+    shutil.rmtree(old)

@@ -1,0 +1,195 @@
+"""Models to explain: references, wrap(), and what a model reads."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xplain.errors import ModelError, nearest
+from xplain.interfaces import Synthesizer
+from xplain.registry import registry
+
+MAX_REFERENCES = 8
+"""How many references may lead to one another before it is called a circle."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is explained, and what has to be known of it.
+
+    module: (batch, samples) → logits (batch, labels), or (batch, frames, labels) for one
+    that decides per frame. reads: the synthesizer whose latents it takes instead of
+    waveforms; None for waveforms. sample_rate: Hz of the waveforms it, or that
+    synthesizer, takes. multilabel: whether labels are independent (sigmoid) or exclude
+    each other (softmax). frame_step: seconds per frame of one that decides per frame.
+    differentiable: whether gradients pass from the logits to the input.
+    """
+
+    module: nn.Module
+    sample_rate: int
+    labels: tuple[str, ...]
+    multilabel: bool = False
+    reads: Synthesizer | None = None
+    frame_step: float | None = None
+    differentiable: bool = True
+    name: str = "model"
+    version: str | None = None
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Logits of what the model reads; ModelError where they have another shape."""
+        try:
+            logits = self.module(inputs)
+        except Exception as error:
+            raise ModelError(
+                f"{self.name}: the model failed on an input of shape {tuple(inputs.shape)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        dims = 2 if self.frame_step is None else 3
+        shape = "(batch, labels)" if dims == 2 else "(batch, frames, labels)"
+        if not isinstance(logits, Tensor):
+            raise ModelError(
+                f"{self.name}: the model gave {type(logits).__name__}, not a tensor of logits "
+                f"{shape}; wrap a module that returns the logits alone"
+            )
+        if logits.ndim != dims or len(logits) != len(inputs):
+            raise ModelError(
+                f"{self.name}: logits are {shape}, this model gave {tuple(logits.shape)} for a "
+                f"batch of {len(inputs)}; "
+                + ("give frame_step= for one that decides per frame" if dims == 2 else "")
+            )
+        if logits.shape[-1] != len(self.labels):
+            raise ModelError(
+                f"{self.name}: the model gives {logits.shape[-1]} logits for "
+                f"{len(self.labels)} labels; name every label, in the order of the logits"
+            )
+        return logits
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the names, shapes and values of all parameters and buffers."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            if isinstance(tensor, Tensor):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+                digest.update(flat.numpy().data)
+        return digest.hexdigest()
+
+
+def wrap(
+    module: nn.Module,
+    *,
+    sample_rate: int,
+    labels: Sequence[str],
+    multilabel: bool = False,
+    reads: str | Synthesizer = "waveform",
+    frame_step: float | None = None,
+    differentiable: bool = True,
+    name: str | None = None,
+    version: str | None = None,
+) -> Model:
+    """Say of your own torch module what xplain has to know; see Model for the arguments.
+
+    reads: "waveform", a synthesizer, or its registered name. Raises ModelError for
+    what cannot be a model.
+    """
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"a model is a torch.nn.Module, not {type(module).__name__}; "
+            "call your function from the forward of one"
+        )
+    if sample_rate <= 0:
+        raise ModelError(f"the sample rate is in Hz, so it cannot be {sample_rate}")
+    if not labels or len(set(labels)) != len(labels):
+        raise ModelError("labels need one name per logit, each only once")
+    if isinstance(reads, str):
+        synthesizer = None if reads == "waveform" else make_synthesizer(reads, sample_rate)
+    else:
+        synthesizer = reads
+    return Model(
+        module=module,
+        sample_rate=sample_rate,
+        labels=tuple(labels),
+        multilabel=multilabel,
+        reads=synthesizer,
+        frame_step=frame_step,
+        differentiable=differentiable,
+        name=name or type(module).__name__,
+        version=version,
+    )
+
+
+def make_synthesizer(name: str, sample_rate: int) -> Synthesizer:
+    """A registered synthesizer; one that works at any rate is given ``sample_rate``."""
+    plugins = registry()
+    parameters = plugins.parameters("synthesizer", name)
+    given = {"sample_rate": sample_rate} if "sample_rate" in parameters else {}
+    synthesizer: Synthesizer = plugins.create("synthesizer", name, given)
+    return synthesizer
+
+
+def load_model(reference: str) -> Model:
+    """Load a model by reference: ``scheme:rest`` of a plugin, or ``file.py:factory``.
+
+    ``file.py:factory`` runs that file and calls the factory in it, which returns an
+    xplain.Model (see wrap). Raises ModelError for what cannot be found or loaded.
+    """
+    seen: list[str] = []
+    current: object = reference
+    while isinstance(current, str):
+        if len(seen) == MAX_REFERENCES:
+            raise ModelError(f"the reference {reference!r} goes in a circle: {' → '.join(seen)}")
+        seen.append(current)
+        current = _follow(current)
+    if not isinstance(current, Model):
+        raise ModelError(
+            f"{reference!r} gave {type(current).__name__}, not a model; "
+            "its factory has to return xplain.wrap(module, sample_rate=…, labels=…)"
+        )
+    return current
+
+
+def _follow(reference: str) -> object:
+    path, _, factory = reference.rpartition(":")
+    if path.endswith(".py"):
+        return _from_file(Path(path), factory)
+    scheme, colon, rest = reference.partition(":")
+    schemes = [p.name for p in registry().plugins if p.kind == "model"]
+    if not colon or not re.fullmatch(r"[a-z][a-z0-9-]*(/[a-z0-9-]+)?", scheme):
+        raise ModelError(
+            f"{reference!r} is not a model reference; give SCHEME:NAME or FILE.py:FACTORY "
+            f"(schemes: {', '.join(sorted(schemes)) or 'none installed'})"
+        )
+    if scheme not in schemes and "/" not in scheme:
+        raise ModelError(
+            f"no model scheme {scheme!r} in {reference!r}; {nearest(scheme, schemes)}"
+        )
+    load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
+    return load(rest)
+
+
+def _from_file(path: Path, factory: str) -> object:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; give the path of the file with {factory}()")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        make = getattr(module, factory, None)
+        if make is None:
+            names = [n for n in vars(module) if not n.startswith("_")]
+            raise ModelError(f"{path} defines no {factory!r}; {nearest(factory, names)}")
+        return make()
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{path}:{factory} failed: {type(error).__name__}: {error}") from error
