@@ -1,0 +1,25 @@
+"""What stands for "nothing here" in place of elements that are not kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xplain import Clip, Replacement
+
+
+class Silence(Replacement):
+    """What the synthesizer makes of digital silence of the clip's length."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        """Latents (D, N) of silence."""
+        waveform = torch.zeros(1, clip.samples, device=latents.device, dtype=latents.dtype)
+        return clip.synthesizer.encode(waveform).values[0]
+
+
+class Zero(Replacement):
+    """Zero in every element, whatever that sounds like."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        """Zeros (D, N)."""
+        return torch.zeros_like(latents)
