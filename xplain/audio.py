@@ -97,7 +97,7 @@ def from_tensor(waveform: Tensor | npt.NDArray[np.floating], rate: int, name: st
     if tensor.ndim != 1 or not tensor.is_floating_point():
         raise AudioError(
             f"{name}: a waveform is a float tensor (samples,) of values about -1 to 1, "
-            f"not {tensor.dtype} of shape {tuple(tensor.shape)}"
+            f"not {tensor.dtype} of shape {tuple(tensor.shape)}; give a batch as a list of clips"
         )
     tensor = tensor.detach().cpu().to(torch.float32).clone()
     digest = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
@@ -148,7 +148,7 @@ def resample_tensor(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
     spectrum = torch.fft.rfft(waveform, n=period)
     out = period // down * up
     bins = min(spectrum.shape[-1], out // 2 + 1)
-    resampled = torch.fft.irfft(spectrum[..., :bins], n=out) * (up / down)
+    resampled: Tensor = torch.fft.irfft(spectrum[..., :bins], n=out) * (up / down)
     return resampled[..., : -(-samples * up // down)]
 
 

@@ -130,9 +130,7 @@ class Explanation:
         """
         folder = Path(folder)
         if folder.exists() and not _is_replaceable(folder):
-            raise ArtifactError(
-                f"{folder} exists and is not an explanation; choose another folder"
-            )
+            raise ArtifactError(f"{folder} exists and is not an explanation; choose another folder")
         rendered = self._render(_wanted(keep, remove))
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -168,9 +168,7 @@ def _follow(reference: str) -> object:
             f"(schemes: {', '.join(sorted(schemes)) or 'none installed'})"
         )
     if scheme not in schemes and "/" not in scheme:
-        raise ModelError(
-            f"no model scheme {scheme!r} in {reference!r}; {nearest(scheme, schemes)}"
-        )
+        raise ModelError(f"no model scheme {scheme!r} in {reference!r}; {nearest(scheme, schemes)}")
     load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
     return load(rest)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, overload
+from typing import Any, TypeAlias, TypedDict, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from xplain.errors import PluginError, XplainError, XplainWarning, nearest
 from xplain.explanation import Explanation, Heard, Kind, Outcome, Rendering
 from xplain.interfaces import Clip, Explainer, Latents, Replacement, Synthesizer
 from xplain.models import Model, load_model, make_synthesizer
+from xplain.progress import track
 from xplain.registry import registry
 from xplain.score import ClipScore, Route, borrowed, default_max_batch, in_batches
 from xplain.selection import Selection, top
@@ -43,6 +44,7 @@ from xplain.targets import (
 )
 
 AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
+Several = TypeVar("Several", bound=AudioLike)
 
 NEGLIGIBLE = 1e-6
 """A difference of logits under which there is nothing that could be attributed."""
@@ -104,15 +106,15 @@ class Failure:
 
 
 @overload
-def explain(
-    audio: AudioLike, model: str | Model, **settings: Unpack[Settings]
-) -> Explanation: ...
+def explain(audio: AudioLike, model: str | Model, **settings: Unpack[Settings]) -> Explanation: ...
 @overload
 def explain(
-    audio: Sequence[AudioLike], model: str | Model, **settings: Unpack[Settings]
+    audio: list[Several] | tuple[Several, ...], model: str | Model, **settings: Unpack[Settings]
 ) -> list[Explanation]: ...
 def explain(
-    audio: AudioLike | Sequence[AudioLike], model: str | Model, **settings: Unpack[Settings]
+    audio: AudioLike | list[Several] | tuple[Several, ...],
+    model: str | Model,
+    **settings: Unpack[Settings],
 ) -> Explanation | list[Explanation]:
     """Explain what a model decided about one clip, or about many.
 
@@ -128,13 +130,13 @@ def explain(
     XplainError; for a list ClipsError, after every clip that can be explained was.
     """
     if not isinstance(audio, list | tuple):
-        (result,) = explain_each([audio], model, **settings)  # type: ignore[list-item]
+        (result,) = explain_each([audio], model, **settings)
         if isinstance(result, Failure):
             raise result.error
         return result
     done: list[Explanation] = []
     failures: list[Failure] = []
-    for result in explain_each(audio, model, **settings):
+    for result in track(explain_each(audio, model, **settings), len(audio), "explaining"):
         if isinstance(result, Failure):
             failures.append(result)
         else:
@@ -211,7 +213,7 @@ class _Job:
             settings.get("granularity", "element"), settings.get("order", "signed")
         )
         describe = registry().describe
-        provenance = {
+        provenance: dict[str, Any] = {
             "xplain": xplain.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -276,9 +278,7 @@ class _Job:
             return audio_io.check(clip)
         return audio_io.from_tensor(clip, self.sample_rate, name)
 
-    def _explain(
-        self, audio: Audio, caught: Sequence[warnings.WarningMessage]
-    ) -> Explanation:
+    def _explain(self, audio: Audio, caught: Sequence[warnings.WarningMessage]) -> Explanation:
         route, synthesizer, model = self.route, self.route.synthesizer, self.route.model
         seed = _clip_seed(self.seed, audio)
         at_model = audio_io.resample(audio, model.sample_rate).waveform.to(self.device)
@@ -441,9 +441,7 @@ class _ClipOfJob:
         return int(probability.argmax()) == self.target.index
 
 
-def _completeness_error(
-    explainer: Explainer, attribution: Tensor, ends: Tensor
-) -> float | None:
+def _completeness_error(explainer: Explainer, attribution: Tensor, ends: Tensor) -> float | None:
     """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference."""
     difference = float(ends[0] - ends[1])
     if explainer.completeness_tolerance is None or abs(difference) < NEGLIGIBLE:

@@ -20,7 +20,7 @@ from typing import Any
 import pluggy
 
 from xplain import hookspecs
-from xplain.errors import PluginError, nearest
+from xplain.errors import PluginError, XplainError, nearest
 
 GROUP = "xplain"
 
@@ -72,7 +72,7 @@ class Registry:
                 continue
             try:
                 self.plugins += _load(entry, self.plugins)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # Ctrl-C is the user's, and passes
                 cause = _cause(error)
                 message = f"plugin {entry.name!r} of {distribution} {version} failed: {cause}"
                 if strict:
@@ -107,7 +107,7 @@ class Registry:
             made: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 made = getattr(made, part)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{plugin.kind} {plugin.full_name!r} cannot be loaded from {plugin.target!r}: "
                 f"{_cause(error)}; install what it needs or report it to its authors"
@@ -143,6 +143,13 @@ class Registry:
             shown = ", ".join(f"{k}={v!r}" for k, v in parameters.items()) or "no parameters"
             raise PluginError(
                 f"{kind} {plugin.full_name!r} does not take {shown}: {error}"
+            ) from error
+        except XplainError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{kind} {plugin.full_name!r} cannot be made: {_cause(error)}; "
+                "install what it needs or report it to its authors"
             ) from error
         from xplain import interfaces  # torch is loaded at first use, never for a listing
 
@@ -187,14 +194,18 @@ def list_plugins() -> list[Plugin]:
 
 
 def constructor_parameters(factory: Callable[..., Any]) -> list[str]:
-    """Names a factory can be called with."""
+    """Names a factory can be called with; none where it does not say (some written in C)."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in inspect.signature(factory).parameters.values() if p.kind in kinds]
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in signature.parameters.values() if p.kind in kinds]
 
 
 @cache
 def _registry(only: str | None, strict: bool) -> Registry:
-    names = None if only is None else {n.strip() for n in only.split(",") if n.strip()}
+    names = None if only is None else {_canonical(n) for n in only.split(",") if n.strip()}
     return Registry(list(entry_points(group=GROUP)), only=names, strict=strict)
 
 
@@ -203,21 +214,37 @@ def _load(entry: EntryPoint, present: list[Plugin]) -> list[Plugin]:
     module = entry.load()
     version = getattr(module, "XPLAIN_API", None)
     if version != hookspecs.API_VERSION:
+        states = "no XPLAIN_API" if version is None else f"XPLAIN_API = {version!r}"
         raise PluginError(
-            f"it states XPLAIN_API = {version!r}, this xplain needs {hookspecs.API_VERSION}; "
+            f"it states {states}, this xplain needs {hookspecs.API_VERSION}; "
             "install a version of the plugin made for this xplain"
         )
     manager = pluggy.PluginManager("xplain")
     manager.add_hookspecs(hookspecs)
+    hooks = dict(manager.hook.__dict__)  # before the plugin can add any
     manager.register(module, entry.name)
-    manager.check_pending()
+    _check_hooks(module, manager, hooks)
     new: list[Plugin] = []
-    for hook in manager.hook.__dict__.values():
+    for hook in hooks.values():
         kind = hook.name.removeprefix("register_").removesuffix("s")
         hook(register=_collector(entry, kind, [*present, *new], new))
     if not new:
-        raise PluginError("it registers nothing; mark its hooks with @xplain.hookimpl")
+        raise PluginError(
+            "it registers nothing; give it a hook such as register_explainers(register) "
+            "that calls register(name, target)"
+        )
     return new
+
+
+def _check_hooks(module: object, manager: pluggy.PluginManager, hooks: Mapping[str, Any]) -> None:
+    """Refuse hooks that would never be called: of an unknown name, or not marked."""
+    marked = {caller.name: caller for caller in manager.get_hookcallers(module) or ()}
+    for name, caller in marked.items():
+        if name not in hooks and not all(i.optionalhook for i in caller.get_hookimpls()):
+            raise PluginError(f"there is no hook {name!r}; {nearest(name, hooks)}")
+    for name in hooks:
+        if name not in marked and callable(getattr(module, name, None)):
+            raise PluginError(f"its {name} is not a hook; mark it with @xplain.hookimpl")
 
 
 def _collector(
@@ -239,7 +266,15 @@ def _collector(
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+    """Name, as it is normalised for installing, and version."""
+    if entry.dist is None or "Name" not in entry.dist.metadata:  # half an installation
+        return "unknown", ""
+    return _canonical(entry.dist.name), entry.dist.version
+
+
+def _canonical(name: str) -> str:
+    """Spell a distribution's name the one way of PEP 503: My_Plugin is my-plugin."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _cause(error: BaseException) -> str:
@@ -254,4 +289,3 @@ def _is_json(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_json, value))
     return value is None or isinstance(value, str | int | float | bool)
-

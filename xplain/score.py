@@ -99,7 +99,7 @@ def default_max_batch(samples: int) -> int:
 def in_batches(ask: Callable[[Tensor], Tensor], variants: Tensor, max_batch: int) -> Tensor:
     """Ask about variants within the budget, without gradients."""
     with torch.no_grad():
-        return torch.cat([ask(part) for part in variants.split(max_batch)])
+        return torch.cat([ask(part) for part in torch.split(variants, max_batch)])
 
 
 def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:

@@ -97,9 +97,7 @@ def resolve(
     """
     frames = _frames(target, logits, frame_step)
     clip = clip_logits(logits, frames)
-    index = (
-        int(clip[0].argmax()) if target.label is None else label_index(target.label, labels)
-    )
+    index = int(clip[0].argmax()) if target.label is None else label_index(target.label, labels)
     versus_index = None if target.versus is None else label_index(target.versus, labels)
     if versus_index == index:
         raise TargetError(

@@ -57,4 +57,5 @@ class Saliency(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline."""
-        return captum.attr.Saliency(score).attribute(latents[None], abs=True)[0]
+        gradient: Tensor = captum.attr.Saliency(score).attribute(latents[None], abs=True)
+        return gradient[0]

@@ -1,0 +1,36 @@
+# make demo: hear why a model heard a word.  make test: everything the project promises.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/.installed
+	$(BIN)/xplain demo --out out/demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy xplain $(wildcard plugins/*/src)
+
+clean:
+	rm -rf $(VENV) out
+
+# The CPU build of torch is a pinned one: every install goes through the constraints.
+$(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing (a few minutes the first time)"
+	$(PIP) install -c constraints.txt $(EDITABLE)
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -c constraints.txt -e '.[dev]' setuptools
+	touch $@
