@@ -298,7 +298,8 @@ class _Job:
                 clip = _ClipOfJob(self, latents, heard_as, target, seed)
                 baseline = clip.fill(self.baseline, torch.zeros_like(values, dtype=torch.bool))
             score = ClipScore(route, latents.context, target, clip.max_batch)
-            with torch.set_grad_enabled(self.explainer.uses_gradients):
+            gradients = torch.set_grad_enabled(self.explainer.uses_gradients)
+            with borrowed(route, self.device), gradients:  # a method may leave hooks behind
                 attribution = self.explainer.attribute(score, values.clone(), baseline.clone())
             attribution = self._checked(attribution, values, audio.name)
             ends = in_batches(score, torch.stack([values, baseline]), clip.max_batch)

@@ -57,5 +57,6 @@ class Saliency(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline."""
-        gradient: Tensor = captum.attr.Saliency(score).attribute(latents[None], abs=True)
+        inputs = latents[None].requires_grad_()
+        gradient: Tensor = captum.attr.Saliency(score).attribute(inputs, abs=True)
         return gradient[0]

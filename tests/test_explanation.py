@@ -1,0 +1,172 @@
+"""An explanation on disk is whole, or is not there; it needs nothing to be read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from toys import RATE, tone
+
+import xplain
+from xplain import audio
+
+
+@pytest.fixture
+def explanation(bands: xplain.Model) -> xplain.Explanation:
+    return xplain.explain(tone(440) + 0.2 * tone(1200), bands, seed=4)
+
+
+def test_what_is_saved_is_loaded(explanation: xplain.Explanation, tmp_path: Path) -> None:
+    folder = explanation.save(tmp_path / "deep" / "clip", keep=[0.1, 0.5], remove=[0.05])
+    loaded = xplain.Explanation.load(folder)
+    for name in ("attribution", "latents", "baseline", "waveform"):
+        assert torch.equal(getattr(loaded, name), getattr(explanation, name))
+    assert loaded.target == explanation.target
+    assert loaded.provenance == explanation.provenance
+    assert loaded.scores([0.1, 0.5], [0.05]) == explanation.scores([0.1, 0.5], [0.05])
+    assert loaded.to_dict([0.5], []) == explanation.to_dict([0.5], [])
+
+
+def test_the_folder_holds_16_bit_audio_of_the_clips_length(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    folder = explanation.save(tmp_path / "clip")
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == [
+        "explanation.json",
+        "keep-0.1.wav",
+        "original.wav",
+        "remove-0.1.wav",
+        "tensors.safetensors",
+    ]
+    for path in folder.glob("*.wav"):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.frames, info.subtype) == (RATE, RATE // 2, "PCM_16")
+    kept, _ = soundfile.read(folder / "keep-0.1.wav", dtype="int16")
+    assert (kept == audio.to_pcm16(explanation.keep(0.1))[0]).all()
+
+
+def test_the_json_is_strict_and_holds_what_the_design_asks(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    folder = explanation.save(tmp_path / "clip")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    data = json.loads((folder / "explanation.json").read_text(), parse_constant=refuse)
+    assert data["schema"] == 1
+    assert {"target", "results", "selection", "completeness_error", "converged"} <= set(data)
+    assert {"model", "explainer", "synthesizer", "replacement", "baseline", "route", "seed"} <= set(
+        data["provenance"]
+    )
+    assert data["results"][0].keys() >= {"kind", "ratio", "probability", "label", "agrees", "heard"}
+
+
+def test_other_ratios_of_a_loaded_one_are_an_error_that_says_what_is_there(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    loaded = xplain.Explanation.load(explanation.save(tmp_path / "clip"))
+    with pytest.raises(xplain.ArtifactError, match=r"keep 0\.3 was not saved \(saved: keep 0\.1"):
+        loaded.keep(0.3)
+    with pytest.raises(xplain.XplainError, match="between 0 and 1"):
+        loaded.keep(30)
+
+
+def test_a_loaded_one_can_be_saved_again(explanation: xplain.Explanation, tmp_path: Path) -> None:
+    first = explanation.save(tmp_path / "first")
+    second = xplain.Explanation.load(first).save(tmp_path / "second")
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+def test_an_older_explanation_is_replaced_whole(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    explanation.save(tmp_path / "clip", keep=[0.1, 0.2, 0.3])
+    explanation.save(tmp_path / "clip", keep=[0.5], remove=[])
+    assert sorted(p.name for p in (tmp_path / "clip").glob("*.wav")) == [
+        "keep-0.5.wav",
+        "original.wav",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["clip"]
+
+
+def test_what_is_not_an_explanation_is_never_overwritten(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("cat")
+    with pytest.raises(xplain.ArtifactError, match="is not an explanation"):
+        explanation.save(tmp_path / "photos")
+    with pytest.raises(xplain.ArtifactError, match="cannot be written"):
+        explanation.save(tmp_path / "photos" / "cat.jpg" / "clip")
+    assert [p.name for p in tmp_path.rglob("*")] == ["photos", "cat.jpg"]
+
+
+def test_nothing_half_written_is_left_when_writing_fails(
+    explanation: xplain.Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> float:
+        raise OSError("No space left on device")
+
+    explanation.scores()
+    monkeypatch.setattr(audio, "write", full)
+    with pytest.raises(xplain.ArtifactError, match="No space left"):
+        explanation.save(tmp_path / "clip")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda f: shutil.rmtree(f), "no readable explanation.json"),
+        (lambda f: (f / "explanation.json").write_text("{"), "no readable explanation.json"),
+        (lambda f: (f / "explanation.json").write_text("[]"), "schema None"),
+        (lambda f: (f / "explanation.json").write_text('{"schema": 99}'), "upgrade xplain"),
+        (lambda f: (f / "explanation.json").write_text('{"schema": 1}'), "damaged"),
+        (lambda f: (f / "tensors.safetensors").write_bytes(b"x" * 50), "damaged"),
+        (lambda f: (f / "tensors.safetensors").unlink(), "damaged"),
+        (lambda f: (f / "keep-0.1.wav").unlink(), "damaged"),
+    ],
+)
+def test_damage_is_named(
+    explanation: xplain.Explanation,
+    tmp_path: Path,
+    damage: object,
+    reason: str,
+) -> None:
+    folder = explanation.save(tmp_path / "clip")
+    damage(folder)  # type: ignore[operator]
+    with pytest.raises(xplain.ArtifactError, match=reason) as caught:
+        xplain.Explanation.load(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_loading_needs_no_plugin(explanation: xplain.Explanation, tmp_path: Path) -> None:
+    folder = explanation.save(tmp_path / "clip")
+    code = (
+        "import sys, xplain\n"
+        f"e = xplain.Explanation.load({str(folder)!r})\n"
+        "assert len(e.keep(0.1)) == 4000 and e.scores()\n"
+        "assert not [m for m in sys.modules if m.startswith(('xplain_', 'captum'))]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"XPLAIN_PLUGINS": "", "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_loud_results_are_turned_down_and_it_is_said(bands: xplain.Model) -> None:
+    e = xplain.explain(2.5 * tone(440, level=1.0), bands, synthesizer="waveform")
+    outcome = e.scores(keep=[1.0], remove=[])[0]
+    assert outcome.gain == pytest.approx(1 / 2.5, rel=1e-3)
