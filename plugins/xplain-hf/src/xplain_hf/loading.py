@@ -1,0 +1,235 @@
+"""Reading configuration, feature extractor and weights, and saying what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import errors as hub
+from transformers import (
+    FEATURE_EXTRACTOR_MAPPING,
+    MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.models.auto.feature_extraction_auto import get_feature_extractor_config
+from transformers.utils.hub import cached_file, extract_commit_hash
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from xplain import ModelError
+from xplain_hf.modules import FeatureExtractor
+
+HUB_ERRORS: tuple[tuple[type[Exception], str], ...] = (
+    (
+        hub.HFValidationError,
+        "neither a folder nor a repository's name; give OWNER/NAME[@REVISION] or a folder",
+    ),
+    (hub.GatedRepoError, "access to it has to be asked for on its page; then run `hf auth login`"),
+    (
+        hub.RepositoryNotFoundError,
+        "no such repository, or a private one; check its name, or give a folder",
+    ),
+    (hub.RevisionNotFoundError, "no such revision; give a branch, tag or commit after the @"),
+    (
+        hub.LocalEntryNotFoundError,
+        "it is not in the cache and the hub was not asked or not reached; check the name, the "
+        "connection and HF_HUB_OFFLINE, or give a folder",
+    ),
+    (hub.HfHubHTTPError, "the hub answered with an error; try again later"),
+)
+"""What the hub's errors mean, the special ones before their base classes."""
+
+UNUSED = "masked_spec_embed"
+"""Read in training alone; checkpoints without SpecAugment lack it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a classifier comes from.
+
+    rest: as it was asked for. name: the folder or repository. local: whether it is a
+    folder. revision: of a repository; None for its main branch.
+    """
+
+    rest: str
+    name: str
+    local: bool
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, rest: str) -> Source:
+        """Tell a folder from a repository; ModelError for what is neither."""
+        path = Path(rest).expanduser()
+        if rest and path.is_dir():
+            return cls(rest, str(path), local=True)
+        if not rest or path.exists() or rest.startswith((".", "/", "~")):
+            raise ModelError(
+                f"hf:{rest} is not a folder; give the folder that save_pretrained wrote, or a "
+                "repository such as hf:superb/wav2vec2-base-superb-ks"
+            )
+        name, at, revision = rest.partition("@")
+        if at and not revision:
+            raise ModelError(
+                f"hf:{rest} names no revision after the @; give one or leave the @ out"
+            )
+        return cls(rest, name, local=False, revision=revision or None)
+
+    def pinned(self) -> Source:
+        """The same at the commit that its revision now names; ModelError without config.json.
+
+        So that all files are of one state, and so that transformers does not have
+        someone else convert a repository's pickled weights, as it does for main.
+        """
+        try:
+            file = cached_file(self.name, "config.json", **self.options)
+        except Exception as error:
+            raise _error(self, "config.json", error) from error
+        if file is None:
+            raise ModelError(
+                f"{self} has no config.json; give a folder that save_pretrained wrote, or a "
+                "repository of a transformers model"
+            )
+        return self if self.local else replace(self, revision=extract_commit_hash(file, None))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is passed to every reader of transformers."""
+        return {"revision": self.revision, "local_files_only": self.local}
+
+    def __str__(self) -> str:
+        """As a person asked for it."""
+        return f"hf:{self.rest}"
+
+
+def read_config(source: Source) -> PreTrainedConfig:
+    """The configuration of an audio classifier; ModelError for any other."""
+    if source.local and not Path(source.name, "config.json").is_file():
+        raise ModelError(f"{source} has no config.json; give the folder that save_pretrained wrote")
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            source.name, trust_remote_code=False, **source.options
+        )
+    except Exception as error:
+        raise _error(source, "config.json", error) from error
+    if type(config) not in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING:
+        known = sorted(c.model_type for c in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING)
+        raise ModelError(
+            f"{source}: a {config.model_type!r} model is not an audio classifier; give one of "
+            f"{', '.join(known)}"
+        )
+    return config
+
+
+def read_extractor(source: Source, config: PreTrainedConfig) -> FeatureExtractor:
+    """The feature extractor; ModelError where none is saved beside the model."""
+    try:
+        settings = get_feature_extractor_config(source.name, **source.options)
+        if not settings:
+            usual: Any = FEATURE_EXTRACTOR_MAPPING[type(config)]
+            raise ModelError(
+                f"{source} has no preprocessor_config.json, so its sample rate and how its input "
+                "is prepared are not known; save the feature extractor that it was trained with "
+                f"there: {usual.__name__}(…).save_pretrained(FOLDER)"
+            )
+        reader: Any = AutoFeatureExtractor  # not typed
+        extractor: FeatureExtractor = reader.from_pretrained(
+            source.name, config=config, trust_remote_code=False, **source.options
+        )
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _error(source, "preprocessor_config.json", error) from error
+    return extractor
+
+
+def read_classifier(source: Source, config: PreTrainedConfig) -> PreTrainedModel:
+    """The classifier in float32, whatever it was saved in.
+
+    Raises ModelError for weights that are pickled, or that leave parts to chance.
+    """
+    # use_safetensors=True does not cover this: a configuration can name a pickle to read.
+    named = str(getattr(config, "transformers_weights", None) or "model.safetensors")
+    model: PreTrainedModel
+    try:
+        if not named.endswith((".safetensors", ".safetensors.index.json")):
+            raise OSError(f"config.json names {named}, which is not a safetensors file")
+        # With peft installed, an adapter would be read too: from a pickle, or from elsewhere.
+        if find_adapter_config_file(source.name, **source.options) is not None:
+            raise ModelError(
+                f"{source} holds an adapter (adapter_config.json), which is not read; merge it "
+                "into its model (merge_and_unload) and save that"
+            )
+        model, report = AutoModelForAudioClassification.from_pretrained(
+            source.name,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            output_loading_info=True,
+            **source.options,
+        )
+    except ModelError:
+        raise
+    except OSError as error:
+        if _hub_error(error) is None and "safetensors" in str(error):
+            raise ModelError(
+                f"{source} has no weights as safetensors; pickled ones (pytorch_model.bin) are not "
+                "read, since unpickling can run code: where you trust them, load the model with "
+                "transformers, save it by save_pretrained(FOLDER), and give hf:FOLDER"
+            ) from error
+        raise _error(source, "weights", error) from error
+    except Exception as error:
+        raise _error(source, "weights", error) from error
+    _refuse_chance(source, model, report)
+    return model
+
+
+def _refuse_chance(source: Source, model: PreTrainedModel, report: dict[str, Any]) -> None:
+    """ModelError where weights were drawn by chance, as transformers does for missing ones."""
+    mismatched = {name for name, *_ in report["mismatched_keys"]}
+    missing = sorted(report["missing_keys"] | mismatched)
+    drawn = [name for name in missing if not name.endswith(UNUSED)]
+    if drawn:
+        shown = ", ".join(drawn[:3]) + (f" and {len(drawn) - 3} more" if len(drawn) > 3 else "")
+        why = "are of another shape" if mismatched else "are missing"
+        raise ModelError(
+            f"{source}: weights of the classifier {why} in the checkpoint ({shown}) and would be "
+            "random, so that an explanation would mean nothing; give a checkpoint that was "
+            "trained as an audio classifier"
+        )
+    with torch.no_grad():
+        for name in missing:
+            # Never read, but drawn by chance it would give each loading another fingerprint.
+            model.get_parameter(name).zero_()
+
+
+def _error(source: Source, part: str, error: Exception) -> ModelError:
+    known = _hub_error(error)
+    if known is not None:
+        return ModelError(f"{source}: {known}")
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"{source}: it needs code from its own repository, which is not run; load it yourself "
+            "and give xplain.wrap(…)"
+        )
+    first = str(error).strip().partition("\n")[0] or "no reason given"
+    return ModelError(
+        f"{source}: its {part} cannot be read ({type(error).__name__}: {first}); download or save "
+        "it again"
+    )
+
+
+def _hub_error(error: BaseException | None) -> str | None:
+    """What the hub's error behind an error means; None where there is none."""
+    while error is not None:
+        for kind, meaning in HUB_ERRORS:
+            if isinstance(error, kind):
+                return meaning
+        error = error.__cause__
+    return None

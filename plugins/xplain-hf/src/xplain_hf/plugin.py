@@ -1,0 +1,16 @@
+"""What this distribution registers; light, since discovery imports it."""
+
+from xplain import hookimpl
+from xplain.hookspecs import Register
+
+XPLAIN_API = 1
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    """Register the scheme of Hugging Face's repositories and folders."""
+    register(
+        "hf",
+        "xplain_hf.models:load",
+        summary="An audio classifier by repository or folder of Hugging Face transformers",
+    )

@@ -1,0 +1,543 @@
+"""The scheme hf:, against transformers called directly, on tiny classifiers saved to folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import xplain
+from xplain_hf.modules import minimum_samples, normalise
+
+RATE = 16000
+LABELS = ("yes", "no", "stop")
+
+CONVOLUTIONS = {
+    "conv_dim": (8, 8, 8),
+    "conv_kernel": (10, 8, 4),
+    "conv_stride": (5, 4, 4),
+    "num_feat_extract_layers": 3,
+}
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
+ENCODER = {
+    **SIZES,
+    **CONVOLUTIONS,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "classifier_proj_size": 8,
+}
+
+RAW: dict[str, Callable[..., hf.PreTrainedConfig]] = {
+    "wav2vec2": lambda **k: hf.Wav2Vec2Config(**ENCODER, **k),
+    "hubert": lambda **k: hf.HubertConfig(**ENCODER, **k),
+    "wavlm": lambda **k: hf.WavLMConfig(**ENCODER, **k),
+    "data2vec-audio": lambda **k: hf.Data2VecAudioConfig(
+        **{**ENCODER, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5}, **k
+    ),
+    "sew": lambda **k: hf.SEWConfig(**ENCODER, squeeze_factor=2, **k),
+    "unispeech-sat": lambda **k: hf.UniSpeechSatConfig(**ENCODER, **k),
+}
+MAIN = ["wav2vec2", "hubert", "wavlm", "data2vec-audio"]
+FEATURES = ["audio-spectrogram-transformer", "whisper"]
+
+
+def configure(family: str, **settings: object) -> hf.PreTrainedConfig:
+    settings = {"id2label": dict(enumerate(LABELS)), **settings}
+    if family in RAW:
+        return RAW[family](**settings)
+    if family == "whisper":
+        return hf.WhisperConfig(
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            decoder_ffn_dim=16,
+            num_mel_bins=20,
+            max_source_positions=50,
+            classifier_proj_size=8,
+            **settings,
+        )
+    return hf.ASTConfig(**SIZES, max_length=64, num_mel_bins=32, patch_size=16, **settings)
+
+
+def prepare(family: str, **settings: object) -> hf.FeatureExtractionMixin:
+    if family in RAW:
+        return hf.Wav2Vec2FeatureExtractor(**settings)
+    if family == "whisper":
+        return hf.WhisperFeatureExtractor(feature_size=20, chunk_length=1)
+    return hf.ASTFeatureExtractor(num_mel_bins=32, max_length=64)
+
+
+def classifier(family: str, **settings: object) -> hf.PreTrainedModel:
+    torch.manual_seed(0)
+    model = hf.AutoModelForAudioClassification.from_config(configure(family, **settings))
+    for parameter in model.classifier.parameters():
+        # As initialised, the labels differ by less than what these tests look for.
+        torch.nn.init.normal_(parameter)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders of tiny classifiers, each written once; tests that change one copy it."""
+    root = tmp_path_factory.mktemp("models")
+
+    def save(family: str) -> Path:
+        folder: Path = root / family
+        if not folder.exists():
+            classifier(family).save_pretrained(folder)
+            prepare(family).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def folder(saved: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A folder of a wav2vec 2.0 classifier that may be spoilt."""
+    return Path(shutil.copytree(saved("wav2vec2"), tmp_path / "model"))
+
+
+def clips(count: int, samples: int = RATE // 4, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 0.1 * torch.randn(count, samples, generator=generator) + 0.02
+
+
+def asked_directly(folder: Path, waveforms: Tensor) -> Tensor:
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    model = hf.AutoModelForAudioClassification.from_pretrained(folder, dtype=torch.float32)
+    inputs = extractor([w.numpy() for w in waveforms], sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        return model(**inputs).logits
+
+
+def edit(file: Path, **values: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def assert_one_line(error: BaseException, *words: str) -> None:
+    assert "\n" not in str(error)
+    for word in words:
+        assert word in str(error)
+
+
+# Models
+
+
+@pytest.mark.parametrize("family", [*RAW, *FEATURES])
+def test_logits_are_those_of_transformers(family: str, saved: Callable[[str], Path]) -> None:
+    model = xplain.load_model(f"hf:{saved(family)}")
+    waveforms = clips(3)
+    with torch.no_grad():
+        logits = model(waveforms)
+    torch.testing.assert_close(logits, asked_directly(saved(family), waveforms), atol=1e-5, rtol=0)
+    assert float(logits.std()) > 0.01  # of something that does depend on what is asked
+
+
+@pytest.mark.parametrize("family", [*RAW, *FEATURES])
+def test_a_clip_among_others_is_the_clip_alone(family: str, saved: Callable[[str], Path]) -> None:
+    model = xplain.load_model(f"hf:{saved(family)}")
+    waveforms = clips(4) * torch.tensor([1.0, 0.01, 3.0, 0.0])[:, None]
+    with torch.no_grad():
+        together = model(waveforms)
+        alone = torch.cat([model(w[None]) for w in waveforms])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", RAW)
+def test_gradients_reach_the_waveform(family: str, saved: Callable[[str], Path]) -> None:
+    model = xplain.load_model(f"hf:{saved(family)}")
+    assert model.differentiable
+    waveforms = clips(2).requires_grad_()
+    (gradient,) = torch.autograd.grad(model(waveforms)[:, 0].sum(), waveforms)
+    assert torch.isfinite(gradient).all()
+    assert (gradient.abs().amax(dim=-1) > 0).all()
+
+
+@pytest.mark.parametrize("family", RAW)
+def test_clips_shorter_than_the_encoder_are_padded(
+    family: str, saved: Callable[[str], Path]
+) -> None:
+    model = xplain.load_model(f"hf:{saved(family)}")
+    least = minimum_samples(configure(family))
+    for samples in (1, least - 1, least):
+        assert torch.isfinite(model(clips(2, samples))).all()
+    bare = hf.AutoModelForAudioClassification.from_pretrained(saved(family))
+    with pytest.raises((RuntimeError, ValueError)):  # so no fewer samples would do
+        bare(clips(1, least - 1))
+
+
+def test_the_published_encoder_needs_400_samples() -> None:
+    assert minimum_samples(hf.Wav2Vec2Config()) == 400
+
+
+@pytest.mark.parametrize(
+    "waveform",
+    [
+        clips(1)[0],
+        clips(1)[0] * 1e-4,
+        clips(1)[0] + 0.5,
+        torch.zeros(100),
+        torch.full((100,), 0.25),
+        torch.ones(1),
+    ],
+    ids=["noise", "faint", "offset", "silence", "constant", "one-sample"],
+)
+def test_normalisation_is_the_feature_extractors(waveform: Tensor) -> None:
+    extractor = hf.Wav2Vec2FeatureExtractor(do_normalize=True)
+    expected = extractor(waveform.numpy(), sampling_rate=RATE).input_values[0]
+    np.testing.assert_allclose(normalise(waveform[None])[0].numpy(), expected, atol=1e-5)
+
+
+def test_the_gradient_at_silence_is_finite() -> None:
+    silence = torch.zeros(1, 50, requires_grad=True)
+    (gradient,) = torch.autograd.grad(normalise(silence)[0, 3], silence)
+    # d/dx (x - mean) / sqrt(var + 1e-7) at x = 0: (1 - 1/50) / sqrt(1e-7)
+    assert gradient[0, 3].item() == pytest.approx(0.98 / 1e-7**0.5, rel=1e-4)
+
+
+def test_the_loudness_counts_only_without_normalisation(folder: Path) -> None:
+    # The usual encoder divides loudness out again, after its first convolution.
+    model = classifier("wav2vec2", feat_extract_norm="layer", conv_bias=True)
+    for convolution in model.wav2vec2.feature_extractor.conv_layers:
+        torch.nn.init.normal_(convolution.conv.bias)
+    model.save_pretrained(folder)
+    quiet, loud = clips(1), 20 * clips(1)
+    model = xplain.load_model(f"hf:{folder}")
+    torch.testing.assert_close(model(quiet), model(loud), atol=1e-4, rtol=0)
+    prepare("wav2vec2", do_normalize=False).save_pretrained(folder)
+    model = xplain.load_model(f"hf:{folder}")
+    assert (model(quiet) - model(loud)).abs().max() > 1e-2
+    torch.testing.assert_close(model(loud), asked_directly(folder, loud), atol=1e-5, rtol=0)
+
+
+def test_what_is_known_of_a_model(folder: Path) -> None:
+    model = xplain.load_model(f"hf:{folder}")
+    assert (model.name, model.version) == (f"hf:{folder}", None)
+    assert model.labels == LABELS
+    assert model.sample_rate == RATE
+    assert not model.multilabel and not model.module.training
+    shuffled = {"10": "k", "2": "c", **{str(i): f"l{i}" for i in range(10) if i != 2}}
+    classifier("wav2vec2", num_labels=11).save_pretrained(folder)
+    edit(
+        folder / "config.json",
+        id2label=shuffled,
+        label2id={v: int(k) for k, v in shuffled.items()},
+        problem_type="multi_label_classification",
+    )
+    prepare("wav2vec2", sampling_rate=8000).save_pretrained(folder)
+    model = xplain.load_model(f"hf:{folder}")
+    assert model.labels == ("l0", "l1", "c", *(f"l{i}" for i in range(3, 10)), "k")
+    assert (model.sample_rate, model.multilabel) == (8000, True)
+
+
+def test_half_precision_is_read_as_float32(folder: Path) -> None:
+    classifier("wav2vec2").half().save_pretrained(folder)
+    model = xplain.load_model(f"hf:{folder}")
+    assert {p.dtype for p in model.module.parameters()} == {torch.float32}
+    assert model(clips(1)).dtype == torch.float32
+
+
+def test_sharded_safetensors_are_read(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    classifier("wav2vec2").save_pretrained(folder, max_shard_size="10KB")
+    assert (folder / "model.safetensors.index.json").is_file()
+    model = xplain.load_model(f"hf:{folder}")
+    torch.testing.assert_close(model(clips(1)), asked_directly(folder, clips(1)))
+
+
+def test_a_checkpoint_without_a_mask_embedding_keeps_its_fingerprint(folder: Path) -> None:
+    drop(folder, "masked_spec_embed")
+    prints = {xplain.load_model(f"hf:{folder}").fingerprint() for _ in range(2)}
+    assert len(prints) == 1
+
+
+# Explaining
+
+
+@pytest.mark.parametrize("family", MAIN)
+def test_a_raw_model_is_explained_end_to_end(family: str, saved: Callable[[str], Path]) -> None:
+    explanation = xplain.explain(
+        clips(1)[0],
+        xplain.load_model(f"hf:{saved(family)}"),
+        synthesizer="stft",
+        explainer="integrated-gradients",
+        params={"steps": 4},
+    )
+    assert torch.isfinite(explanation.attribution).all()
+    assert explanation.attribution.abs().max() > 0
+    assert torch.isfinite(explanation.keep(0.1)).all()
+
+
+class MeanOverTime(xplain.Replacement):
+    """Each channel's mean: a baseline that sounds, at about the clip's level."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: xplain.Clip) -> Tensor:
+        """Fill (D, N)."""
+        return latents.mean(dim=1, keepdim=True).expand_as(latents)
+
+
+def test_only_a_baseline_that_sounds_lets_the_path_integral_converge(
+    saved: Callable[[str], Path],
+) -> None:
+    model = xplain.load_model(f"hf:{saved('data2vec-audio')}")
+    clip = clips(1)[0] * torch.linspace(0, 1, RATE // 4)
+    of_silence, of_mean = (
+        xplain.explain(clip, model, synthesizer="stft", baseline=baseline, params={"steps": 20})
+        for baseline in ("silence", MeanOverTime())
+    )
+    assert of_silence.converged is False
+    assert of_silence.completeness_error is not None and of_silence.completeness_error > 0.5
+    assert of_mean.converged is True
+    assert of_mean.completeness_error is not None and of_mean.completeness_error < 0.01
+
+
+class FrameOcclusion(xplain.Explainer):
+    """What the score loses when a frame becomes the baseline's; needs no gradient."""
+
+    def attribute(self, score: xplain.Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N) by frames."""
+        attribution = torch.zeros_like(latents)
+        for frame in range(0, latents.shape[1], 8):
+            changed = latents.clone()
+            changed[:, frame : frame + 8] = baseline[:, frame : frame + 8]
+            lost = score(latents[None]) - score(changed[None])
+            attribution[:, frame : frame + 8] = lost / latents.shape[0]
+        return attribution
+
+
+@pytest.mark.parametrize("family", FEATURES)
+def test_a_model_without_gradients_is_explained_without_them(
+    family: str, saved: Callable[[str], Path]
+) -> None:
+    model = xplain.load_model(f"hf:{saved(family)}")
+    assert not model.differentiable
+    with pytest.raises(xplain.ModelError, match="needs gradients") as caught:
+        xplain.explain(clips(1)[0], model, synthesizer="stft", explainer="integrated-gradients")
+    assert_one_line(caught.value, str(saved(family)))
+    explanation = xplain.explain(clips(1)[0], model, synthesizer="stft", explainer=FrameOcclusion())
+    assert torch.isfinite(explanation.attribution).all()
+    assert explanation.attribution.abs().max() > 0
+
+
+# What is refused
+
+
+def drop(folder: Path, *parts: str) -> None:
+    file = folder / "model.safetensors"
+    kept = {k: v for k, v in load_file(file).items() if not any(part in k for part in parts)}
+    save_file(kept, file, metadata={"format": "pt"})
+
+
+def refused(reference: object, *words: str) -> None:
+    with pytest.raises(xplain.ModelError) as caught:
+        xplain.load_model(f"hf:{reference}")
+    assert_one_line(caught.value, f"hf:{reference}", *words)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere-at-all", "..x", ""])
+def test_a_path_that_is_no_folder(name: str) -> None:
+    refused(name, "is not a folder", "save_pretrained")
+
+
+def test_a_file_in_place_of_a_folder(folder: Path) -> None:
+    refused(folder / "model.safetensors", "is not a folder")
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "two words", "owner/"])
+def test_a_name_that_no_repository_can_have(name: str) -> None:
+    refused(name, "neither a folder nor a repository's name")
+
+
+def test_an_empty_revision() -> None:
+    refused("owner/name@", "no revision")
+
+
+def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
+    refused(tmp_path, "has no config.json")
+
+
+def test_a_damaged_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    refused(folder, "config.json cannot be read")
+
+
+def test_a_model_of_another_kind(tmp_path: Path) -> None:
+    hf.BertConfig().save_pretrained(tmp_path)
+    refused(tmp_path, "'bert' model is not an audio classifier", "wav2vec2")
+
+
+def test_an_unknown_architecture(folder: Path) -> None:
+    edit(folder / "config.json", model_type="from-the-future")
+    refused(folder, "config.json cannot be read", "from-the-future")
+
+
+def test_code_of_a_repository_is_not_run(folder: Path) -> None:
+    edit(
+        folder / "config.json",
+        model_type="own",
+        auto_map={"AutoConfig": "own.Config", "AutoModelForAudioClassification": "own.Model"},
+    )
+    (folder / "own.py").write_text("raise SystemExit('this ran')\n")
+    refused(folder, "code from its own repository", "xplain.wrap")
+
+
+def test_no_feature_extractor_beside_a_raw_model(folder: Path) -> None:
+    (folder / "preprocessor_config.json").unlink()
+    refused(folder, "has no preprocessor_config.json", "Wav2Vec2FeatureExtractor(…)")
+
+
+def test_a_damaged_feature_extractor(folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text("{")
+    refused(folder, "preprocessor_config.json cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("family", "other"),
+    [
+        ("whisper", "wav2vec2"),
+        ("audio-spectrogram-transformer", "wav2vec2"),
+        ("wav2vec2", "whisper"),
+    ],
+)
+def test_a_feature_extractor_of_another_model(
+    family: str, other: str, saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(saved(family), tmp_path / "model"))
+    prepare(other).save_pretrained(copy)
+    refused(copy, "preprocessor_config.json", type(prepare(other)).__name__, repr(family))
+
+
+class Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("raise SystemExit('unpickled')",))
+
+
+def test_pickled_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save(Payload(), folder / "pytorch_model.bin")
+    refused(folder, "no weights as safetensors", "save_pretrained(FOLDER)")
+
+
+def test_a_configuration_that_names_pickled_weights(folder: Path) -> None:
+    # transformers reads this file even where it is told use_safetensors=True.
+    torch.save(load_file(folder / "model.safetensors"), folder / "adapter_model.bin")
+    edit(folder / "config.json", transformers_weights="adapter_model.bin")
+    refused(folder, "no weights as safetensors")
+
+
+def test_an_adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
+    refused(folder, "adapter_config.json", "merge")
+
+
+def test_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    refused(folder, "no weights as safetensors")
+
+
+def test_damaged_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    refused(folder, "weights cannot be read", "download")
+
+
+def test_an_encoder_without_a_trained_head(folder: Path) -> None:
+    torch.manual_seed(0)
+    hf.Wav2Vec2Model(configure("wav2vec2")).save_pretrained(folder)
+    refused(folder, "classifier.weight", "random", "trained as an audio classifier")
+
+
+def test_a_head_without_its_encoder(folder: Path) -> None:
+    drop(folder, "encoder.layers")
+    refused(folder, "wav2vec2.encoder.layers", "more)", "random")
+
+
+def test_a_head_of_another_size(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"] = torch.zeros(7)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    refused(folder, "classifier.bias", "another shape")
+
+
+# Repositories and what is printed
+
+
+OFFLINE = """
+import sys
+import xplain
+import xplain_hf.plugin
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+import torch
+torch.set_num_threads(1)
+for name in ("me/tiny", "me/tiny@v2", "me/tiny@" + "b" * 40):
+    model = xplain.load_model(f"hf:{name}")
+    print(model.name, model.version, len(model.labels))
+for name in ("me/absent", "me/tiny@v3"):
+    try:
+        xplain.load_model(f"hf:{name}")
+    except xplain.ModelError as error:
+        print(error)
+"""
+
+
+def test_repositories_are_read_from_the_cache_when_offline(
+    saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    first, second = "a" * 40, "b" * 40
+    repository = tmp_path / "hub" / "models--me--tiny"
+    for commit in (first, second):
+        shutil.copytree(saved("wav2vec2"), repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(first)
+    (repository / "refs" / "v2").write_text(second)
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_"))},
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *loaded, absent, revision = done.stdout.splitlines()
+    assert loaded == [
+        f"hf:me/tiny {first} 3",
+        f"hf:me/tiny@v2 {second} 3",
+        f"hf:me/tiny@{second} {second} 3",
+    ]
+    assert absent.startswith("hf:me/absent: it is not in the cache")
+    assert revision.startswith("hf:me/tiny@v3: ")
+    assert "HF_HUB_OFFLINE" in absent and "HF_HUB_OFFLINE" in revision
+
+
+def test_nothing_is_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    verbosity = hf.logging.get_verbosity()
+    bars = hf.logging.is_progress_bar_enabled()
+    xplain.load_model(f"hf:{folder}")
+    drop(folder, "classifier")
+    refused(folder)
+    assert capfd.readouterr() == ("", "")
+    assert hf.logging.get_verbosity() == verbosity
+    assert hf.logging.is_progress_bar_enabled() == bars
