@@ -273,6 +273,23 @@ def test_silence_is_explained_with_a_warning_and_no_completeness(bands: xplain.M
     assert any("silent" in w for w in e.warnings)
 
 
+class Loudnessless(nn.Module):
+    """Divides the level out, as speech encoders do: a step at the start of IG's path."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        level = waveform.square().mean(-1, keepdim=True).add(1e-12).sqrt()
+        return BandEnergies()(waveform / level)
+
+
+def test_what_did_not_converge_is_warned_of_and_another_baseline_helps() -> None:
+    model = xplain.wrap(Loudnessless(), sample_rate=RATE, labels=("low", "mid", "high"))
+    clip = tone(440) + 0.2 * tone(1200)
+    with pytest.warns(xplain.XplainWarning, match=r"did not converge.*baseline"):
+        e = xplain.explain(clip, model, versus="mid")
+    assert e.converged is False and "did not converge" in e.warnings[0]
+    assert xplain.explain(clip, model, versus="mid", baseline="mean").converged
+
+
 class Answers(nn.Module):
     """Gives whatever it is told to."""
 
@@ -386,6 +403,8 @@ def test_what_cannot_be_a_model_cannot_be_wrapped() -> None:
         xplain.wrap(lambda x: x, sample_rate=RATE, labels="ab")  # type: ignore[arg-type]
     with pytest.raises(xplain.ModelError, match="each only once"):
         xplain.wrap(Convolutions(), sample_rate=RATE, labels="aab")
+    with pytest.raises(xplain.ModelError, match="mine: a single label"):
+        xplain.wrap(Convolutions(), sample_rate=RATE, labels="a", name="mine")
     with pytest.raises(xplain.ModelError, match="Hz"):
         xplain.wrap(Convolutions(), sample_rate=0, labels="abc")
 

@@ -100,15 +100,21 @@ def wrap(
     reads: "waveform", a synthesizer, or its registered name. Raises ModelError for
     what cannot be a model.
     """
+    name = name or type(module).__name__
     if not isinstance(module, nn.Module):
         raise ModelError(
-            f"a model is a torch.nn.Module, not {type(module).__name__}; "
+            f"{name}: a model is a torch.nn.Module, not {type(module).__name__}; "
             "call your function from the forward of one"
         )
     if sample_rate <= 0:
-        raise ModelError(f"the sample rate is in Hz, so it cannot be {sample_rate}")
+        raise ModelError(f"{name}: the sample rate is in Hz, so it cannot be {sample_rate}")
     if not labels or len(set(labels)) != len(labels):
-        raise ModelError("labels need one name per logit, each only once")
+        raise ModelError(f"{name}: labels need one name per logit, each only once")
+    if len(labels) == 1 and not multilabel:
+        raise ModelError(
+            f"{name}: a single label that excludes all others always has probability 1; "
+            "give multilabel=True for a yes-or-no model"
+        )
     if isinstance(reads, str):
         synthesizer = None if reads == "waveform" else make_synthesizer(reads, sample_rate)
     else:
@@ -121,7 +127,7 @@ def wrap(
         reads=synthesizer,
         frame_step=frame_step,
         differentiable=differentiable,
-        name=name or type(module).__name__,
+        name=name,
         version=version,
     )
 

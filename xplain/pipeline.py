@@ -208,7 +208,7 @@ class _Job:
         route = Route(model, synthesizer)
         weights = [*model.module.parameters(), *model.module.buffers()]
         home = weights[0].device if weights else torch.device("cpu")
-        seed, device = settings.get("seed", 0), torch.device(settings.get("device") or home)
+        seed, device = settings.get("seed", 0), _device(settings.get("device") or home)
         selection = Selection(
             settings.get("granularity", "element"), settings.get("order", "signed")
         )
@@ -302,8 +302,17 @@ class _Job:
             with borrowed(route, self.device), gradients:  # a method may leave hooks behind
                 attribution = self.explainer.attribute(score, values.clone(), baseline.clone())
             attribution = self._checked(attribution, values, audio.name)
-            ends = in_batches(score, torch.stack([values, baseline]), clip.max_batch)
-        error = _completeness_error(self.explainer, attribution, ends)
+            ends = clip.logits(torch.stack([values, baseline]))
+        error = _completeness_error(self.explainer, attribution, target.score(ends))
+        converged = None if error is None else error <= (self.explainer.completeness_tolerance or 0)
+        if converged is False:
+            warnings.warn(
+                f"{audio.name}: {self.provenance['explainer']['name']} did not converge "
+                f"(completeness error {error:.1%}); try more steps, or a baseline that sounds "
+                "where the model divides loudness out (baseline 'mean')",
+                XplainWarning,
+                stacklevel=2,
+            )
         clip.rank = self.selection.rank(attribution, torch.Generator().manual_seed(seed))
         said = probabilities(clip_logits(original, target.frames), model.multilabel)[0]
         frequencies = synthesizer.frequencies
@@ -318,16 +327,15 @@ class _Job:
             probabilities=dict(zip(model.labels, said.tolist(), strict=True)),
             selection=self.selection.to_dict(),
             completeness_error=error,
-            converged=None
-            if error is None
-            else error <= (self.explainer.completeness_tolerance or 0.0),
+            converged=converged,
             warnings=tuple(str(w.message) for w in caught),
             frequencies=None if frequencies is None else tuple(frequencies),
             provenance={
                 **self.provenance,
                 "audio": dict(audio.source),
                 "max_batch": clip.max_batch,
-                "reconstruction": clip.reconstruction(),
+                # What the model says of the unchanged latents: the control of every change.
+                "reconstruction": asdict(clip.heard(ends)[0]),
             },
             _renderer=clip.render,
         )
@@ -379,10 +387,6 @@ class _ClipOfJob:
             )
         return torch.where(keep, values, filled.to(values))
 
-    def reconstruction(self) -> dict[str, Any]:
-        """What the model says of the unchanged latents: the control of every change."""
-        return asdict(self._heard(self._logits(self.latents.values))[0])
-
     def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Decode and ask the model about every ratio wanted."""
         route = self.job.route
@@ -393,37 +397,33 @@ class _ClipOfJob:
             audible = in_batches(self._decode, variants, self.max_batch).cpu()
             files = [audio_io.to_pcm16(waveform) for waveform in audible]
             written = torch.stack([audio_io.from_pcm16(samples) for samples, _ in files])
-            logits = self._logits(variants)
+            logits = self.logits(variants)
             heard = in_batches(self._hear, written.to(self.job.device), self.max_batch)
         said = probabilities(clip_logits(logits, self.target.frames), route.model.multilabel)
         renderings = []
         for place, (kind, ratio) in enumerate(wanted):
-            reading = self._heard(logits)[place]
+            reading = self.heard(logits)[place]
             outcome = Outcome(
                 kind,
                 ratio,
                 reading.probability,
                 reading.label,
                 reading.agrees,
-                heard=self._heard(heard)[place],
+                heard=self.heard(heard)[place],
                 gain=files[place][1],
                 probabilities=dict(zip(route.model.labels, said[place].tolist(), strict=True)),
             )
             renderings.append(Rendering(audible[place], outcome))
         return renderings
 
-    def _decode(self, variants: Tensor) -> Tensor:
-        return self.job.route.synthesizer.decode(variants, self.latents.context)
-
-    def _hear(self, waveforms: Tensor) -> Tensor:
-        return self.job.route.hear(waveforms, self.job.route.synthesizer.sample_rate)
-
-    def _logits(self, variants: Tensor) -> Tensor:
+    def logits(self, variants: Tensor) -> Tensor:
+        """What the model says of variants (n, D, N), asked within the budget."""
         return in_batches(
             lambda part: self.job.route(part, self.latents.context), variants, self.max_batch
         )
 
-    def _heard(self, logits: Tensor) -> list[Heard]:
+    def heard(self, logits: Tensor) -> list[Heard]:
+        """Logits as decisions about the target."""
         model = self.job.route.model
         said = probabilities(clip_logits(logits, self.target.frames), model.multilabel)
         return [
@@ -435,11 +435,27 @@ class _ClipOfJob:
             for row in said
         ]
 
+    def _decode(self, variants: Tensor) -> Tensor:
+        return self.job.route.synthesizer.decode(variants, self.latents.context)
+
+    def _hear(self, waveforms: Tensor) -> Tensor:
+        return self.job.route.hear(waveforms, self.job.route.synthesizer.sample_rate)
+
     def _agrees(self, probability: Tensor) -> bool:
         """Whether the label is (still) decided for; independent labels by a threshold of 0.5."""
         if self.job.route.model.multilabel:
             return bool(probability[self.target.index] >= 0.5)
         return int(probability.argmax()) == self.target.index
+
+
+def _device(asked: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(asked)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise XplainError(f"the device {str(asked)!r} cannot be used here: {reason}") from error
+    return device
 
 
 def _completeness_error(explainer: Explainer, attribution: Tensor, ends: Tensor) -> float | None:

@@ -93,7 +93,7 @@ def run(
     keep: Sequence[float],
     remove: Sequence[float],
     out: Path,
-    as_json: bool,
+    as_json: bool = False,
 ) -> int:
     """Explain, save and report each clip, then write the page; the number that failed."""
     from xplain.errors import ArtifactError, XplainError
@@ -187,11 +187,6 @@ def _lines(explanation: Explanation, folder: Path) -> list[str]:
         lines.append(
             f"  {part}: {heard.label} ({target.label} {heard.probability:.1%})"
             f"  {folder / outcome.filename}"
-        )
-    if explanation.converged is False:
-        lines.append(
-            f"  not converged: completeness error {explanation.completeness_error:.1%}; "
-            "try more steps (--param steps=200)"
         )
     return lines
 

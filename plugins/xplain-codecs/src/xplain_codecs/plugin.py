@@ -30,3 +30,8 @@ def register_replacements(register: Register) -> None:
         summary="The latents of digital silence",
     )
     register("zero", "xplain_codecs.replacements:Zero", summary="Zero in every element")
+    register(
+        "mean",
+        "xplain_codecs.replacements:Mean",
+        summary="Each channel's mean over the clip; for models that divide loudness out",
+    )

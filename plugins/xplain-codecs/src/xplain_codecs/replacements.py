@@ -23,3 +23,16 @@ class Zero(Replacement):
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """Zeros (D, N)."""
         return torch.zeros_like(latents)
+
+
+class Mean(Replacement):
+    """Each channel's mean over the clip: its colour and level, without what happens in it.
+
+    The baseline for models that divide loudness out, as many speech encoders do. From
+    silence to the clip their score changes at the very start of the path alone, and
+    integrated gradients do not converge.
+    """
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        """The mean over the N frames in every frame of (D, N)."""
+        return latents.mean(dim=1, keepdim=True).expand_as(latents)

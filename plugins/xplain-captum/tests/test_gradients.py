@@ -1,0 +1,94 @@
+"""The methods give what Captum gives by hand, and what the mathematics says."""
+
+from __future__ import annotations
+
+import captum.attr
+import pytest
+import torch
+from torch import Tensor
+
+import xplain
+from xplain_captum.gradients import IntegratedGradients, Saliency
+
+
+class Closed(xplain.Score):
+    """A score given as a function of the variants."""
+
+    def __init__(self, function, max_batch: int = 64) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.function, self.max_batch = function, max_batch
+
+    def forward(self, variants: Tensor) -> Tensor:
+        return self.function(variants)  # type: ignore[no-any-return]
+
+
+X = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
+B = torch.tensor([[0.5, 0.0, 0.0], [1.0, 1.0, 1.0]])
+W = torch.tensor([[2.0, -1.0, 0.0], [0.5, 3.0, 1.0]])
+
+
+def squares(z: Tensor) -> Tensor:
+    return (W * z.square()).sum(dim=(1, 2))
+
+
+def test_integrated_gradients_of_a_quadratic_are_known_in_closed_form() -> None:
+    # ∫ 2 w (b + α (x − b)) dα · (x − b) = w (x² − b²), element by element.
+    got = IntegratedGradients(steps=5).attribute(Closed(squares), X, B)
+    assert torch.allclose(got, W * (X.square() - B.square()), atol=1e-5)
+
+
+def test_saliency_of_a_quadratic_is_the_size_of_its_slope() -> None:
+    got = Saliency().attribute(Closed(squares), X, B)
+    assert torch.allclose(got, (2 * W * X).abs())
+
+
+def curved(z: Tensor) -> Tensor:
+    return (W * z).tanh().sum(dim=(1, 2)) * z[:, 0, 0].exp()
+
+
+@pytest.mark.parametrize("max_batch", [1, 7, 64])
+def test_the_values_are_captums_within_any_budget(max_batch: int) -> None:
+    got = IntegratedGradients(steps=50).attribute(Closed(curved, max_batch), X, B)
+    by_hand = captum.attr.IntegratedGradients(curved).attribute(X[None], B[None], n_steps=50)[0]
+    assert (got - by_hand).abs().max() < 1e-6
+
+
+def test_over_draws_of_the_baseline_the_mean_is_taken() -> None:
+    draws = torch.stack([B, torch.zeros_like(B), X])
+    method = IntegratedGradients(steps=20)
+    each = torch.stack([method.attribute(Closed(curved), X, b) for b in draws])
+    got = method.attribute(Closed(curved), X, draws)
+    assert torch.allclose(got, each.mean(0), atol=1e-6)
+
+
+def test_a_whole_explanation_is_captums_on_the_same_function() -> None:
+    """Through encode, decode and the model, against Captum called on plain functions."""
+
+    class Model(torch.nn.Module):
+        def forward(self, waveform: Tensor) -> Tensor:
+            spectrum = torch.fft.rfft(waveform).abs().square() / waveform.shape[-1]
+            return torch.log1p(
+                torch.stack([spectrum[:, :400].sum(-1), spectrum[:, 400:].sum(-1)], -1)
+            )
+
+    torch.manual_seed(0)
+    clip = 0.1 * torch.randn(3000)
+    model = xplain.wrap(Model(), sample_rate=8000, labels=("low", "high"))
+    e = xplain.explain(clip, model, target="high")
+
+    window = torch.hann_window(256)
+    spectrum = torch.stft(clip, 256, 64, window=window, pad_mode="constant", return_complex=True)
+
+    def score(root: Tensor) -> Tensor:
+        rebuilt = root.square() * torch.exp(1j * spectrum.angle())
+        return Model()(torch.istft(rebuilt, 256, 64, window=window, length=3000))[:, 1]
+
+    by_hand = captum.attr.IntegratedGradients(score).attribute(
+        spectrum.abs().sqrt()[None], n_steps=50
+    )[0]
+    assert (e.attribution - by_hand).abs().max() < 1e-6
+
+
+def test_steps_below_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        IntegratedGradients(steps=0)

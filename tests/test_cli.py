@@ -1,0 +1,189 @@
+"""The command line: what a user types and reads, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from toys import RATE, tone
+
+import xplain
+from xplain.cli.main import main
+
+MODEL = """
+import sys
+sys.path.insert(0, {tests!r})
+import xplain
+from toys import BandEnergies
+
+def make():
+    labels = ("low", "mid", "high")
+    return xplain.wrap(BandEnergies(), sample_rate=8000, labels=labels, name="bands")
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Desk:
+    """A folder with a model and recordings, and xplain run in it."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    output: pytest.CaptureFixture[str]
+
+    def run(self, *arguments: str) -> Done:
+        self.patch.chdir(self.folder)
+        self.patch.setattr(sys, "argv", ["xplain", *arguments])
+        self.patch.setattr(warnings, "showwarning", warnings.showwarning)
+        self.output.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code is None or isinstance(ended.value.code, int)
+        return Done(ended.value.code or 0, *self.output.readouterr())
+
+    def explain(self, *arguments: str) -> Done:
+        return self.run("explain", "--model", "model.py:make", *arguments)
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    (tmp_path / "model.py").write_text(MODEL.format(tests=str(Path(__file__).parent)))
+    clip = tone(440) + 0.2 * tone(1200)
+    soundfile.write(tmp_path / "a.wav", clip.numpy(), RATE)
+    (tmp_path / "b").mkdir()
+    soundfile.write(tmp_path / "b" / "a.wav", tone(2500, 0.3).numpy(), RATE)
+    (tmp_path / "text.wav").write_text("not audio")
+    return Desk(tmp_path, monkeypatch, capsys)
+
+
+def test_explaining_a_file_leaves_a_folder_and_a_page(desk: Desk) -> None:
+    done = desk.explain("a.wav", "--out", "o", "--keep", "0.1", "--keep", "0.02")
+    assert done.returncode == 0 and done.stdout == ""
+    assert "a: low" in done.stderr and "o/index.html" in done.stderr
+    assert {p.name for p in (desk.folder / "o").iterdir()} == {"a", "index.html"}
+    assert xplain.Explanation.load(desk.folder / "o" / "a").keep(0.02).shape == (RATE // 2,)
+
+
+def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
+    done = desk.explain("a.wav", "b/a.wav", "--json", "--remove", "0.2", "--param", "steps=9")
+    assert done.returncode == 0
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert set(first) == {
+        "audio", "model", "target", "explainer", "synthesizer", "route", "selection", "results",
+        "completeness_error", "converged", "verdict", "warnings", "files",
+    }  # fmt: skip
+    assert first["audio"]["path"] == "a.wav" and first["model"] == "bands"
+    assert (first["target"]["label"], second["target"]["label"]) == ("low", "high")
+    assert first["explainer"]["parameters"]["steps"] == 9
+    keep, remove = first["results"]
+    assert (keep["kind"], keep["ratio"], remove["kind"], remove["ratio"]) == (
+        "keep", 0.1, "remove", 0.2,
+    )  # fmt: skip
+    assert set(remove["heard"]) == {"probability", "label", "agrees"}
+    assert remove["label"] == "mid" and remove["agrees"] is False
+    for clip in (first, second):
+        for path in [clip["files"]["page"], clip["files"]["original"], clip["results"][0]["file"]]:
+            assert (desk.folder / path).is_file()
+    assert first["files"]["folder"] != second["files"]["folder"]
+
+
+def test_a_broken_clip_is_named_and_the_others_are_done(desk: Desk) -> None:
+    done = desk.explain("text.wav", "a.wav", "missing.wav", "--json")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert "text.wav: not a recording" in done.stderr
+    assert "missing.wav: the file does not exist" in done.stderr
+    assert "2 of 3 clips failed: text.wav, missing.wav" in done.stderr
+    assert sorted(p.name for p in (desk.folder / "out").iterdir()) == ["a", "index.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--model", "zooo:digits"], "did you mean"),
+        (["--target", "lwo"], "did you mean 'low'"),
+        (["--target", "low@3-1"], "time span"),
+        (["--versus", "hihg"], "did you mean 'high'"),
+        (["--synthesizer", "sfft"], "did you mean 'stft'"),
+        (["--explainer", "salience"], "did you mean 'saliency'"),
+        (["--param", "step=3"], "did you mean 'steps'"),
+        (["--param", "steps"], "NAME=VALUE"),
+        (["--replacement", "silense"], "did you mean 'silence'"),
+        (["--baseline", "silense"], "did you mean 'silence'"),
+        (["--granularity", "frames"], "did you mean 'frame'"),
+        (["--keep", "10"], "between 0 and 1"),
+        (["--keep", "ten"], "--keep"),
+        (["--kepe", "0.1"], "--keep"),
+        (["--out", "a.wav"], "a.wav is a file"),
+        (["--device", "tpu9"], "tpu9"),
+    ],
+)
+def test_wrong_usage_is_answered_in_one_line_with_status_2(
+    desk: Desk, arguments: list[str], reason: str
+) -> None:
+    done = desk.explain("a.wav", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert reason in done.stderr and "Traceback" not in done.stderr
+    if done.stderr.startswith("error: "):
+        assert done.stderr.count("\n") == 1
+    assert not (desk.folder / "out").exists()
+
+
+def test_silence_is_a_warning_and_its_completeness_is_null(desk: Desk) -> None:
+    soundfile.write(desk.folder / "s.wav", torch.zeros(RATE).numpy(), RATE)
+    done = desk.explain("s.wav", "--json")
+    assert done.returncode == 0 and "warning: s.wav: the recording is silent" in done.stderr
+    assert json.loads(done.stdout)["completeness_error"] is None
+
+
+def test_the_page_is_made_again_from_folders_without_any_plugin(desk: Desk) -> None:
+    desk.explain("a.wav")
+    page = desk.folder / "out" / "index.html"
+    before = page.read_bytes()
+    page.unlink()
+    desk.patch.setenv("XPLAIN_PLUGINS", "")
+    assert desk.run("report", "out").returncode == 0
+    assert page.read_bytes() == before
+    assert desk.run("report", "b").returncode == 2
+
+
+def test_plugins_are_listed_for_people_and_for_machines(desk: Desk) -> None:
+    done = desk.run("plugins")
+    assert done.returncode == 0 and "integrated-gradients" in done.stdout
+    listed = json.loads(desk.run("plugins", "--json").stdout)
+    assert {"kind", "name", "distribution", "version", "summary", "state", "cause"} <= set(
+        listed[0]
+    )
+
+
+def test_help_lists_every_command_of_every_distribution(desk: Desk) -> None:
+    done = desk.run("--help")
+    assert done.returncode == 0
+    for command in ("explain", "plugins", "report", "demo"):
+        assert f"  {command} " in done.stdout
+    assert desk.run("explian").returncode == 2
+
+
+def test_the_installed_command_runs(desk: Desk) -> None:
+    command = Path(sys.executable).with_name("xplain")
+    arguments = ["explain", "--model", "model.py:make", "a.wav", "--json"]
+    done = subprocess.run([command, *arguments], cwd=desk.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["target"]["label"] == "low"
