@@ -26,16 +26,16 @@ from typing_extensions import Unpack
 import xplain
 from xplain import audio as audio_io
 from xplain.audio import Audio
+from xplain.editing import Editor
 from xplain.errors import PluginError, XplainError, XplainWarning, nearest
-from xplain.explanation import Explanation, Heard, Kind, Outcome, Rendering
-from xplain.interfaces import Clip, Explainer, Latents, Replacement, Synthesizer
+from xplain.explanation import Explanation
+from xplain.interfaces import Explainer, Replacement, Synthesizer
 from xplain.models import Model, load_model, make_synthesizer
 from xplain.progress import track
 from xplain.registry import registry
-from xplain.score import ClipScore, Route, borrowed, default_max_batch, in_batches
-from xplain.selection import Selection, top
+from xplain.score import ClipScore, Route, borrowed, default_max_batch
+from xplain.selection import Selection
 from xplain.targets import (
-    ResolvedTarget,
     Target,
     clip_logits,
     label_index,
@@ -295,14 +295,22 @@ class _Job:
                 )
                 latents = synthesizer.encode(heard_as.waveform.to(self.device)[None])
                 values = latents.values[0]
-                clip = _ClipOfJob(self, latents, heard_as, target, seed)
-                baseline = clip.fill(self.baseline, torch.zeros_like(values, dtype=torch.bool))
-            score = ClipScore(route, latents.context, target, clip.max_batch)
+                editor = Editor(
+                    route,
+                    latents,
+                    len(heard_as.waveform),
+                    target,
+                    self.replacement,
+                    seed=seed,
+                    max_batch=self.max_batch or default_max_batch(len(heard_as.waveform)),
+                )
+                baseline = editor.fill(self.baseline, torch.zeros_like(values, dtype=torch.bool))
+            score = ClipScore(route, latents.context, target, editor.max_batch)
             gradients = torch.set_grad_enabled(self.explainer.uses_gradients)
             with borrowed(route, self.device), gradients:  # a method may leave hooks behind
                 attribution = self.explainer.attribute(score, values.clone(), baseline.clone())
             attribution = self._checked(attribution, values, audio.name)
-            ends = clip.logits(torch.stack([values, baseline]))
+            ends = editor.logits(torch.stack([values, baseline]))
         error = _completeness_error(self.explainer, attribution, target.score(ends))
         converged = None if error is None else error <= (self.explainer.completeness_tolerance or 0)
         if converged is False:
@@ -313,7 +321,7 @@ class _Job:
                 XplainWarning,
                 stacklevel=2,
             )
-        clip.rank = self.selection.rank(attribution, torch.Generator().manual_seed(seed))
+        editor.rank = self.selection.rank(attribution, torch.Generator().manual_seed(seed))
         said = probabilities(clip_logits(original, target.frames), model.multilabel)[0]
         frequencies = synthesizer.frequencies
         return Explanation(
@@ -333,11 +341,11 @@ class _Job:
             provenance={
                 **self.provenance,
                 "audio": dict(audio.source),
-                "max_batch": clip.max_batch,
+                "max_batch": editor.max_batch,
                 # What the model says of the unchanged latents: the control of every change.
-                "reconstruction": asdict(clip.heard(ends)[0]),
+                "reconstruction": asdict(editor.decisions(ends)[0]),
             },
-            _renderer=clip.render,
+            _renderer=editor.render,
         )
 
     def _checked(self, attribution: object, values: Tensor, clip: str) -> Tensor:
@@ -355,97 +363,6 @@ class _Job:
                 "try other parameters, or report it to its authors"
             )
         return attribution.detach().to(torch.float32)
-
-
-class _ClipOfJob:
-    """One clip's part of a job: what it takes to keep and remove its elements."""
-
-    rank: Tensor
-
-    def __init__(
-        self, job: _Job, latents: Latents, audio: Audio, target: ResolvedTarget, seed: int
-    ) -> None:
-        self.job, self.latents, self.target, self.seed = job, latents, target, seed
-        self.samples = len(audio.waveform)
-        self.max_batch = job.max_batch or default_max_batch(self.samples)
-
-    def fill(self, replacement: Replacement, keep: Tensor) -> Tensor:
-        """The latents (D, N) with what is not kept replaced."""
-        values = self.latents.values[0]
-        clip = Clip(
-            synthesizer=self.job.route.synthesizer,
-            samples=self.samples,
-            context=self.latents.context,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-        filled = replacement.fill(values.clone(), keep.clone(), clip)
-        if filled.shape != values.shape:
-            name = registry().describe("replacement", replacement)["name"]
-            raise PluginError(
-                f"replacement {name!r} gave {tuple(filled.shape)} for latents "
-                f"{tuple(values.shape)}; it has to give their shape"
-            )
-        return torch.where(keep, values, filled.to(values))
-
-    def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
-        """Decode and ask the model about every ratio wanted."""
-        route = self.job.route
-        with borrowed(route, self.job.device), torch.no_grad():
-            selected = [top(self.rank, ratio).to(self.job.device) for _, ratio in wanted]
-            keeps = [s if w[0] == "keep" else ~s for w, s in zip(wanted, selected, strict=True)]
-            variants = torch.stack([self.fill(self.job.replacement, keep) for keep in keeps])
-            audible = in_batches(self._decode, variants, self.max_batch).cpu()
-            files = [audio_io.to_pcm16(waveform) for waveform in audible]
-            written = torch.stack([audio_io.from_pcm16(samples) for samples, _ in files])
-            logits = self.logits(variants)
-            heard = in_batches(self._hear, written.to(self.job.device), self.max_batch)
-        said = probabilities(clip_logits(logits, self.target.frames), route.model.multilabel)
-        renderings = []
-        for place, (kind, ratio) in enumerate(wanted):
-            reading = self.heard(logits)[place]
-            outcome = Outcome(
-                kind,
-                ratio,
-                reading.probability,
-                reading.label,
-                reading.agrees,
-                heard=self.heard(heard)[place],
-                gain=files[place][1],
-                probabilities=dict(zip(route.model.labels, said[place].tolist(), strict=True)),
-            )
-            renderings.append(Rendering(audible[place], outcome))
-        return renderings
-
-    def logits(self, variants: Tensor) -> Tensor:
-        """What the model says of variants (n, D, N), asked within the budget."""
-        return in_batches(
-            lambda part: self.job.route(part, self.latents.context), variants, self.max_batch
-        )
-
-    def heard(self, logits: Tensor) -> list[Heard]:
-        """Logits as decisions about the target."""
-        model = self.job.route.model
-        said = probabilities(clip_logits(logits, self.target.frames), model.multilabel)
-        return [
-            Heard(
-                probability=float(row[self.target.index]),
-                label=model.labels[int(row.argmax())],
-                agrees=self._agrees(row),
-            )
-            for row in said
-        ]
-
-    def _decode(self, variants: Tensor) -> Tensor:
-        return self.job.route.synthesizer.decode(variants, self.latents.context)
-
-    def _hear(self, waveforms: Tensor) -> Tensor:
-        return self.job.route.hear(waveforms, self.job.route.synthesizer.sample_rate)
-
-    def _agrees(self, probability: Tensor) -> bool:
-        """Whether the label is (still) decided for; independent labels by a threshold of 0.5."""
-        if self.job.route.model.multilabel:
-            return bool(probability[self.target.index] >= 0.5)
-        return int(probability.argmax()) == self.target.index
 
 
 def _device(asked: str | torch.device) -> torch.device:

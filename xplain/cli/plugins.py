@@ -16,15 +16,15 @@ def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list")] = False,
 ) -> None:
     """List what is installed, and what failed and why."""
-    from rich.console import Console
-    from rich.table import Table
-
     from xplain.registry import list_plugins
 
     found = list_plugins()
     if as_json:
         print(json.dumps([asdict(plugin) for plugin in found], indent=1))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     working = [p for p in found if p.state == "ok"]
     failed = [p for p in found if p.state == "failed"]
     table = Table(box=None, pad_edge=False)
