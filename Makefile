@@ -32,5 +32,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[dev]' setuptools
+	$(PIP) install -c constraints.txt -e '.[dev]'
 	touch $@

@@ -71,6 +71,13 @@ def test_a_few_samples_are_a_recording(tmp_path: Path, samples: int) -> None:
     assert len(audio.read(path).waveform) == samples
 
 
+@pytest.mark.parametrize("name", ["sp ace.wav", "ü'&<>.wav", "caf\udce9.wav"])
+def test_any_name_a_file_can_have_is_read(tmp_path: Path, name: str) -> None:
+    soundfile.write(tmp_path / "plain.wav", SINE, RATE)
+    (tmp_path / "plain.wav").rename(tmp_path / name)
+    assert len(audio.read(tmp_path / name).waveform) == RATE
+
+
 def broken(folder: Path, fault: str) -> Path:
     path = folder / f"{fault}.wav"
     soundfile.write(path, SINE, RATE)

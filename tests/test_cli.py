@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -146,6 +147,18 @@ def test_wrong_usage_is_answered_in_one_line_with_status_2(
     assert not (desk.folder / "out").exists()
 
 
+def test_any_file_name_goes_through_to_the_page(desk: Desk) -> None:
+    names = ["sp ace.wav", "ü'&<>.wav", "caf\udce9.wav", "-dash.wav", "a.b.wav"]
+    for name in names:
+        shutil.copy(desk.folder / "a.wav", desk.folder / name)
+    clips = [f"./{name}" for name in names]
+    done = installed(desk, "explain", "--model", "model.py:make", "--json", *clips)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        assert (desk.folder / json.loads(line)["files"]["original"]).is_file()
+    assert (desk.folder / "out" / "index.html").is_file()
+
+
 def test_silence_is_a_warning_and_its_completeness_is_null(desk: Desk) -> None:
     soundfile.write(desk.folder / "s.wav", torch.zeros(RATE).numpy(), RATE)
     done = desk.explain("s.wav", "--json")
@@ -181,9 +194,12 @@ def test_help_lists_every_command_of_every_distribution(desk: Desk) -> None:
     assert desk.run("explian").returncode == 2
 
 
-def test_the_installed_command_runs(desk: Desk) -> None:
+def installed(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = Path(sys.executable).with_name("xplain")
-    arguments = ["explain", "--model", "model.py:make", "a.wav", "--json"]
-    done = subprocess.run([command, *arguments], cwd=desk.folder, capture_output=True, text=True)
+    return subprocess.run([command, *arguments], cwd=desk.folder, capture_output=True, text=True)
+
+
+def test_the_installed_command_runs(desk: Desk) -> None:
+    done = installed(desk, "explain", "--model", "model.py:make", "a.wav", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["target"]["label"] == "low"

@@ -61,10 +61,11 @@ def read(path: str | Path) -> Audio:
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: the file is empty (0 bytes); record or export it again")
     try:
-        with soundfile.SoundFile(path) as file:
+        # Opened here, since libsndfile cannot open every name that a file system can hold.
+        with path.open("rb") as raw, soundfile.SoundFile(raw) as file:
             frames, rate, subtype = file.frames, file.samplerate, file.subtype
             samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise AudioError(
             f"{path}: not a recording that can be read ({error}); convert it to WAV or FLAC"
         ) from error
@@ -170,7 +171,8 @@ def from_pcm16(samples: npt.NDArray[np.int16]) -> Tensor:
 def write(path: Path, waveform: Tensor, rate: int) -> float:
     """Write (samples,) as 16-bit WAV; returns the gain that kept it from clipping."""
     samples, gain = to_pcm16(waveform)
-    soundfile.write(path, samples, rate, subtype="PCM_16")
+    with path.open("wb") as file:
+        soundfile.write(file, samples, rate, subtype="PCM_16", format="WAV")
     return gain
 
 

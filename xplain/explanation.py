@@ -237,7 +237,7 @@ class Explanation:
         ratios: dict[Kind, list[float]] = {"keep": [], "remove": []}
         for rendering in rendered:
             ratios[rendering.outcome.kind].append(rendering.outcome.ratio)
-        text = json.dumps(self.to_dict(**ratios), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.to_dict(**ratios), indent=1, allow_nan=False)
         (folder / "explanation.json").write_text(text + "\n", "utf-8")
 
     @classmethod
@@ -247,7 +247,8 @@ class Explanation:
         for result in data["results"]:
             settings = {k: v for k, v in result.items() if k != "file"}
             outcome = Outcome(**{**settings, "heard": Heard(**result["heard"])})
-            samples, _ = soundfile.read(folder / outcome.filename, dtype="int16")
+            with (folder / outcome.filename).open("rb") as file:
+                samples, _ = soundfile.read(file, dtype="int16")
             waveform = audio.from_pcm16(samples)
             rendered[outcome.kind, outcome.ratio] = Rendering(waveform, outcome)
         target = dict(data["target"])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xplain.errors import ModelError, nearest
+from xplain.errors import ModelError, XplainError, nearest
 from xplain.interfaces import Synthesizer
 from xplain.registry import registry
 
@@ -176,7 +176,15 @@ def _follow(reference: str) -> object:
     if scheme not in schemes and "/" not in scheme:
         raise ModelError(f"no model scheme {scheme!r} in {reference!r}; {nearest(scheme, schemes)}")
     load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
-    return load(rest)
+    try:
+        return load(rest)
+    except XplainError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{reference} cannot be loaded: {type(error).__name__}: {error}; "
+            "reinstall the plugin, or report it to its authors"
+        ) from error
 
 
 def _from_file(path: Path, factory: str) -> object:

@@ -223,6 +223,7 @@ class _Job:
                 "sample_rate": model.sample_rate,
                 "labels": list(model.labels),
                 "multilabel": model.multilabel,
+                "frame_step": model.frame_step,
                 "sha256": model.fingerprint(),
             },
             "route": route.description,

@@ -125,7 +125,8 @@ def run(
             print(json.dumps(to_json(result, folder, out, keep, remove)), flush=True)
         say("\n".join(_lines(result, folder)))
     if folders:
-        page = write_page([Explanation.load(folder) for folder in folders], out / "index.html")
+        explanations = [Explanation.load(folder) for folder in folders]
+        page = write_page(explanations, out / "index.html", folders)
         say(f"page: {page}")
     for failure in failures:
         say(f"error: {failure.error}")

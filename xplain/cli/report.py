@@ -29,5 +29,6 @@ def report(
         found = [folder]
     if not found:
         raise ArtifactError(f"{folder} holds no explanations; give the --out of xplain explain")
-    page = write_page([Explanation.load(each) for each in found], folder / "index.html")
+    explanations = [Explanation.load(each) for each in found]
+    page = write_page(explanations, folder / "index.html", found)
     say(f"page: {page}")

@@ -1,0 +1,220 @@
+"""What an explanation says, in sentences for a person."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from xplain.explanation import Explanation, Heard, Outcome
+
+_PERCENT = "\N{NO-BREAK SPACE}%"
+_ELEMENTS = {
+    "element": "elements",
+    "channel": "channels",
+    "frame": "moments",
+    "block": "blocks of elements",
+}
+
+
+def percent(probability: float) -> str:
+    """A probability as it is said: whole percents, decimals only near the ends."""
+    if 0.01 <= probability < 0.985:
+        return f"{100 * probability:.0f}{_PERCENT}"
+    return tabular(probability)
+
+
+def tabular(probability: float) -> str:
+    """A probability in a table: always with one decimal."""
+    if probability >= 0.9995:
+        return f"over 99.9{_PERCENT}"
+    if probability < 0.0005:
+        return f"under 0.1{_PERCENT}"
+    return f"{100 * probability:.1f}{_PERCENT}"
+
+
+def ratio(value: float) -> str:
+    """A part of the elements: ``10 %``."""
+    return f"{100 * value:.4g}{_PERCENT}"
+
+
+def quoted(label: str) -> str:
+    """A label inside a sentence."""
+    return f"“{label}”"
+
+
+def multilabel(explanation: Explanation) -> bool:
+    """Whether the model's labels are independent of each other."""
+    return bool(explanation.provenance["model"]["multilabel"])
+
+
+def decisions(probabilities: Mapping[str, float], independent: bool) -> list[str]:
+    """What these probabilities decide: the likeliest label, or all of at least one half."""
+    if independent:
+        return [label for label, p in probabilities.items() if p >= 0.5]
+    return [max(probabilities, key=lambda label: probabilities[label])]
+
+
+def is_own(explanation: Explanation) -> bool:
+    """Whether the explained label is the model's own decision."""
+    decided = decisions(explanation.probabilities, multilabel(explanation))
+    return explanation.target.label in decided
+
+
+def decision(explanation: Explanation) -> str:
+    """What the model decided about the clip, and whether that is what is explained."""
+    target, said = explanation.target, explanation.probabilities
+    label, own = quoted(target.label), is_own(explanation)
+    where = (
+        "The model"
+        if target.start is None or target.end is None
+        else f"Between {target.start:.4g} and {target.end:.4g} seconds, the model"
+    )
+    mine = percent(target.probability)
+    if multilabel(explanation):
+        others = [d for d in decisions(said, True) if d != target.label]
+        listed = _listed([f"{quoted(d)} ({percent(said[d])})" for d in others])
+        if own:
+            sentence = f"{where} hears {label} ({mine})"
+            sentence += f", and beside it {listed}." if others else "."
+        else:
+            sentence = f"{where} does not hear {label} ({mine}), which is the label explained here"
+            sentence += f"; it hears {listed}." if others else "; it hears none of its labels."
+    elif own:
+        sentence = f"{where} decided for {label} ({mine})."
+    else:
+        (winner,) = decisions(said, False)
+        sentence = (
+            f"{where} decided for {quoted(winner)} ({percent(said[winner])}). Explained here is "
+            f"another label, {label}, to which it gave {mine}."
+        )
+    if target.versus is not None:
+        sentence += (
+            f" The question was what speaks for {label} rather than for "
+            f"{quoted(target.versus)} ({percent(said[target.versus])})."
+        )
+    return sentence
+
+
+def heard(explanation: Explanation, outcome: Outcome) -> str:
+    """What the model hears in a rendering's audio file: ``it still hears “seven” (98 %)``."""
+    return f"it {_verb(explanation, outcome.heard)}"
+
+
+def changes(explanation: Explanation, outcomes: Sequence[Outcome]) -> str:
+    """What the smallest part kept and the smallest part removed do to the decision."""
+    kept = next((o for o in outcomes if o.kind == "keep"), None)
+    removed = next((o for o in outcomes if o.kind == "remove"), None)
+    sentences = []
+    if kept is not None:
+        part = f"the top {ratio(kept.ratio)} of {elements(explanation)}"
+        sentences.append(f"Keeping only {part}, {heard(explanation, kept)}.")
+    if removed is not None:
+        same = kept is not None and kept.ratio == removed.ratio
+        part = "them" if same else f"the top {ratio(removed.ratio)} of {elements(explanation)}"
+        sentences.append(f"Without {part}, {heard(explanation, removed)}.")
+    return " ".join(sentences)
+
+
+def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None:
+    """Whether one part was enough for the decision and needed for it; None where not asked."""
+    if outcomes and not bool(explanation.attribution.any()):
+        return "Nothing counted more than anything else, so what was kept or removed is chance."
+    kept = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "keep"}
+    removed = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "remove"}
+    both = sorted(set(kept) & set(removed))
+    if not both or not is_own(explanation):
+        return None
+    part = f"This {ratio(both[0])}"
+    enough, needed = kept[both[0]], not removed[both[0]]
+    if enough and needed:
+        return f"{part} is enough for the decision, and the decision needs it."
+    if enough:
+        return f"{part} is enough for the decision; what is left over would be enough as well."
+    if needed:
+        return f"The decision needs this {ratio(both[0])}, which alone is not enough for it."
+    return (
+        f"{part} is neither enough for the decision nor needed for it: "
+        "as an explanation this is weak."
+    )
+
+
+def short(explanation: Explanation, outcome: Outcome) -> str:
+    """An outcome in a table's cell: ``10 %: still “seven” (98 %)``."""
+    label, reading = quoted(explanation.target.label), outcome.heard
+    chance = percent(reading.probability)
+    if reading.agrees:
+        said = f"{'still ' if is_own(explanation) else ''}{label} ({chance})"
+    elif multilabel(explanation):
+        said = f"not {label} ({chance})"
+    else:
+        said = f"{quoted(reading.label)}; {label} at {chance}"
+    return f"{ratio(outcome.ratio)}: {said}"
+
+
+def elements(explanation: Explanation) -> str:
+    """What was ranked, in the plural."""
+    granularity = str(explanation.selection.get("granularity", "element"))
+    return _ELEMENTS.get(granularity, f"{granularity}s")
+
+
+def what_an_element_is(explanation: Explanation) -> str:
+    """What was ranked, for someone who hears of it for the first time."""
+    synthesizer = str(explanation.provenance["synthesizer"]["name"])
+    channels, frames = explanation.attribution.shape
+    if explanation.frequencies is not None:
+        one = "one frequency at one moment"
+    elif channels == 1:
+        one = "one sample of the sound"
+    else:
+        one = "one channel of the representation at one moment"
+    sentence = (
+        f"An element is {one}: {channels} × {frames} = {channels * frames:,} of them, "
+        f"in the representation {quoted(synthesizer)}."
+    )
+    granularity = explanation.selection.get("granularity", "element")
+    if granularity != "element":
+        sentence += f" They were ranked in groups: {elements(explanation)}."
+    if explanation.selection.get("order") == "absolute":
+        sentence += " Top means of most weight, whether for or against."
+    return sentence
+
+
+def control(explanation: Explanation) -> str | None:
+    """What the model says of the representation with nothing changed; None where not known."""
+    said = explanation.provenance.get("reconstruction")
+    if not isinstance(said, Mapping):
+        return None
+    reading = _verb(explanation, Heard(**said))
+    return f"Control: of the representation with nothing changed, the model {reading}."
+
+
+def level(gain: float) -> str:
+    """How far a player's audio was turned down, from its gain (< 1)."""
+    return f"Turned down by {-20 * math.log10(gain):.1f} dB, so that the file does not clip."
+
+
+def error(value: float) -> str:
+    """A completeness error, relative in, percent out."""
+    return f"{100 * value:.3g}{_PERCENT}" if value >= 1e-4 else f"under 0.01{_PERCENT}"
+
+
+def decibels(value: float) -> str:
+    """A level, with a proper minus."""
+    return f"{value:.0f} dB".replace("-", "\N{MINUS SIGN}")
+
+
+def _verb(explanation: Explanation, reading: Heard) -> str:
+    label, chance = quoted(explanation.target.label), percent(reading.probability)
+    own = is_own(explanation)
+    if reading.agrees:
+        return f"{'still hears' if own else 'hears'} {label} ({chance})"
+    if multilabel(explanation):
+        no = "no longer hears" if own else "does not hear"
+        return f"{no} {label} ({chance})"
+    return f"hears {quoted(reading.label)}; {label} gets {chance}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
