@@ -242,7 +242,8 @@ class Explanation:
 
     @classmethod
     def _read(cls, folder: Path, data: Mapping[str, Any]) -> Explanation:
-        tensors = safetensors.torch.load_file(folder / "tensors.safetensors")
+        # From bytes, since safetensors cannot open every name that a file system can hold.
+        tensors = safetensors.torch.load((folder / "tensors.safetensors").read_bytes())
         rendered: dict[tuple[Kind, float], Rendering] = {}
         for result in data["results"]:
             settings = {k: v for k, v in result.items() if k != "file"}
