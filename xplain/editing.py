@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,15 +14,15 @@ from xplain.explanation import Heard, Kind, Outcome, Rendering
 from xplain.interfaces import Clip, Latents, Replacement
 from xplain.registry import registry
 from xplain.score import Route, borrowed, in_batches
-from xplain.selection import top
+from xplain.selection import Selection, top
 from xplain.targets import ResolvedTarget, clip_logits, probabilities
 
 
 class Editor:
     """What it takes to keep and remove elements of one clip, and to hear the result."""
 
-    rank: Tensor
-    """(D, N) int64, from Selection.rank; set when the attribution is known."""
+    attribution: Tensor
+    """(D, N); set when it is known."""
 
     def __init__(
         self,
@@ -30,14 +31,21 @@ class Editor:
         samples: int,
         target: ResolvedTarget,
         replacement: Replacement,
+        selection: Selection,
         *,
         seed: int,
         max_batch: int,
     ) -> None:
         """Edit latents of one clip, (1, D, N), of a waveform of ``samples`` samples."""
         self.route, self.latents, self.samples, self.target = route, latents, samples, target
-        self.replacement, self.seed, self.max_batch = replacement, seed, max_batch
+        self.replacement, self.selection = replacement, selection
+        self.seed, self.max_batch = seed, max_batch
         self.device = latents.values.device
+
+    @cached_property
+    def rank(self) -> Tensor:
+        """Which elements go first, (D, N) int64; only ever needed to render."""
+        return self.selection.rank(self.attribution, torch.Generator().manual_seed(self.seed))
 
     def fill(self, replacement: Replacement, keep: Tensor) -> Tensor:
         """The latents (D, N) with what is not kept replaced."""

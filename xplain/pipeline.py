@@ -33,7 +33,13 @@ from xplain.interfaces import Explainer, Replacement, Synthesizer
 from xplain.models import Model, load_model, make_synthesizer
 from xplain.progress import track
 from xplain.registry import registry
-from xplain.score import ClipScore, Route, borrowed, default_max_batch
+from xplain.score import (
+    ClipScore,
+    Route,
+    borrowed,
+    default_max_batch,
+    modes_and_hooks_restored,
+)
 from xplain.selection import Selection
 from xplain.targets import (
     Target,
@@ -302,13 +308,14 @@ class _Job:
                     len(heard_as.waveform),
                     target,
                     self.replacement,
+                    self.selection,
                     seed=seed,
                     max_batch=self.max_batch or default_max_batch(len(heard_as.waveform)),
                 )
                 baseline = editor.fill(self.baseline, torch.zeros_like(values, dtype=torch.bool))
             score = ClipScore(route, latents.context, target, editor.max_batch)
             gradients = torch.set_grad_enabled(self.explainer.uses_gradients)
-            with borrowed(route, self.device), gradients:  # a method may leave hooks behind
+            with modes_and_hooks_restored(route), gradients:  # a method may leave some behind
                 attribution = self.explainer.attribute(score, values.clone(), baseline.clone())
             attribution = self._checked(attribution, values, audio.name)
             ends = editor.logits(torch.stack([values, baseline]))
@@ -322,7 +329,7 @@ class _Job:
                 XplainWarning,
                 stacklevel=2,
             )
-        editor.rank = self.selection.rank(attribution, torch.Generator().manual_seed(seed))
+        editor.attribution = attribution
         said = probabilities(clip_logits(original, target.frames), model.multilabel)[0]
         frequencies = synthesizer.frequencies
         return Explanation(

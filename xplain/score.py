@@ -116,27 +116,40 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
     device, and the hooks. cuDNN's recurrent layers have no backward pass in evaluation
     mode, so they run without cuDNN meanwhile.
     """
-    modules = list(module.modules())
-    training = [m.training for m in modules]
-    wants = [(p, p.requires_grad) for p in module.parameters()]
-    hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
+    wants = [p for p in module.parameters() if p.requires_grad]
     home = next((t.device for t in (*module.parameters(), *module.buffers())), device)
-    recurrent = any(isinstance(m, nn.RNNBase) for m in modules)
+    recurrent = any(isinstance(m, nn.RNNBase) for m in module.modules())
     with ExitStack() as stack:
         if recurrent and device.type == "cuda":
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(modes_and_hooks_restored(module))
         try:
             module.eval()
-            module.requires_grad_(False)
-            module.to(device)
+            for parameter in wants:
+                parameter.requires_grad_(False)
+            if home != device:
+                module.to(device)
             yield
         finally:
-            module.to(home)
-            for part, was in zip(modules, training, strict=True):
-                part.training = was
-            for parameter, wanted in wants:
-                parameter.requires_grad_(wanted)
-            for table, before in hooks:
+            if home != device:
+                module.to(home)
+            for parameter in wants:
+                parameter.requires_grad_(True)
+
+
+@contextmanager
+def modes_and_hooks_restored(module: nn.Module) -> Iterator[None]:
+    """Put back the training mode and the hooks of each part, whatever is done meanwhile."""
+    modules = list(module.modules())
+    training = [m.training for m in modules]
+    hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
+    try:
+        yield
+    finally:
+        for part, was in zip(modules, training, strict=True):
+            part.training = was
+        for table, before in hooks:
+            if table.keys() != before.keys():
                 table.clear()
                 table.update(before)
 
