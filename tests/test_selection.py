@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xplain import Selection, XplainError
-from xplain.selection import GRANULARITIES, top
+from xplain import XplainError
+from xplain.selection import GRANULARITIES, Selection, top
 
 ATTRIBUTION = torch.tensor([[5.0, -9.0, 1.0], [2.0, 3.0, 0.0]])
 
@@ -37,7 +37,7 @@ def test_channels_and_frames_go_as_wholes_by_their_mean() -> None:
 
 def test_blocks_at_the_edge_may_be_smaller() -> None:
     # Block means: (5 + 2 - 9 + 3) / 4 = 0.25 and (1 + 0) / 2 = 0.5.
-    assert select(0.5, granularity="block", block=(2, 2)) == [[0, 0, 1], [0, 0, 1]]
+    assert select(0.5, granularity="block:2x2") == [[0, 0, 1], [0, 0, 1]]
 
 
 def test_ties_are_broken_by_chance_and_not_by_position() -> None:

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
         Synthesizer,
     )
     from xplain.models import Model, load_model, wrap
-    from xplain.pipeline import ClipsError, explain
+    from xplain.pipeline import ClipsError, Failure, explain, explain_each
     from xplain.registry import list_plugins
-    from xplain.selection import Selection
     from xplain.targets import Target
 
 __version__ = "0.1.0"
@@ -64,9 +63,8 @@ _HOMES = {
         "Synthesizer",
     ],
     "models": ["Model", "load_model", "wrap"],
-    "pipeline": ["ClipsError", "explain"],
+    "pipeline": ["ClipsError", "Failure", "explain", "explain_each"],
     "registry": ["list_plugins"],
-    "selection": ["Selection"],
     "targets": ["Target"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -80,6 +78,7 @@ __all__ = [
     "Context",
     "Explainer",
     "Explanation",
+    "Failure",
     "Latents",
     "Model",
     "ModelError",
@@ -87,13 +86,13 @@ __all__ = [
     "Replacement",
     "Score",
     "Segmenter",
-    "Selection",
     "Synthesizer",
     "Target",
     "TargetError",
     "XplainError",
     "XplainWarning",
     "explain",
+    "explain_each",
     "hookimpl",
     "list_plugins",
     "load_model",

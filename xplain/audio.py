@@ -22,6 +22,9 @@ from xplain.errors import AudioError, XplainWarning
 FULL_SCALE = 2**15
 """One past the largest 16-bit sample."""
 
+UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+"""Lengths that stand for "to the end of the file"."""
+
 
 @dataclass(frozen=True)
 class Audio:
@@ -69,8 +72,7 @@ def read(path: str | Path) -> Audio:
         raise AudioError(
             f"{path}: not a recording that can be read ({error}); convert it to WAV or FLAC"
         ) from error
-    missing = _missing_wav_bytes(path) if len(samples) == frames else 1
-    if missing:
+    if len(samples) < frames or _promised_bytes(path) > path.stat().st_size:
         raise AudioError(
             f"{path}: the file is truncated, its header promises more audio than it holds; "
             "copy or export it again"
@@ -110,6 +112,13 @@ def from_tensor(waveform: Tensor | npt.NDArray[np.floating], rate: int, name: st
 def check(audio: Audio) -> Audio:
     """Refuse what cannot be explained, warn of silence; return the audio as it came."""
     where = audio.source.get("path") or audio.name
+    if audio.sample_rate <= 0:
+        raise AudioError(f"{where}: the sample rate is in Hz, so it cannot be {audio.sample_rate}")
+    if audio.waveform.ndim != 1 or audio.waveform.dtype != torch.float32:
+        raise AudioError(
+            f"{where}: a waveform is a float32 tensor (samples,), not {audio.waveform.dtype} of "
+            f"shape {tuple(audio.waveform.shape)}"
+        )
     if len(audio.waveform) == 0:
         raise AudioError(f"{where}: the recording holds no samples; nothing can be explained")
     bad = ~torch.isfinite(audio.waveform)
@@ -138,7 +147,8 @@ def resample_tensor(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
     """Resample (batch, samples) so that gradients pass, by the Fourier method.
 
     For the way through a model, where soxr would cut the gradient. Padded with
-    zeros, so that the end does not wrap round to the start.
+    zeros, so that the end does not wrap round to the start. Gives as many samples as
+    soxr does: samples · new_rate / rate, rounded.
     """
     if rate == new_rate:
         return waveform
@@ -148,9 +158,15 @@ def resample_tensor(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
     period = -(-(samples + rate // 10) // down) * down
     spectrum = torch.fft.rfft(waveform, n=period)
     out = period // down * up
-    bins = min(spectrum.shape[-1], out // 2 + 1)
-    resampled: Tensor = torch.fft.irfft(spectrum[..., :bins], n=out) * (up / down)
-    return resampled[..., : -(-samples * up // down)]
+    shared = min(period, out)
+    kept = spectrum[..., : shared // 2 + 1]
+    if shared % 2 == 0 and period != out:
+        # The highest frequency stands for two bins in one of the two and for one in the other.
+        share = torch.ones(kept.shape[-1], dtype=kept.real.dtype, device=kept.device)
+        share[-1] = 0.5 if out > period else 2.0
+        kept = kept * share
+    resampled: Tensor = torch.fft.irfft(kept, n=out) * (up / down)
+    return resampled[..., : (2 * samples * up + down) // (2 * down)]
 
 
 def to_pcm16(waveform: Tensor) -> tuple[npt.NDArray[np.int16], float]:
@@ -176,20 +192,29 @@ def write(path: Path, waveform: Tensor, rate: int) -> float:
     return gain
 
 
-def _missing_wav_bytes(path: Path) -> int:
-    """How much of a WAV's audio is missing; libsndfile reads what is left without a word."""
-    size = path.stat().st_size
+def _promised_bytes(path: Path) -> int:
+    """How long a file has to be by its header; libsndfile reads what is left without a word.
+
+    0 where the header does not say, as recorders that stream leave it.
+    """
     with path.open("rb") as file:
-        header = file.read(12)
-        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
-            return 0
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data":
-                # Recorders that stream leave these lengths, and mean "to the end".
-                unknown = length in (0, 0x7FFFFFFF, 0xFFFFFFFF)
-                return 0 if unknown else max(0, length - (size - file.tell()))
-            file.seek(length + length % 2, 1)
+        start = file.read(40)
+        if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
+            file.seek(12)
+            while len(chunk := file.read(8)) == 8:
+                name, length = struct.unpack("<4sI", chunk)
+                if name == b"data":
+                    return 0 if length in UNKNOWN else file.tell() + int(length)
+                file.seek(length + length % 2, 1)
+        elif start[:4] == b"RF64" and start[12:16] == b"ds64":
+            return 8 + int(struct.unpack("<Q", start[20:28])[0])
+        elif start[:4] == b"riff" and len(start) == 40:  # Sony Wave64
+            return int(struct.unpack("<Q", start[16:24])[0])
+        elif start[:4] == b"FORM":
+            return 8 + int(struct.unpack(">I", start[4:8])[0])
+        elif start[:4] == b".snd":
+            offset, length = struct.unpack(">II", start[4:12])
+            return 0 if length in UNKNOWN else int(offset + length)
     return 0
 
 

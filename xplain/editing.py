@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from xplain.audio import from_pcm16, to_pcm16
-from xplain.errors import PluginError
+from xplain.borrowing import borrowed, seeded
+from xplain.errors import ModelError, PluginError, XplainWarning
 from xplain.explanation import Heard, Kind, Outcome, Rendering
 from xplain.interfaces import Clip, Latents, Replacement
 from xplain.registry import registry
-from xplain.score import Route, borrowed, in_batches
+from xplain.score import Route
 from xplain.selection import Selection, top
 from xplain.targets import ResolvedTarget, clip_logits, probabilities
 
@@ -21,34 +22,23 @@ from xplain.targets import ResolvedTarget, clip_logits, probabilities
 class Editor:
     """What it takes to keep and remove elements of one clip, and to hear the result."""
 
-    attribution: Tensor
-    """(D, N); set when it is known."""
-
     def __init__(
         self,
         route: Route,
         latents: Latents,
         samples: int,
         target: ResolvedTarget,
-        replacement: Replacement,
-        selection: Selection,
         *,
         seed: int,
         max_batch: int,
     ) -> None:
         """Edit latents of one clip, (1, D, N), of a waveform of ``samples`` samples."""
         self.route, self.latents, self.samples, self.target = route, latents, samples, target
-        self.replacement, self.selection = replacement, selection
         self.seed, self.max_batch = seed, max_batch
         self.device = latents.values.device
 
-    @cached_property
-    def rank(self) -> Tensor:
-        """Which elements go first, (D, N) int64; only ever needed to render."""
-        return self.selection.rank(self.attribution, torch.Generator().manual_seed(self.seed))
-
     def fill(self, replacement: Replacement, keep: Tensor) -> Tensor:
-        """The latents (D, N) with what is not kept replaced."""
+        """What a replacement gives for the places that are not kept: (D, N), or draws."""
         values = self.latents.values[0]
         clip = Clip(
             synthesizer=self.route.synthesizer,
@@ -57,65 +47,100 @@ class Editor:
             generator=torch.Generator().manual_seed(self.seed),
         )
         filled = replacement.fill(values.clone(), keep.clone(), clip)
-        if filled.shape != values.shape:
+        if filled.shape[-2:] != values.shape or not torch.isfinite(filled).all():
             name = registry().describe("replacement", replacement)["name"]
             raise PluginError(
                 f"replacement {name!r} gave {tuple(filled.shape)} for latents "
-                f"{tuple(values.shape)}; it has to give their shape"
+                f"{tuple(values.shape)}, or values that are not finite; "
+                "it has to give their shape and numbers"
             )
-        return torch.where(keep, values, filled.to(values))
+        return filled.to(values)
 
-    def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
-        """Decode and ask the model about every ratio wanted."""
-        with borrowed(self.route, self.device), torch.no_grad():
-            selected = [top(self.rank, ratio).to(self.device) for _, ratio in wanted]
-            keeps = [s if w[0] == "keep" else ~s for w, s in zip(wanted, selected, strict=True)]
-            variants = torch.stack([self.fill(self.replacement, keep) for keep in keeps])
-            audible = in_batches(self._decode, variants, self.max_batch).cpu()
-            files = [to_pcm16(waveform) for waveform in audible]
-            written = torch.stack([from_pcm16(samples) for samples, _ in files])
-            logits = self.logits(variants)
-            heard = self.decisions(in_batches(self._hear, written.to(self.device), self.max_batch))
-        model = self.route.model
-        said = probabilities(clip_logits(logits, self.target.frames), model.multilabel)
-        decisions = self.decisions(logits)
-        return [
-            Rendering(
-                waveform,
-                Outcome(
-                    kind,
-                    ratio,
-                    probability=decision.probability,
-                    label=decision.label,
-                    agrees=decision.agrees,
-                    heard=heard_again,
-                    gain=gain,
-                    probabilities=dict(zip(model.labels, row.tolist(), strict=True)),
-                ),
-            )
-            for (kind, ratio), waveform, (_, gain), decision, heard_again, row in zip(
-                wanted, audible, files, decisions, heard, said, strict=True
-            )
-        ]
+    def render(
+        self,
+        attribution: Tensor,
+        selection: Selection,
+        replacement: Replacement,
+        wanted: Sequence[tuple[Kind, float]],
+    ) -> list[Rendering]:
+        """Decode and ask the model about every ratio wanted, a batch at a time."""
+        rank = selection.rank(attribution, torch.Generator().manual_seed(self.seed))
+        self._warn_of_empty(selection, rank, wanted)
+        renderings: list[Rendering] = []
+        with borrowed(self.route, self.device), seeded(self.seed, self.device), torch.no_grad():
+            for start in range(0, len(wanted), self.max_batch):
+                part = wanted[start : start + self.max_batch]
+                keeps = [top(rank, r) if kind == "keep" else ~top(rank, r) for kind, r in part]
+                renderings += self._render_batch(replacement, keeps, part)
+        return renderings
 
     def logits(self, variants: Tensor) -> Tensor:
         """What the model says of variants (n, D, N), asked within the budget."""
-        return in_batches(
-            lambda part: self.route(part, self.latents.context), variants, self.max_batch
-        )
+        parts = torch.split(variants, self.max_batch)
+        return torch.cat([self.route(part, self.latents.context) for part in parts])
 
     def decisions(self, logits: Tensor) -> list[Heard]:
         """Logits as decisions about the target."""
-        model = self.route.model
-        said = probabilities(clip_logits(logits, self.target.frames), model.multilabel)
+        labels = self.route.model.labels
         return [
             Heard(
                 probability=float(row[self.target.index]),
-                label=model.labels[int(row.argmax())],
+                label=labels[int(row.argmax())],
                 agrees=self._agrees(row),
             )
-            for row in said
+            for row in self._said(logits)
         ]
+
+    def _render_batch(
+        self,
+        replacement: Replacement,
+        keeps: Sequence[Tensor],
+        wanted: Sequence[tuple[Kind, float]],
+    ) -> list[Rendering]:
+        values, route = self.latents.values[0], self.route
+        masks = [keep.to(self.device) for keep in keeps]
+        variants = torch.stack([torch.where(k, values, self.fill(replacement, k)) for k in masks])
+        audible = route.synthesizer.decode(variants, self.latents.context)
+        if audible.shape != (len(variants), self.samples) or not torch.isfinite(audible).all():
+            name = registry().describe("synthesizer", route.synthesizer)["name"]
+            raise PluginError(
+                f"synthesizer {name!r} decoded {len(variants)} variants to "
+                f"{tuple(audible.shape)}, or to values that are not finite; it has to give "
+                f"({len(variants)}, {self.samples}), the length that went in"
+            )
+        rate = route.synthesizer.sample_rate
+        files = [to_pcm16(waveform) for waveform in audible]
+        written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.device)
+        # Where the model reads audio, what it says of the variants it says of their audio.
+        logits = route.model(variants) if route.direct else route.hear(audible, rate)
+        heard = self.decisions(route.hear(written, rate))
+        rows, decisions = self._said(logits).tolist(), self.decisions(logits)
+        return [
+            Rendering(
+                audible[place].cpu(),
+                Outcome(
+                    kind,
+                    ratio,
+                    probability=decisions[place].probability,
+                    label=decisions[place].label,
+                    agrees=decisions[place].agrees,
+                    heard=heard[place],
+                    gain=files[place][1],
+                    probabilities=dict(zip(route.model.labels, rows[place], strict=True)),
+                ),
+            )
+            for place, (kind, ratio) in enumerate(wanted)
+        ]
+
+    def _said(self, logits: Tensor) -> Tensor:
+        model = self.route.model
+        said = probabilities(clip_logits(logits, self.target.frames), model.multilabel)
+        if not torch.isfinite(said).all():
+            raise ModelError(
+                f"{model.name}: the model gave logits that are NaN or infinite; "
+                "mend it, or leave this clip out"
+            )
+        return said
 
     def _agrees(self, probability: Tensor) -> bool:
         """Whether the label is decided for; independent labels by a threshold of 0.5."""
@@ -123,8 +148,17 @@ class Editor:
             return bool(probability[self.target.index] >= 0.5)
         return int(probability.argmax()) == self.target.index
 
-    def _decode(self, variants: Tensor) -> Tensor:
-        return self.route.synthesizer.decode(variants, self.latents.context)
-
-    def _hear(self, waveforms: Tensor) -> Tensor:
-        return self.route.hear(waveforms, self.route.synthesizer.sample_rate)
+    @staticmethod
+    def _warn_of_empty(
+        selection: Selection, rank: Tensor, wanted: Sequence[tuple[Kind, float]]
+    ) -> None:
+        for _, ratio in wanted:
+            chosen = int(top(rank, ratio).sum())
+            if 0 < ratio < 1 and chosen in (0, rank.numel()):
+                warnings.warn(
+                    f"a ratio of {ratio:g} selects {'nothing' if chosen == 0 else 'everything'}: "
+                    f"there are only {int(rank.max()) + 1} to choose from by "
+                    f"{selection.granularity}; take a finer granularity",
+                    XplainWarning,
+                    stacklevel=2,
+                )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +19,8 @@ import soundfile
 from torch import Tensor
 
 from xplain import audio
-from xplain.errors import ArtifactError, XplainError
+from xplain.errors import ArtifactError
+from xplain.selection import checked_ratio
 from xplain.targets import ResolvedTarget
 
 SCHEMA = 1
@@ -24,6 +28,9 @@ SCHEMA = 1
 
 RATIOS = (0.1,)
 """What is kept and removed where nothing else is asked."""
+
+SWAPS = 20
+"""How often saving makes way for others who save in the same place."""
 
 Kind = Literal["keep", "remove"]
 
@@ -42,7 +49,8 @@ class Outcome:
     """What the model says when a part was kept or removed.
 
     probability: of the explained label. label: the model's decision. agrees: whether
-    that is the explained label. gain: what the audio was turned down by to not clip.
+    that is the explained label; of independent labels, whether it is decided for. gain:
+    what the audio was turned down by to not clip.
     """
 
     kind: Kind
@@ -57,7 +65,7 @@ class Outcome:
     @property
     def filename(self) -> str:
         """Name of its audio in the explanation's folder."""
-        return f"{self.kind}-{self.ratio:g}.wav"
+        return f"{self.kind}-{self.ratio:.12g}.wav"
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ Renderer = Callable[[Sequence[tuple[Kind, float]]], list[Rendering]]
 """Decodes and asks the model; the pipeline's part of a fresh explanation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Why a model decided as it did about one clip.
 
@@ -104,7 +112,10 @@ class Explanation:
     )
 
     def keep(self, ratio: float) -> Tensor:
-        """Audio (samples,) with only the most important ``ratio`` of the elements left."""
+        """Audio (samples,) with only the most important ``ratio`` of the elements left.
+
+        A fresh explanation asks its model as it is now, so train it afterwards.
+        """
         return self._render([("keep", ratio)])[0].waveform
 
     def remove(self, ratio: float) -> Tensor:
@@ -141,7 +152,7 @@ class Explanation:
             draft.chmod(0o755)
             self._write(draft, rendered)
             _swap(draft, folder)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ArtifactError(f"{folder} cannot be written: {error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -170,6 +181,8 @@ class Explanation:
             OSError,
             KeyError,
             TypeError,
+            ValueError,
+            AttributeError,
             safetensors.SafetensorError,
             soundfile.LibsndfileError,
         ) as error:
@@ -205,8 +218,7 @@ class Explanation:
 
     def _render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         for _, ratio in wanted:
-            if not 0 <= ratio <= 1:
-                raise XplainError(f"a ratio lies between 0 and 1, not at {ratio:g}; try 0.1")
+            checked_ratio(ratio)
         missing = [w for w in dict.fromkeys(wanted) if w not in self._rendered]
         if missing:
             if self._renderer is None:
@@ -228,7 +240,8 @@ class Explanation:
             "waveform": self.waveform,
         }
         safetensors.torch.save_file(
-            {name: t.detach().cpu().contiguous() for name, t in tensors.items()},
+            # Copies, since latents may be a view of the waveform.
+            {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()},
             folder / "tensors.safetensors",
         )
         audio.write(folder / "original.wav", self.waveform, self.sample_rate)
@@ -279,17 +292,32 @@ def _wanted(keep: Sequence[float], remove: Sequence[float]) -> list[tuple[Kind, 
 
 
 def _is_replaceable(folder: Path) -> bool:
-    return folder.is_dir() and (
-        (folder / "explanation.json").is_file() or not any(folder.iterdir())
+    """Whether everything in a folder is what save() and the page write."""
+    ours = re.compile(r"explanation\.json|tensors\.safetensors|index\.html|original\.wav")
+    render = re.compile(r"(keep|remove)-[\d.e-]+\.wav")
+    return folder.is_dir() and all(
+        path.is_file() and (ours.fullmatch(path.name) or render.fullmatch(path.name))
+        for path in folder.iterdir()
     )
 
 
 def _swap(draft: Path, folder: Path) -> None:
     """Put a finished folder in place of an older one, which is only then removed."""
-    if not folder.exists():
-        draft.rename(folder)
-        return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.rename(old / "replaced")
-    draft.rename(folder)
-    shutil.rmtree(old)
+    try:
+        for _ in range(SWAPS):
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(old / "replaced")
+            try:
+                draft.rename(folder)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    if (old / "replaced").exists():
+                        (old / "replaced").rename(folder)
+                    raise
+                # Someone else was faster: theirs is the older one now.
+                shutil.rmtree(old / "replaced", ignore_errors=True)
+        raise OSError("others keep writing there")
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -34,7 +34,9 @@ class Synthesizer(ABC):
 
     One whose constructor has a parameter ``sample_rate`` works at any rate and
     is given the model's; the others have a rate of their own, and the pipeline
-    resamples at the border.
+    resamples at the border. One that has weights is a torch.nn.Module too, and is put on
+    the device and into evaluation mode with the model. What it cannot encode it refuses
+    with a PluginError.
     """
 
     sample_rate: int
@@ -95,7 +97,7 @@ class Explainer(ABC):
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute the score of latents (D, N) to its elements: (D, N), signed.
 
-        baseline: (D, N), or draws (S, D, N).
+        baseline: (D, N), or draws (S, D, N) where the replacement gives several.
         """
 
 
@@ -119,7 +121,8 @@ class Replacement(ABC):
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """Replace what is not kept: latents (D, N), keep bool (D, N) → (D, N).
 
-        Only the places where ``keep`` is False are read from what is returned.
+        Only the places where ``keep`` is False are read from what is returned. For a
+        baseline, where nothing is kept, draws (S, D, N) may be returned too.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xplain.errors import ModelError, XplainError, nearest
+from xplain.errors import ModelError, PluginError, XplainError, nearest
 from xplain.interfaces import Synthesizer
 from xplain.registry import registry
 
@@ -106,7 +106,7 @@ def wrap(
             f"{name}: a model is a torch.nn.Module, not {type(module).__name__}; "
             "call your function from the forward of one"
         )
-    if sample_rate <= 0:
+    if sample_rate <= 0 or int(sample_rate) != sample_rate:
         raise ModelError(f"{name}: the sample rate is in Hz, so it cannot be {sample_rate}")
     if not labels or len(set(labels)) != len(labels):
         raise ModelError(f"{name}: labels need one name per logit, each only once")
@@ -119,10 +119,15 @@ def wrap(
         synthesizer = None if reads == "waveform" else make_synthesizer(reads, sample_rate)
     else:
         synthesizer = reads
+    if synthesizer is not None and synthesizer.sample_rate != sample_rate:
+        raise ModelError(
+            f"{name}: the synthesizer it reads works at {synthesizer.sample_rate} Hz, not at "
+            f"{sample_rate} Hz; give the same rate to both"
+        )
     return Model(
         module=module,
-        sample_rate=sample_rate,
-        labels=tuple(labels),
+        sample_rate=int(sample_rate),
+        labels=tuple(map(str, labels)),
         multilabel=multilabel,
         reads=synthesizer,
         frame_step=frame_step,
@@ -167,15 +172,16 @@ def _follow(reference: str) -> object:
     if path.endswith(".py"):
         return _from_file(Path(path), factory)
     scheme, colon, rest = reference.partition(":")
-    schemes = [p.name for p in registry().plugins if p.kind == "model"]
-    if not colon or not re.fullmatch(r"[a-z][a-z0-9-]*(/[a-z0-9-]+)?", scheme):
+    if not colon:
+        schemes = sorted(p.name for p in registry().plugins if p.kind == "model")
         raise ModelError(
             f"{reference!r} is not a model reference; give SCHEME:NAME or FILE.py:FACTORY "
-            f"(schemes: {', '.join(sorted(schemes)) or 'none installed'})"
+            f"(schemes: {', '.join(schemes) or 'none installed'})"
         )
-    if scheme not in schemes and "/" not in scheme:
-        raise ModelError(f"no model scheme {scheme!r} in {reference!r}; {nearest(scheme, schemes)}")
-    load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
+    try:
+        load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
+    except PluginError as error:
+        raise ModelError(f"{reference}: {error}") from error
     try:
         return load(rest)
     except XplainError:
@@ -190,10 +196,13 @@ def _follow(reference: str) -> object:
 def _from_file(path: Path, factory: str) -> object:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; give the path of the file with {factory}()")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"xplain_model_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ModelError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    # As a script has it: its own folder to import from, and a name that dataclasses look up.
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
         make = getattr(module, factory, None)
@@ -205,3 +214,5 @@ def _from_file(path: Path, factory: str) -> object:
         raise
     except Exception as error:
         raise ModelError(f"{path}:{factory} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
 
+@cache
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Tell people, above the bar where there is one; standard output is kept for machines."""
+    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
     """Show a bar while work is done; nothing for a single piece of it."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     # Standard output belongs to the caller: what is printed there must not be redirected.
@@ -19,8 +34,9 @@ def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=_console(),
         redirect_stdout=False,
+        redirect_stderr=False,
         disable=total < 2,
     ) as bar:
         yield from bar.track(work, total=total, description=description)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -82,7 +84,7 @@ class Registry:
                 )
         missing = (only or set()) - {_distribution(entry)[0] for entry in found}
         for name in sorted(missing):
-            cause = "named by XPLAIN_PLUGINS, but no such distribution is installed"
+            cause = "named by XPLAIN_PLUGINS, but no distribution of that name has a plugin"
             if strict:
                 raise PluginError(f"{name}: {cause}; install it or correct the variable")
             self.plugins.append(Plugin("plugin", name, name, "", state="failed", cause=cause))
@@ -161,31 +163,31 @@ class Registry:
             )
         return made
 
-    def describe(self, kind: str, instance: object) -> dict[str, object]:
+    def describe(self, kind: str, instance: object, plugin: Plugin | None = None) -> dict[str, Any]:
         """Name, version and parameters of an instance, for provenance.
 
+        plugin: what it was made by; for others the plugin of its class is looked up.
         Parameters are the attributes named as the constructor's arguments
-        (scikit-learn's convention).
+        (scikit-learn's convention); what JSON cannot hold is written as its repr.
         """
         cls = type(instance)
-        target = f"{cls.__module__}:{cls.__qualname__}"
-        plugin = next((p for p in self.plugins if (p.kind, p.target) == (kind, target)), None)
-        parameters = {
-            name: value
-            for name in constructor_parameters(cls)
-            if _is_json(value := getattr(instance, name, None))
-        }
+        plugin = plugin or next((p for p in self.plugins if _registers(p, kind, cls)), None)
         return {
-            "name": plugin.full_name if plugin else target,
+            "name": plugin.full_name if plugin else f"{cls.__module__}:{cls.__qualname__}",
             "version": plugin.version if plugin else None,
-            "parameters": parameters,
+            "parameters": {
+                name: _as_json(getattr(instance, name))
+                for name in constructor_parameters(cls)
+                if hasattr(instance, name)
+            },
         }
 
 
 def registry() -> Registry:
     """The registry of what is installed, loaded once for a setting of the environment."""
     only = os.environ.get("XPLAIN_PLUGINS")
-    return _registry(only, os.environ.get("XPLAIN_STRICT", "") not in ("", "0"))
+    strict = os.environ.get("XPLAIN_STRICT", "").lower() not in ("", "0", "false", "no")
+    return _registry(only, strict)
 
 
 def list_plugins() -> list[Plugin]:
@@ -283,9 +285,17 @@ def _cause(error: BaseException) -> str:
     return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
 
 
-def _is_json(value: object) -> bool:
+def _registers(plugin: Plugin, kind: str, cls: type) -> bool:
+    """Whether a plugin registers a class; one that is not imported yet cannot."""
+    module, _, attribute = plugin.target.partition(":")
+    return plugin.kind == kind and getattr(sys.modules.get(module), attribute, None) is cls
+
+
+def _as_json(value: object) -> object:
+    """A value as it comes back from JSON."""
     if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _is_json(v) for k, v in value.items())
+        return {str(k): _as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, str | int | float | bool)
+        return [_as_json(v) for v in value]
+    plain = value is None or isinstance(value, str | int | bool)
+    return value if plain or (isinstance(value, float) and math.isfinite(value)) else repr(value)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-
-import torch
 from torch import Tensor, nn
 
 from xplain.audio import resample_tensor
 from xplain.errors import ModelError
 from xplain.interfaces import Context, Explainer, Score, Synthesizer
 from xplain.models import Model
-from xplain.registry import registry
+from xplain.registry import constructor_parameters
 from xplain.targets import ResolvedTarget
 
 BATCH_SAMPLES = 2**22
@@ -96,65 +92,16 @@ def default_max_batch(samples: int) -> int:
     return max(1, min(64, BATCH_SAMPLES // max(1, samples)))
 
 
-def in_batches(ask: Callable[[Tensor], Tensor], variants: Tensor, max_batch: int) -> Tensor:
-    """Ask about variants within the budget, without gradients."""
-    with torch.no_grad():
-        return torch.cat([ask(part) for part in torch.split(variants, max_batch)])
-
-
 def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:
-    """Whether two synthesizers make the same latents: the same name and parameters."""
-    describe = registry().describe
-    return one is other or describe("synthesizer", one) == describe("synthesizer", other)
+    """Whether two synthesizers make the same latents, as far as can be known.
 
-
-@contextmanager
-def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Have a module in evaluation mode on a device; leave it as it was.
-
-    Restored: the training mode of each part, which parameters want gradients, the
-    device, and the hooks. cuDNN's recurrent layers have no backward pass in evaluation
-    mode, so they run without cuDNN meanwhile.
+    The same object, or of the same class with the same parameters, all of them readable.
     """
-    wants = [p for p in module.parameters() if p.requires_grad]
-    home = next((t.device for t in (*module.parameters(), *module.buffers())), device)
-    recurrent = any(isinstance(m, nn.RNNBase) for m in module.modules())
-    with ExitStack() as stack:
-        if recurrent and device.type == "cuda":
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        stack.enter_context(modes_and_hooks_restored(module))
-        try:
-            module.eval()
-            for parameter in wants:
-                parameter.requires_grad_(False)
-            if home != device:
-                module.to(device)
-            yield
-        finally:
-            if home != device:
-                module.to(home)
-            for parameter in wants:
-                parameter.requires_grad_(True)
-
-
-@contextmanager
-def modes_and_hooks_restored(module: nn.Module) -> Iterator[None]:
-    """Put back the training mode and the hooks of each part, whatever is done meanwhile."""
-    modules = list(module.modules())
-    training = [m.training for m in modules]
-    hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
-    try:
-        yield
-    finally:
-        for part, was in zip(modules, training, strict=True):
-            part.training = was
-        for table, before in hooks:
-            if table.keys() != before.keys():
-                table.clear()
-                table.update(before)
-
-
-def _hook_tables(module: nn.Module) -> list[dict[int, object]]:
-    # torch has no public way to list hooks.
-    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [getattr(module, name) for name in names]
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    names = constructor_parameters(type(one))
+    missing = object()
+    mine, theirs = ([getattr(s, name, missing) for name in names] for s in (one, other))
+    return missing not in (*mine, *theirs) and mine == theirs

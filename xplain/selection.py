@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,27 +20,30 @@ ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
 GRANULARITIES = ("element", "channel", "frame", "block")
 
 
+BLOCK = (8, 8)
+"""Channels × frames of a block where no size is given."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """What is ranked and how.
 
     granularity: element; channel (a row over all frames); frame (a column over all
-    channels); block (``block`` channels × frames). A group's importance is the mean
-    over its elements.
+    channels); block (8 channels × 8 frames) or block:CxF (C × F). A group's importance
+    is the mean over its elements.
     """
 
     granularity: str = "element"
     order: str = "signed"
-    block: tuple[int, int] = (8, 8)
 
     def __post_init__(self) -> None:
         """Refuse names that do not exist."""
-        if self.granularity not in GRANULARITIES:
-            raise XplainError(
-                f"no granularity {self.granularity!r}; {nearest(self.granularity, GRANULARITIES)}"
-            )
+        sized = re.fullmatch(r"block:[1-9]\d*x[1-9]\d*", str(self.granularity))
+        if self.granularity not in GRANULARITIES and sized is None:
+            known = nearest(str(self.granularity), (*GRANULARITIES, "block:CxF"))
+            raise XplainError(f"no granularity {self.granularity!r}; {known}")
         if self.order not in ORDERS:
-            raise XplainError(f"no order {self.order!r}; {nearest(self.order, ORDERS)}")
+            raise XplainError(f"no order {self.order!r}; {nearest(str(self.order), ORDERS)}")
 
     def rank(self, attribution: Tensor, generator: torch.Generator) -> Tensor:
         """Rank every element of attribution (D, N): (D, N) int64, 0 is the most important.
@@ -60,20 +64,17 @@ class Selection:
         ranks[best_first] = torch.arange(count)
         return ranks[group]
 
-    def to_dict(self) -> dict[str, object]:
-        """Settings as JSON holds them."""
-        settings = asdict(self)
-        if self.granularity != "block":
-            del settings["block"]
-        return settings
-
     def _groups(self, channels: int, frames: int) -> Tensor:
         rows, columns = torch.arange(channels)[:, None], torch.arange(frames)[None, :]
         if self.granularity == "channel":
             return rows.expand(channels, frames)
         if self.granularity == "frame":
             return columns.expand(channels, frames)
-        high, wide = self.block if self.granularity == "block" else (1, 1)
+        if self.granularity == "element":
+            high, wide = 1, 1
+        else:
+            _, _, size = self.granularity.partition(":")
+            high, wide = map(int, size.split("x")) if size else BLOCK
         return (rows // high) * -(-frames // wide) + columns // wide
 
 
@@ -82,6 +83,11 @@ def top(rank: Tensor, ratio: float) -> Tensor:
 
     With single elements k = round(ratio · D · N) are selected.
     """
+    return rank < round(checked_ratio(ratio) * (int(rank.max()) + 1))
+
+
+def checked_ratio(ratio: float) -> float:
+    """A ratio as it is; XplainError for one that is no share."""
     if not 0 <= ratio <= 1:
-        raise XplainError(f"a ratio lies between 0 and 1, not at {ratio:g}; 0.1 keeps a tenth")
-    return rank < round(ratio * (int(rank.max()) + 1))
+        raise XplainError(f"a ratio lies between 0 and 1, not at {ratio:g}; 0.1 is a tenth")
+    return ratio

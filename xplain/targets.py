@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,10 +133,11 @@ def _frames(target: Target, logits: Tensor, frame_step: float | None) -> tuple[i
             "leave out @START-END"
         )
     count = logits.shape[1]
-    start = int(target.start / frame_step)
+    # Every frame that the span touches; 0.3 / 0.1 is 2.9999999999999996 to a computer.
+    start = math.floor(target.start / frame_step + 1e-6)
     if start >= count:
         raise TargetError(
             f"the time span starts at {target.start:g} s, after the clip's end at "
             f"{count * frame_step:.2f} s"
         )
-    return start, min(count, max(start + 1, round(target.end / frame_step)))
+    return start, min(count, math.ceil(target.end / frame_step - 1e-6))

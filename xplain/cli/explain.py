@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.main import say
 from xplain.errors import PluginError
+from xplain.progress import say
 
 if TYPE_CHECKING:
     from xplain.explanation import Explanation
+
+PAGE = "index.html"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -97,42 +101,57 @@ def run(
 ) -> int:
     """Explain, save and report each clip, then write the page; the number that failed."""
     from xplain.errors import ArtifactError, XplainError
-    from xplain.explanation import Explanation
     from xplain.pipeline import Failure, explain_each
     from xplain.progress import track
-    from xplain.report.page import write_page
+    from xplain.selection import checked_ratio
 
     for ratio in (*keep, *remove):
-        if not 0 <= ratio <= 1:
-            raise XplainError(f"a ratio lies between 0 and 1, not at {ratio:g}; try 0.1")
+        checked_ratio(ratio)
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder with --out")
     folders: list[Path] = []
     failures: list[Failure] = []
-    results = explain_each(clips, model, **settings)
-    for clip, result in zip(clips, track(results, len(clips), "explaining"), strict=True):
-        if isinstance(result, Failure):
-            failures.append(result)
-            continue
-        folder = _free(out, result.name, folders)
-        try:
-            result.save(folder, keep=keep, remove=remove)
-        except XplainError as error:
-            failures.append(Failure(clip, error))
-            continue
-        folders.append(folder)
-        if as_json:
-            print(json.dumps(to_json(result, folder, out, keep, remove)), flush=True)
-        say("\n".join(_lines(result, folder)))
-    if folders:
+    machines = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # whatever a model or a plugin prints
+        results = explain_each(clips, model, **settings)
+        for clip, result in zip(clips, track(results, len(clips), "explaining"), strict=True):
+            if isinstance(result, Failure):
+                failures.append(result)
+                continue
+            folder = _free(out, result, folders)
+            try:
+                result.save(folder, keep=keep, remove=remove)
+            except XplainError as error:
+                failures.append(Failure(clip, error))
+                continue
+            folders.append(folder)
+            if as_json:
+                line = json.dumps(to_json(result, folder, out, keep, remove))
+                print(line, file=machines, flush=True)
+            say("\n".join(_lines(result, folder)))
+        for failure in failures:
+            say(f"error: {failure.error}")
+        if failures:
+            named = ", ".join(f.name for f in failures)
+            say(f"{len(failures)} of {len(clips)} clips failed: {named}")
+        return len(failures) + _write_page(folders, out)
+
+
+def _write_page(folders: Sequence[Path], out: Path) -> int:
+    """Show what was saved on one page; 1 where that is not possible, the clips being done."""
+    from xplain.errors import XplainError
+    from xplain.explanation import Explanation
+    from xplain.report.page import write_page
+
+    if not folders:
+        return 0
+    try:
         explanations = [Explanation.load(folder) for folder in folders]
-        page = write_page(explanations, out / "index.html", folders)
-        say(f"page: {page}")
-    for failure in failures:
-        say(f"error: {failure.error}")
-    if failures:
-        say(f"{len(failures)} of {len(clips)} clips failed: {', '.join(f.name for f in failures)}")
-    return len(failures)
+        say(f"page: {write_page(explanations, out / PAGE, folders)}")
+    except XplainError as error:
+        say(f"error: the explanations are saved, but not their page: {error}")
+        return 1
+    return 0
 
 
 def to_json(
@@ -168,7 +187,7 @@ def to_json(
             "folder": str(folder),
             "explanation": str(folder / "explanation.json"),
             "original": str(folder / "original.wav"),
-            "page": str(out / "index.html"),
+            "page": str(out / PAGE),
         },
     }
 
@@ -192,12 +211,23 @@ def _lines(explanation: Explanation, folder: Path) -> list[str]:
     return lines
 
 
-def _free(out: Path, name: str, taken: Sequence[Path]) -> Path:
-    """A folder no other clip of this call has."""
-    folder, number = out / name, 2
-    while folder in taken:
-        folder, number = out / f"{name}-{number}", number + 1
+def _free(out: Path, explanation: Explanation, taken: Sequence[Path]) -> Path:
+    """A folder for a clip: its name's, unless another recording has that."""
+    stem = explanation.name.strip(".") or "clip"
+    folder, number = out / stem, 2
+    while folder in taken or folder.name == PAGE or _of_another(folder, explanation):
+        folder, number = out / f"{stem}-{number}", number + 1
     return folder
+
+
+def _of_another(folder: Path, explanation: Explanation) -> bool:
+    """Whether an earlier call explained another recording here."""
+    try:
+        data = json.loads((folder / "explanation.json").read_text("utf-8"))
+        earlier = data["provenance"]["audio"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(earlier != explanation.provenance["audio"]["sha256"])
 
 
 def _parameter(text: str) -> tuple[str, object]:
@@ -205,7 +235,11 @@ def _parameter(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise PluginError(f"--param takes NAME=VALUE, not {text!r}; for example steps=200")
+
+    def refuse(constant: str) -> None:
+        raise PluginError(f"--param {name} cannot be {constant}; give a number")
+
     try:
-        return name, json.loads(value)
+        return name, json.loads(value, parse_constant=refuse)
     except ValueError:
         return name, value

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from xplain.errors import PluginError, XplainError, XplainWarning
+from xplain.progress import say
 
 GROUP = "xplain.commands"
 OWN = "xplain"
@@ -60,11 +61,6 @@ def main() -> None:
     except XplainError as error:
         say(f"error: {error}")
         sys.exit(2)
-
-
-def say(text: str) -> None:
-    """Tell people; standard output is kept for machines."""
-    print(text, file=sys.stderr)
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -18,7 +20,8 @@ def plugins(
     """List what is installed, and what failed and why."""
     from xplain.registry import list_plugins
 
-    found = list_plugins()
+    with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints on import
+        found = list_plugins()
     if as_json:
         print(json.dumps([asdict(plugin) for plugin in found], indent=1))
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xplain.cli.main import say
+from xplain.progress import say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -24,7 +24,7 @@ def report(
     from xplain.explanation import Explanation
     from xplain.report.page import write_page
 
-    found = sorted(path.parent for path in folder.glob("*/explanation.json"))
+    found = sorted(path.parent for path in folder.glob("[!.]*/explanation.json"))
     if (folder / "explanation.json").is_file():
         found = [folder]
     if not found:

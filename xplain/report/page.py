@@ -276,7 +276,7 @@ def _sounds(
         shown = plots.spectrogram(undone, explanation.sample_rate)
         link = None
         if not fits and folder is not None:
-            link = quote(Path(os.path.relpath(folder / filename, home)).as_posix())
+            link = quote(os.fsencode(Path(os.path.relpath(folder / filename, home)).as_posix()))
         buffer = io.BytesIO()
         if fits:
             soundfile.write(

@@ -1,0 +1,78 @@
+"""Using a caller's model without leaving a trace: modes, gradients, hooks, chance."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+_ONE_AT_A_TIME = threading.RLock()
+"""A model's modes and the global generators belong to the whole process."""
+
+
+@contextmanager
+def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have a module in evaluation mode on a device; leave it as it was.
+
+    Restored, whatever is done meanwhile: the training mode of each part, buffers, which
+    parameters want gradients and the gradients they hold, hooks, and the device. cuDNN's
+    recurrent layers have no backward pass in evaluation mode, so they run without it.
+    Threads take turns.
+    """
+    with _ONE_AT_A_TIME, ExitStack() as stack:
+        modules = list(module.modules())
+        home = next((t.device for t in (*module.parameters(), *module.buffers())), device)
+        if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in modules):
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        training = [m.training for m in modules]
+        hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
+        wants = [(p, p.requires_grad, p.grad) for p in module.parameters()]
+        try:
+            module.eval()
+            module.requires_grad_(False)
+            if home != device:
+                module.to(device)
+            buffers = [(b, b.clone(), b._version) for b in module.buffers()]
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, before, version in buffers:
+                    if buffer._version != version:
+                        buffer.copy_(before)
+            if home != device:
+                module.to(home)
+            for part, was in zip(modules, training, strict=True):
+                part.training = was
+            for table, were in hooks:
+                if table.keys() != were.keys():
+                    table.clear()
+                    table.update(were)
+            for parameter, wanted, gradient in wants:
+                parameter.requires_grad_(wanted)
+                parameter.grad = gradient
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators of torch, NumPy and Python; put the caller's state back."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+def _hook_tables(module: nn.Module) -> list[dict[int, object]]:
+    # torch has no public way to list hooks.
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return [getattr(module, name) for name in names]

@@ -1,0 +1,204 @@
+"""What can be set for an explanation, and how it is made sure of before the first clip."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import torch
+
+import xplain
+from xplain import interfaces
+from xplain.errors import ModelError, PluginError, TargetError, XplainError, nearest
+from xplain.interfaces import Explainer, Replacement, Synthesizer
+from xplain.models import Model, make_synthesizer
+from xplain.registry import KINDS, registry
+from xplain.score import Route
+from xplain.selection import Selection
+from xplain.targets import Target, label_index
+
+
+class Settings(TypedDict, total=False):
+    """What can be set for explain() and explain_each(); names or instances."""
+
+    synthesizer: str | Synthesizer | None
+    """What the attribution is computed in; default: what the model reads, else "stft"."""
+    explainer: str | Explainer
+    """Default "integrated-gradients"."""
+    params: Mapping[str, object]
+    """The explainer's parameters, where it is given by name."""
+    target: str | Target | None
+    """A label, "label@start-end" in seconds; default: the model's own decision."""
+    versus: str | None
+    """Another label, whose logit is subtracted."""
+    replacement: str | Replacement
+    """What stands in place of elements that are removed; default "silence"."""
+    baseline: str | Replacement | None
+    """What the attribution compares with; default: the replacement."""
+    granularity: str
+    """What is ranked: "element" (default), "channel", "frame", "block" or "block:CxF"."""
+    order: str
+    """"signed" (default, descending) or "absolute"."""
+    seed: int
+    """Of everything drawn by chance; default 0."""
+    device: str | torch.device | None
+    """Where to compute; default: where the model is."""
+    max_batch: int | None
+    """How many variants of a clip the model sees at once; default: by the clip's length."""
+    sample_rate: int | None
+    """Hz, of audio given as a tensor; default: the model's."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Settings made sure of: everything that is the same for all clips of a call."""
+
+    route: Route
+    explainer: Explainer
+    replacement: Replacement
+    baseline: Replacement
+    target: Target
+    selection: Selection
+    seed: int
+    device: torch.device
+    max_batch: int | None
+    sample_rate: int
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def prepare(cls, model: Model, settings: Settings) -> Job:
+        """Resolve names and refuse what cannot work for any clip."""
+        _check(model, settings)
+        synthesizer, synthesizer_record = _resolve(
+            "synthesizer",
+            settings.get("synthesizer") or model.reads or "stft",
+            lambda name: make_synthesizer(name, model.sample_rate),
+        )
+        params = settings.get("params") or {}
+        explainer, explainer_record = _resolve(
+            "explainer",
+            settings.get("explainer") or "integrated-gradients",
+            lambda name: registry().create("explainer", name, params),
+        )
+        if params and not isinstance(settings.get("explainer", ""), str):
+            raise PluginError("params go with an explainer's name; set them on the instance")
+        replacement, replacement_record = _replacement(settings.get("replacement") or "silence")
+        asked = settings.get("baseline")
+        baseline, baseline_record = (
+            (replacement, replacement_record) if asked is None else _replacement(asked)
+        )
+        route = Route(model, synthesizer)
+        route.check(explainer, explainer_record["name"])
+        device = _device(settings.get("device"), model)
+        seed = settings.get("seed", 0)
+        provenance = {
+            "xplain": xplain.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "model": {
+                "name": model.name,
+                "version": model.version,
+                "sample_rate": model.sample_rate,
+                "labels": list(model.labels),
+                "multilabel": model.multilabel,
+                "frame_step": model.frame_step,
+                "sha256": model.fingerprint(),
+            },
+            "route": route.description,
+            "synthesizer": synthesizer_record,
+            "explainer": explainer_record,
+            "replacement": replacement_record,
+            "baseline": baseline_record,
+            "seed": seed,
+            "device": str(device),
+        }
+        return cls(
+            route=route,
+            explainer=explainer,
+            replacement=replacement,
+            baseline=baseline,
+            target=_target(model, settings),
+            selection=Selection(
+                settings.get("granularity") or "element", settings.get("order") or "signed"
+            ),
+            seed=seed,
+            device=device,
+            max_batch=settings.get("max_batch"),
+            sample_rate=settings.get("sample_rate") or model.sample_rate,
+            provenance=provenance,
+        )
+
+
+def _check(model: Model, settings: Settings) -> None:
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"a model is a reference or what xplain.wrap gives, not {type(model).__name__}; "
+            "wrap your module: xplain.wrap(module, sample_rate=…, labels=…)"
+        )
+    for name in settings:
+        if name not in Settings.__annotations__:
+            raise TypeError(
+                f"explain() has no setting {name!r}; {nearest(name, Settings.__annotations__)}"
+            )
+    for name in ("max_batch", "sample_rate"):
+        value: Any = settings.get(name)
+        if value is not None and value < 1:
+            raise XplainError(f"{name} is at least 1, not {value}")
+
+
+def _resolve(kind: str, asked: object, make: Callable[[str], object]) -> tuple[Any, dict[str, Any]]:
+    """An instance of what was asked for by name or as itself, and its record."""
+    plugin = registry().find(kind, asked) if isinstance(asked, str) else None
+    instance = make(asked) if isinstance(asked, str) else asked
+    interface = getattr(interfaces, KINDS[kind])
+    if not isinstance(instance, interface):
+        raise PluginError(
+            f"{kind} is a name or an instance of xplain.{interface.__name__}, not {instance!r}"
+        )
+    return instance, registry().describe(kind, instance, plugin)
+
+
+def _replacement(asked: object) -> tuple[Any, dict[str, Any]]:
+    return _resolve("replacement", asked, lambda name: registry().create("replacement", name, {}))
+
+
+def _target(model: Model, settings: Settings) -> Target:
+    """The question, refused where the model can answer it for no clip."""
+    asked, versus = settings.get("target"), settings.get("versus")
+    if isinstance(asked, Target):
+        if versus is not None:
+            raise TargetError("versus goes with a label; set it in the Target")
+        target = asked
+    elif asked is None or isinstance(asked, str):
+        exact = asked in model.labels  # a label may look like LABEL@START-END
+        target = Target(asked, versus) if exact else Target.parse(asked, versus)
+    else:
+        raise TargetError(f"a target is a label or a Target, not {asked!r}")
+    for label in (target.label, target.versus):
+        if label is not None:
+            label_index(label, model.labels)
+    if target.label is not None and target.label == target.versus:
+        raise TargetError(
+            f"the label {target.label!r} cannot be explained against itself; "
+            "choose another label to compare with"
+        )
+    if target.start is not None and model.frame_step is None:
+        raise TargetError(
+            "this model decides once per clip, so a time span cannot be asked of it; "
+            "leave out @START-END"
+        )
+    return target
+
+
+def _device(asked: str | torch.device | None, model: Model) -> torch.device:
+    weights = [*model.module.parameters(), *model.module.buffers()]
+    home = weights[0].device if weights else torch.device("cpu")
+    try:
+        device = home if asked is None else torch.device(asked)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise XplainError(f"the device {str(asked)!r} cannot be used here: {reason}") from error
+    return device
