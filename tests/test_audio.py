@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
+import soxr
 import torch
 
 from xplain import AudioError, XplainWarning, audio
@@ -176,6 +177,31 @@ def test_what_would_clip_is_turned_down_as_a_whole(tmp_path: Path) -> None:
     got = audio.read(tmp_path / "a.wav").waveform
     assert gain == pytest.approx(32767 / 32768 / float(wave.abs().max()))
     assert (got - gain * wave).abs().max() <= 1 / 2**15
+
+
+@pytest.mark.parametrize("container", ["AIFF", "AU", "W64", "RF64", "CAF"])
+def test_other_containers_are_read_whole_and_refused_truncated(
+    tmp_path: Path, container: str
+) -> None:
+    path = tmp_path / "a.audio"
+    soundfile.write(path, SINE, RATE, format=container, subtype="PCM_16")
+    assert len(audio.read(path).waveform) == RATE
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(AudioError, match=r"truncated|not a recording"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("samples", [1, 63, 160, 4000, 4001])
+@pytest.mark.parametrize(("rate", "new"), [(8000, 11025), (44100, 16000), (22050, 8000)])
+def test_both_resamplers_give_the_same_number_of_samples(samples: int, rate: int, new: int) -> None:
+    expected = len(soxr.resample(np.zeros(samples, np.float32), rate, new, quality="VHQ"))
+    assert audio.resample_tensor(torch.zeros(1, samples), rate, new).shape == (1, expected)
+
+
+def test_doubling_the_rate_keeps_the_samples_that_were_there() -> None:
+    wave = torch.randn(1, 1001, generator=torch.Generator().manual_seed(0))
+    doubled = audio.resample_tensor(wave, 8000, 16000)
+    assert (doubled[:, ::2] - wave).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(

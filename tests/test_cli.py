@@ -27,6 +27,14 @@ from toys import BandEnergies
 def make():
     labels = ("low", "mid", "high")
     return xplain.wrap(BandEnergies(), sample_rate=8000, labels=labels, name="bands")
+
+def loud():
+    class Loud(BandEnergies):
+        def forward(self, waveform):
+            print("hello from the model")
+            return super().forward(waveform)
+    print("hello from the file")
+    return xplain.wrap(Loud(), sample_rate=8000, labels=("low", "mid", "high"))
 """
 
 
@@ -126,6 +134,9 @@ def test_a_broken_clip_is_named_and_the_others_are_done(desk: Desk) -> None:
         (["--explainer", "salience"], "did you mean 'saliency'"),
         (["--param", "step=3"], "did you mean 'steps'"),
         (["--param", "steps"], "NAME=VALUE"),
+        (["--param", "tolerance=NaN"], "cannot be NaN"),
+        (["--target", "low", "--versus", "low"], "against itself"),
+        (["--target", "low@0-1"], "once per clip"),
         (["--replacement", "silense"], "did you mean 'silence'"),
         (["--baseline", "silense"], "did you mean 'silence'"),
         (["--granularity", "frames"], "did you mean 'frame'"),
@@ -157,6 +168,44 @@ def test_any_file_name_goes_through_to_the_page(desk: Desk) -> None:
     for line in done.stdout.splitlines():
         assert (desk.folder / json.loads(line)["files"]["original"]).is_file()
     assert (desk.folder / "out" / "index.html").is_file()
+
+
+def test_what_a_model_prints_does_not_reach_the_machines(desk: Desk) -> None:
+    done = desk.run("explain", "--model", "model.py:loud", "a.wav", "--json")
+    assert json.loads(done.stdout)["target"]["label"] == "low"
+    assert "hello from the file" in done.stderr and "hello from the model" in done.stderr
+
+
+def test_a_page_that_cannot_be_written_costs_nothing_but_the_page(desk: Desk) -> None:
+    (desk.folder / "out" / "index.html").mkdir(parents=True)
+    done = desk.explain("missing.wav", "a.wav", "--json")
+    assert done.returncode == 1
+    assert "missing.wav: the file does not exist" in done.stderr
+    assert "saved, but not their page" in done.stderr
+    assert xplain.Explanation.load(desk.folder / "out" / "a").saved
+
+
+def test_no_name_of_a_clip_leads_out_of_the_folder_or_over_the_page(desk: Desk) -> None:
+    for name in ("..wav", "...wav", "index.html.wav"):
+        shutil.copy(desk.folder / "a.wav", desk.folder / name)
+    done = desk.explain("..wav", "...wav", "index.html.wav", "--out", "deep/out")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (desk.folder / "deep" / "out").iterdir()) == [
+        "clip", "clip-2", "index.html", "index.html-2",
+    ]  # fmt: skip
+    assert [p.name for p in (desk.folder / "deep").iterdir()] == ["out"]
+
+
+def test_another_recording_of_the_same_name_does_not_replace_the_first(desk: Desk) -> None:
+    desk.explain("a.wav")
+    desk.explain("b/a.wav")
+    desk.explain("a.wav")
+    labels = {
+        p.name: xplain.Explanation.load(p).target.label
+        for p in (desk.folder / "out").iterdir()
+        if p.is_dir()
+    }
+    assert labels == {"a": "low", "a-2": "high"}
 
 
 def test_silence_is_a_warning_and_its_completeness_is_null(desk: Desk) -> None:

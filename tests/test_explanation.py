@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,33 @@ def test_what_is_not_an_explanation_is_never_overwritten(
     assert [p.name for p in tmp_path.rglob("*")] == ["photos", "cat.jpg"]
 
 
+def test_a_file_of_the_users_own_in_the_folder_is_never_lost(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    folder = explanation.save(tmp_path / "clip")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(xplain.ArtifactError, match="is not an explanation"):
+        explanation.save(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_many_may_save_in_the_same_place_at_once(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    explanation.scores()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: explanation.save(tmp_path / "clip"), range(40)))
+    assert [p.name for p in tmp_path.iterdir()] == ["clip"]
+    assert xplain.Explanation.load(tmp_path / "clip").saved
+
+
+def test_ratios_that_are_close_have_files_of_their_own(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    folder = explanation.save(tmp_path / "clip", keep=[0.1234561, 0.1234564], remove=[])
+    assert len(list(folder.glob("keep-*.wav"))) == 2
+
+
 def test_nothing_half_written_is_left_when_writing_fails(
     explanation: xplain.Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +151,11 @@ def test_nothing_half_written_is_left_when_writing_fails(
     assert list(tmp_path.iterdir()) == []
 
 
+def edit(folder: Path, key: str, value: object) -> None:
+    path = folder / "explanation.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -131,6 +164,10 @@ def test_nothing_half_written_is_left_when_writing_fails(
         (lambda f: (f / "explanation.json").write_text("[]"), "schema None"),
         (lambda f: (f / "explanation.json").write_text('{"schema": 99}'), "upgrade xplain"),
         (lambda f: (f / "explanation.json").write_text('{"schema": 1}'), "damaged"),
+        (lambda f: edit(f, "results", [{"kind": "keep"}]), "damaged"),
+        (lambda f: edit(f, "results", 3), "damaged"),
+        (lambda f: edit(f, "target", "low"), "damaged"),
+        (lambda f: edit(f, "probabilities", None), "damaged"),
         (lambda f: (f / "tensors.safetensors").write_bytes(b"x" * 50), "damaged"),
         (lambda f: (f / "tensors.safetensors").unlink(), "damaged"),
         (lambda f: (f / "keep-0.1.wav").unlink(), "damaged"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -170,8 +172,12 @@ class TestReplacement:
 
 @pytest.mark.parametrize("explainer", names("explainer"))
 @pytest.mark.parametrize("synthesizer", names("synthesizer"))
-def test_any_explainer_works_in_any_synthesizer(explainer: str, synthesizer: str) -> None:
+def test_any_explainer_works_in_any_synthesizer(
+    explainer: str, synthesizer: str, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
     e = xplain.explain(tone(440, 0.25), model, explainer=explainer, synthesizer=synthesizer)
-    assert len(e.keep(0.1)) == 2000
+    loaded = xplain.Explanation.load(e.save(tmp_path / "clip"))
+    assert len(loaded.keep(0.1)) == 2000
+    assert torch.equal(loaded.attribution, e.attribution)

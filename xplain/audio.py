@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from xplain.errors import AudioError, XplainWarning
 FULL_SCALE = 2**15
 """One past the largest 16-bit sample."""
 
-UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+UNKNOWN = (-1, 0, 0x7FFFFFFF, 0xFFFFFFFF)
 """Lengths that stand for "to the end of the file"."""
 
 
@@ -200,21 +201,29 @@ def _promised_bytes(path: Path) -> int:
     with path.open("rb") as file:
         start = file.read(40)
         if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
-            file.seek(12)
-            while len(chunk := file.read(8)) == 8:
-                name, length = struct.unpack("<4sI", chunk)
-                if name == b"data":
-                    return 0 if length in UNKNOWN else file.tell() + int(length)
-                file.seek(length + length % 2, 1)
-        elif start[:4] == b"RF64" and start[12:16] == b"ds64":
+            return _end_of_data(file, 12, "<4sI")
+        if start[:4] == b"caff":
+            return _end_of_data(file, 8, ">4sq")
+        if start[:4] == b"RF64" and start[12:16] == b"ds64":
             return 8 + int(struct.unpack("<Q", start[20:28])[0])
-        elif start[:4] == b"riff" and len(start) == 40:  # Sony Wave64
+        if start[:4] == b"riff" and len(start) == 40:  # Sony Wave64
             return int(struct.unpack("<Q", start[16:24])[0])
-        elif start[:4] == b"FORM":
+        if start[:4] == b"FORM":
             return 8 + int(struct.unpack(">I", start[4:8])[0])
-        elif start[:4] == b".snd":
+        if start[:4] == b".snd":
             offset, length = struct.unpack(">II", start[4:12])
             return 0 if length in UNKNOWN else int(offset + length)
+    return 0
+
+
+def _end_of_data(file: BinaryIO, first: int, header: str) -> int:
+    """Where the chunk "data" ends, among chunks that begin with their name and length."""
+    file.seek(first)
+    while len(chunk := file.read(struct.calcsize(header))) == struct.calcsize(header):
+        name, length = struct.unpack(header, chunk)
+        if name == b"data":
+            return 0 if length in UNKNOWN else file.tell() + int(length)
+        file.seek(length + length % 2, 1)
     return 0
 
 

@@ -32,20 +32,19 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
         training = [m.training for m in modules]
         hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
         wants = [(p, p.requires_grad, p.grad) for p in module.parameters()]
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         try:
             module.eval()
             module.requires_grad_(False)
             if home != device:
                 module.to(device)
-            buffers = [(b, b.clone(), b._version) for b in module.buffers()]
             yield
         finally:
-            with torch.no_grad():
-                for buffer, before, version in buffers:
-                    if buffer._version != version:
-                        buffer.copy_(before)
             if home != device:
                 module.to(home)
+            with torch.no_grad():
+                for name, buffer in module.named_buffers():
+                    buffer.copy_(buffers[name])
             for part, was in zip(modules, training, strict=True):
                 part.training = was
             for table, were in hooks:

@@ -275,13 +275,13 @@ class Explanation:
             waveform=tensors["waveform"],
             sample_rate=data["sample_rate"],
             target=ResolvedTarget(**target),
-            probabilities=data["probabilities"],
-            selection=data["selection"],
+            probabilities=dict(data["probabilities"]),
+            selection=dict(data["selection"]),
             completeness_error=data["completeness_error"],
             converged=data["converged"],
             warnings=tuple(data["warnings"]),
             frequencies=None if data["frequencies"] is None else tuple(data["frequencies"]),
-            provenance=data["provenance"],
+            provenance=dict(data["provenance"]),
             _rendered=rendered,
         )
 
