@@ -1,0 +1,1 @@
+"""Small trained models that run offline, and a clip of speech to try them on."""
