@@ -90,7 +90,7 @@ def test_nearly_every_test_clip_of_fsdd_is_heard_right(model):
     manifest = SHARED / "data" / "manifest.csv"
     if not manifest.exists():
         pytest.skip(f"no real audio: {manifest} is missing (set XPLAIN_SHARED)")
-    clips = read_manifest(manifest, manifest.parent, LABELS, 8000, "fsdd")
+    clips = read_manifest(manifest, LABELS, 8000, "fsdd")
     test = [clip for clip in clips if clip.split == "test"]
     with torch.no_grad():
         right = [int(model(c.waveform[None]).argmax()) == c.label for c in test]

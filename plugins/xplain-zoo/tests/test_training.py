@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from xplain_zoo import train_digits
+from xplain_zoo import speak_digits, train_digits
 from xplain_zoo.digits import DigitClassifier
 
 
@@ -65,3 +66,30 @@ def test_a_label_that_the_model_does_not_have_is_named(manifest, tmp_path):
     manifest.write_text("path,label,speaker\nanna-0.wav,eleven,anna\n")
     with pytest.raises(SystemExit, match="eleven"):
         train_digits.main([str(manifest), "--out", str(tmp_path / "out")])
+
+
+def test_more_clips_to_train_on_are_never_measured_on(manifest, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    soundfile.write(more / "carl.wav", 0.3 * np.sin(np.arange(2400) * 0.2), 8000)
+    (more / "manifest.csv").write_text("path,label,speaker\ncarl.wav,two,carl\n")
+    out = tmp_path / "folds"
+    also = ["--also", str(more / "manifest.csv"), "--epochs", "1"]
+    train_digits.main([str(manifest), *also, "--out", str(out), "--leave-one-speaker-out"])
+    assert set(json.loads((out / "held-out.json").read_text())) == {"anna", "ben", "mean"}
+    assert json.loads((out / "anna" / "training.json").read_text())["clips"] == 5
+
+
+def test_every_voice_says_every_digit_the_same_for_a_seed_and_never_the_demo_clips():
+    said = speak_digits.sayings(seed=0)
+    assert said == speak_digits.sayings(seed=0) != speak_digits.sayings(seed=1)
+    assert len({s.name for s in said}) == len(said) == 3 * 10 * len(speak_digits.VARIANTS)
+    assert all(s.variant for s in said)
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs the program espeak-ng")
+def test_a_spoken_word_is_the_word_alone():
+    word = speak_digits.Saying("seven", "en-us", "m3", 150, 50).speak()
+    assert 0.2 < len(word) / speak_digits.RATE < 1.5
+    assert abs(np.abs(word).max() - speak_digits.PEAK) < 1e-3
+    assert np.abs(word[:80]).max() > 0.005

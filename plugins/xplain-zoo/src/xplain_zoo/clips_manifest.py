@@ -17,6 +17,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Clip:
+    """A recording to train on or to measure on."""
+
     waveform: Tensor  # (samples,) float32
     label: int
     speaker: str
@@ -24,11 +26,11 @@ class Clip:
 
 
 def read_manifest(
-    manifest: Path, root: Path, labels: Sequence[str], sample_rate: int, dataset: str | None = None
+    manifest: Path, labels: Sequence[str], sample_rate: int, dataset: str | None = None
 ) -> list[Clip]:
     """Clips of a CSV with columns path, label, speaker (and dataset, split where present).
 
-    Paths are relative to ``root``. A label is a name in ``labels`` or its number;
+    Paths are relative to the manifest's folder. A label is a name in ``labels`` or its number;
     audio is mixed down and resampled to ``sample_rate`` Hz.
     """
     numbers = {name: i for i, name in enumerate(labels)}
@@ -40,7 +42,7 @@ def read_manifest(
                 continue
             if row["label"] not in numbers:
                 raise SystemExit(f"{manifest}: {row['path']} has the label {row['label']!r}")
-            waveform = read_clip(root / row["path"], sample_rate)
+            waveform = read_clip(manifest.parent / row["path"], sample_rate)
             label = numbers[row["label"]]
             clips.append(Clip(waveform, label, row["speaker"], row.get("split") or "train"))
     if not clips:

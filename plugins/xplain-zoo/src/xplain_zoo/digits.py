@@ -36,10 +36,12 @@ class DigitConfig:
     shortest: int = 2000  # samples; anything shorter is padded with zeros
 
     def save(self, path: Path) -> None:
+        """Write it as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> DigitConfig:
+        """Read what save() wrote."""
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
         return cls(**{**fields, **lists})
@@ -53,6 +55,7 @@ class Spectrum(nn.Module):
     filters: Tensor
 
     def __init__(self, config: DigitConfig) -> None:
+        """Compute the window and the mel filters of a configuration."""
         super().__init__()
         self.config = config
         frequencies = torch.fft.rfftfreq(config.window, 1 / config.sample_rate)
@@ -105,6 +108,7 @@ class Spectrum(nn.Module):
         return torch.log1p(scale[:, None, None] * bands) / 4.0
 
     def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) → (batch, bands, frames)."""
         return self.compress(self.power(waveform))
 
 
@@ -112,6 +116,7 @@ class DigitClassifier(nn.Module):
     """Convolutions over bands and frames, then attention over time."""
 
     def __init__(self, config: DigitConfig | None = None) -> None:
+        """Draw the weights of a configuration."""
         super().__init__()
         self.config = config = config or DigitConfig()
         self.spectrum = Spectrum(config)
@@ -160,6 +165,7 @@ class DigitClassifier(nn.Module):
         return model.eval()
 
     def to_folder(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
         folder.mkdir(parents=True, exist_ok=True)
         self.config.save(folder / "config.json")
         # Batch norm's counters are no use at inference, but loading is strict.
@@ -170,6 +176,7 @@ class DigitClassifier(nn.Module):
 def block(
     inputs: int, outputs: int, size: int, stride: tuple[int, int] = (1, 1)
 ) -> list[nn.Module]:
+    """A convolution over bands and frames, normalised."""
     return [
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(outputs),

@@ -1,4 +1,4 @@
-"""Trains zoo:digits: ``python -m xplain_zoo.train_digits MANIFEST --root DIR --out DIR``."""
+"""Trains zoo:digits: ``python -m xplain_zoo.train_digits MANIFEST --also MANIFEST --out DIR``."""
 
 from __future__ import annotations
 
@@ -43,16 +43,19 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
+        """Read hyper-parameters from JSON; what is not said keeps its default."""
         fields = json.loads(path.read_text(encoding="utf-8"))
         model = DigitConfig(**tuples(fields.pop("model", {})))
         ranges = Ranges(**tuples(fields.pop("ranges", {})))
         return cls(**fields, model=model, ranges=ranges)
 
     def digest(self) -> str:
+        """SHA-256, by which a finished training is known again."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is asked for, and print what it reached."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     recipe = Recipe.read(options.recipe)
@@ -61,26 +64,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
     model = recipe.model
-    clips = read_manifest(
-        options.manifest, options.root, model.labels, model.sample_rate, options.dataset
-    )
+    clips = read_manifest(options.manifest, model.labels, model.sample_rate, options.dataset)
+    also = [c for m in options.also for c in read_manifest(m, model.labels, model.sample_rate)]
     if options.leave_one_speaker_out:
         speakers = sorted({clip.speaker for clip in clips})
-        table = {s: fold(clips, recipe, s, options.out / s)["held_out"] for s in speakers}
+        table = {s: fold(clips, also, recipe, s, options.out / s)["held_out"] for s in speakers}
         table["mean"] = sum(table.values()) / len(speakers)
         write(options.out / "held-out.json", table)
         print("\n".join(f"{name:>12} {value:.4f}" for name, value in table.items()))
     elif options.hold_out:
-        print(json.dumps(fold(clips, recipe, options.hold_out, options.out)))
+        print(json.dumps(fold(clips, also, recipe, options.hold_out, options.out)))
     else:
-        print(json.dumps(ship(clips, recipe, options.out)))
+        print(json.dumps(ship(clips, also, recipe, options.out)))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m xplain_zoo.train_digits")
-    parser.add_argument("manifest", type=Path, help="CSV with columns path, label, speaker")
-    parser.add_argument("--root", type=Path, help="what paths are relative to")
+    parser.add_argument(
+        "manifest", type=Path, help="CSV with columns path (from its folder), label, speaker"
+    )
     parser.add_argument("--dataset", help="only rows whose column dataset says this")
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="MANIFEST",
+        help="more clips to train on, never measured on",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and record")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="hyper-parameters (JSON)")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
@@ -89,14 +101,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--hold-out", metavar="SPEAKER", help="train without, test on this speaker")
     which.add_argument("--leave-one-speaker-out", action="store_true", help="every speaker in turn")
-    options = parser.parse_args(arguments)
-    options.root = options.root or options.manifest.parent
-    return options
+    return parser.parse_args(arguments)
 
 
-def fold(clips: list[Clip], recipe: Recipe, speaker: str, out: Path) -> dict[str, Any]:
+def fold(
+    clips: list[Clip], also: list[Clip], recipe: Recipe, speaker: str, out: Path
+) -> dict[str, Any]:
     """One training without ``speaker``; a fold that was finished with this recipe is kept."""
-    train = [c for c in clips if c.speaker != speaker and c.split == "train"]
+    train = [c for c in clips if c.speaker != speaker and c.split == "train"] + also
     test = [c for c in clips if c.speaker == speaker]
     if not test:
         raise SystemExit(f"no clip of the speaker {speaker!r}")
@@ -108,16 +120,17 @@ def fold(clips: list[Clip], recipe: Recipe, speaker: str, out: Path) -> dict[str
     return finish(train, recipe, out, {"held_out": test}, speaker=speaker)
 
 
-def ship(clips: list[Clip], recipe: Recipe, out: Path) -> dict[str, Any]:
+def ship(clips: list[Clip], also: list[Clip], recipe: Recipe, out: Path) -> dict[str, Any]:
     """The training on every speaker's training clips, measured on the test split."""
     train = [c for c in clips if c.split == "train"]
     test = [c for c in clips if c.split == "test"]
-    return finish(train, recipe, out, {"train": train, "test": test})
+    return finish(train + also, recipe, out, {"train": train, "test": test})
 
 
 def finish(
     train: list[Clip], recipe: Recipe, out: Path, tests: dict[str, list[Clip]], **extra: Any
 ) -> dict[str, Any]:
+    """Train, measure, write the weights and the record of it."""
     started = time.monotonic()
     model = fit(train, recipe, next((t for t in tests.values() if t), train))
     model.to_folder(out)
@@ -212,10 +225,12 @@ def accuracy(model: nn.Module, clips: Sequence[Clip]) -> float:
 
 
 def tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists, which JSON has, as the tuples that the settings have."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

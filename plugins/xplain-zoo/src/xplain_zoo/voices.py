@@ -40,6 +40,7 @@ class Voices:
     """Draws changed copies of clips; everything random comes from one generator."""
 
     def __init__(self, ranges: Ranges, spectrum: Spectrum, seed: int) -> None:
+        """Draw by one generator with a seed of its own."""
         self.ranges = ranges
         self.spectrum = spectrum
         self.generator = torch.Generator().manual_seed(seed)
@@ -137,7 +138,9 @@ class Voices:
         return ((f >= lower[:, None]) & (f <= upper[:, None])).float()
 
     def uniform(self, low: float, high: float, count: int) -> Tensor:
+        """(count,) numbers between low and high."""
         return low + (high - low) * torch.rand(count, generator=self.generator)
 
     def factors(self, most: float, count: int) -> Tensor:
+        """(count,) factors between 1 / most and most, as likely below 1 as above."""
         return torch.exp(self.uniform(-1.0, 1.0, count) * torch.log(torch.tensor(most)))

@@ -19,6 +19,7 @@ PEAK = 10 ** (-3 / 20)  # -3 dB re full scale
 
 
 def main(out: Path) -> None:
+    """Speak, trim, set the level, add the quiet, write."""
     with tempfile.TemporaryDirectory() as folder:
         spoken = Path(folder) / "spoken.wav"
         subprocess.run([*COMMAND, "-w", str(spoken), WORD], check=True)
