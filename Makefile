@@ -24,7 +24,7 @@ types: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) out
 
-# The CPU build of torch is a pinned one: every install goes through the constraints.
+# One set of versions that is known to work: every install goes through the constraints.
 $(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing (a few minutes the first time)"
