@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from xplain_zoo.clips_manifest import Clip, fingerprint, read_manifest
 from xplain_zoo.digits import DigitClassifier, DigitConfig
+from xplain_zoo.emphasis import Emphasis
 from xplain_zoo.voices import Ranges, Voices
 
 RECIPE = Path(__file__).with_name("digits.json")
@@ -40,6 +41,7 @@ class Recipe:
     average: float = 0.995  # decay of the moving average of the weights
     model: DigitConfig = field(default_factory=DigitConfig)
     ranges: Ranges = field(default_factory=Ranges)
+    emphasis: Emphasis = field(default_factory=Emphasis)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -47,7 +49,8 @@ class Recipe:
         fields = json.loads(path.read_text(encoding="utf-8"))
         model = DigitConfig(**tuples(fields.pop("model", {})))
         ranges = Ranges(**tuples(fields.pop("ranges", {})))
-        return cls(**fields, model=model, ranges=ranges)
+        emphasis = Emphasis(**fields.pop("emphasis", {}))
+        return cls(**fields, model=model, ranges=ranges, emphasis=emphasis)
 
     def digest(self) -> str:
         """SHA-256, by which a finished training is known again."""
@@ -175,6 +178,7 @@ def fit(clips: list[Clip], recipe: Recipe, watch: list[Clip]) -> DigitClassifier
             ).float()
             # A word of which nothing is left is any digit.
             targets = left[:, None] * targets + (1 - left[:, None]) / targets.shape[1]
+            bands, targets = recipe.emphasis.apply(model, bands, targets, order)
             if order.random() < recipe.mixup:
                 bands, targets = blend(bands, targets, order)
             # A third faster on CPUs that have bfloat16; the weights stay float32.
