@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import soxr
 
-COMMAND = ["espeak-ng", "-v", "en-gb", "-s", "130", "-p", "50"]
+COMMAND = ["espeak-ng", "-v", "en-gb-x-rp", "-s", "140", "-p", "40"]
 WORD = "seven"
 RATE = 16000  # Hz
 QUIET = 0.2  # seconds before and after
