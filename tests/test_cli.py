@@ -93,6 +93,7 @@ def test_explaining_a_file_leaves_a_folder_and_a_page(desk: Desk) -> None:
 def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
     done = desk.explain("a.wav", "b/a.wav", "--json", "--remove", "0.2", "--param", "steps=9")
     assert done.returncode == 0
+    assert "explaining" in done.stderr and "2/2" in done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
     assert set(first) == {
         "audio", "model", "target", "explainer", "synthesizer", "route", "selection", "results",

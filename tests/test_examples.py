@@ -24,6 +24,7 @@ SAID = {
 def test_an_example_runs_as_it_stands_and_saves_an_explanation(
     script: Path, tmp_path: Path
 ) -> None:
+    assert len(script.read_text("utf-8").splitlines()) <= 40
     done = run_python(str(script), str(tmp_path / "out"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert SAID.get(script.name, "") in done.stdout

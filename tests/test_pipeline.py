@@ -462,12 +462,15 @@ def test_what_cannot_be_a_model_cannot_be_wrapped() -> None:
         xplain.wrap(Convolutions(), sample_rate=0, labels="abc")
 
 
-def test_one_failing_clip_does_not_lose_the_others(bands: xplain.Model, tmp_path: Path) -> None:
+def test_one_failing_clip_does_not_lose_the_others(
+    bands: xplain.Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "text.wav").write_text("not audio")
     soundfile.write(tmp_path / "good.wav", tone(440).numpy(), RATE)
     clips = [tmp_path / "good.wav", tmp_path / "text.wav", tmp_path / "good.wav"]
     with pytest.raises(xplain.ClipsError, match=r"1 of 3 clips failed.*text\.wav") as caught:
         xplain.explain(clips, bands)
+    assert "3/3" in capsys.readouterr().err
     assert [e.name for e in caught.value.explanations] == ["good", "good"]
     assert [f.name for f in caught.value.failures] == [str(clips[1])]
     kinds = [type(r) for r in explain_each(clips, bands)]
