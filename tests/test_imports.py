@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import xplain
+
 ROOT = Path(__file__).parents[1]
 HEAVY = "('torch', 'numpy', 'captum', 'transformers', 'matplotlib', 'soundfile')"
 
@@ -62,3 +64,15 @@ def test_a_plugin_imports_no_other_plugin() -> None:
         for path in folder.rglob("*.py"):
             for name in imported(path):
                 assert not name.startswith("xplain_") or name.startswith(own), (path, name)
+
+
+def test_type_checkers_are_told_of_the_same_names() -> None:
+    tree = ast.parse((ROOT / "xplain" / "__init__.py").read_text("utf-8"))
+    checked = next(n for n in tree.body if isinstance(n, ast.If))
+    told = {
+        f"{n.module}.{a.name}"
+        for n in checked.body
+        if isinstance(n, ast.ImportFrom)
+        for a in n.names
+    }
+    assert told == {f"xplain.{home}.{name}" for name, home in xplain._HOME_OF.items()}

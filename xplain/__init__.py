@@ -9,33 +9,34 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from xplain.audio import Audio
-    from xplain.errors import (
-        ArtifactError,
-        AudioError,
-        ModelError,
-        PluginError,
-        TargetError,
-        XplainError,
-        XplainWarning,
-    )
-    from xplain.explanation import Explanation
-    from xplain.hookspecs import hookimpl
-    from xplain.interfaces import (
-        Clip,
-        Context,
-        Explainer,
-        Latents,
-        Replacement,
-        Score,
-        Segmenter,
-        Synthesizer,
-    )
-    from xplain.models import Model, load_model, wrap
-    from xplain.pipeline import ClipsError, Failure, explain, explain_each
-    from xplain.registry import list_plugins
-    from xplain.targets import Target
+if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
+    from xplain.audio import Audio as Audio
+    from xplain.errors import ArtifactError as ArtifactError
+    from xplain.errors import AudioError as AudioError
+    from xplain.errors import ModelError as ModelError
+    from xplain.errors import PluginError as PluginError
+    from xplain.errors import TargetError as TargetError
+    from xplain.errors import XplainError as XplainError
+    from xplain.errors import XplainWarning as XplainWarning
+    from xplain.explanation import Explanation as Explanation
+    from xplain.hookspecs import hookimpl as hookimpl
+    from xplain.interfaces import Clip as Clip
+    from xplain.interfaces import Context as Context
+    from xplain.interfaces import Explainer as Explainer
+    from xplain.interfaces import Latents as Latents
+    from xplain.interfaces import Replacement as Replacement
+    from xplain.interfaces import Score as Score
+    from xplain.interfaces import Segmenter as Segmenter
+    from xplain.interfaces import Synthesizer as Synthesizer
+    from xplain.models import Model as Model
+    from xplain.models import load_model as load_model
+    from xplain.models import wrap as wrap
+    from xplain.pipeline import ClipsError as ClipsError
+    from xplain.pipeline import Failure as Failure
+    from xplain.pipeline import explain as explain
+    from xplain.pipeline import explain_each as explain_each
+    from xplain.registry import list_plugins as list_plugins
+    from xplain.targets import Target as Target
 
 __version__ = "0.1.0"
 
@@ -69,35 +70,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "ArtifactError",
-    "Audio",
-    "AudioError",
-    "Clip",
-    "ClipsError",
-    "Context",
-    "Explainer",
-    "Explanation",
-    "Failure",
-    "Latents",
-    "Model",
-    "ModelError",
-    "PluginError",
-    "Replacement",
-    "Score",
-    "Segmenter",
-    "Synthesizer",
-    "Target",
-    "TargetError",
-    "XplainError",
-    "XplainWarning",
-    "explain",
-    "explain_each",
-    "hookimpl",
-    "list_plugins",
-    "load_model",
-    "wrap",
-]
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
