@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -28,6 +29,11 @@ SCHEMA = 1
 
 RATIOS = (0.1,)
 """What is kept and removed where nothing else is asked."""
+
+OURS = re.compile(
+    r"explanation\.json|tensors\.safetensors|original\.wav|(keep|remove)-[\d.e-]+\.wav|index\.html"
+)
+"""Names of the files in an explanation's folder."""
 
 SWAPS = 20
 """How often saving makes way for others who save in the same place."""
@@ -140,7 +146,7 @@ class Explanation:
         already there is replaced; ArtifactError where anything else is.
         """
         folder = Path(folder)
-        if folder.exists() and not _is_replaceable(folder):
+        if _holds_others(folder):
             raise ArtifactError(f"{folder} exists and is not an explanation; choose another folder")
         rendered = self._render(_wanted(keep, remove))
         try:
@@ -291,14 +297,14 @@ def _wanted(keep: Sequence[float], remove: Sequence[float]) -> list[tuple[Kind, 
     return wanted + [("remove", float(r)) for r in remove]
 
 
-def _is_replaceable(folder: Path) -> bool:
-    """Whether everything in a folder is what save() and the page write."""
-    ours = re.compile(r"explanation\.json|tensors\.safetensors|index\.html|original\.wav")
-    render = re.compile(r"(keep|remove)-[\d.e-]+\.wav")
-    return folder.is_dir() and all(
-        path.is_file() and (ours.fullmatch(path.name) or render.fullmatch(path.name))
-        for path in folder.iterdir()
-    )
+def _holds_others(folder: Path) -> bool:
+    """Whether there is anything at a place that neither save() nor the page writes."""
+    try:
+        return not all(map(OURS.fullmatch, os.listdir(folder)))
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return folder.exists()
 
 
 def _swap(draft: Path, folder: Path) -> None:
