@@ -26,16 +26,19 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
     """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         modules = list(module.modules())
-        home = next((t.device for t in (*module.parameters(), *module.buffers())), device)
+        parameters = list(module.parameters())
+        buffers = dict(module.named_buffers())
+        home = next((t.device for t in (*parameters, *buffers.values())), device)
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in modules):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         training = [m.training for m in modules]
         hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
-        wants = [(p, p.requires_grad, p.grad) for p in module.parameters()]
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        wants = [(p, p.requires_grad, p.grad) for p in parameters]
+        before = {name: buffer.clone() for name, buffer in buffers.items()}
         try:
             module.eval()
-            module.requires_grad_(False)
+            for parameter in parameters:
+                parameter.requires_grad_(False)
             if home != device:
                 module.to(device)
             yield
@@ -43,8 +46,8 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
             if home != device:
                 module.to(home)
             with torch.no_grad():
-                for name, buffer in module.named_buffers():
-                    buffer.copy_(buffers[name])
+                for name, buffer in module.named_buffers() if home != device else buffers.items():
+                    buffer.copy_(before[name])
             for part, was in zip(modules, training, strict=True):
                 part.training = was
             for table, were in hooks:
@@ -59,16 +62,23 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python; put the caller's state back."""
+    # The device's generators alone: torch.manual_seed would seed those of all devices.
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
     numpy_state, python_state = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
 
 
 def _hook_tables(module: nn.Module) -> list[dict[int, object]]:

@@ -27,13 +27,12 @@ class Editor:
         route: Route,
         latents: Latents,
         samples: int,
-        target: ResolvedTarget,
         *,
         seed: int,
         max_batch: int,
     ) -> None:
         """Edit latents of one clip, (1, D, N), of a waveform of ``samples`` samples."""
-        self.route, self.latents, self.samples, self.target = route, latents, samples, target
+        self.route, self.latents, self.samples = route, latents, samples
         self.seed, self.max_batch = seed, max_batch
         self.device = latents.values.device
 
@@ -59,6 +58,7 @@ class Editor:
     def render(
         self,
         attribution: Tensor,
+        target: ResolvedTarget,
         selection: Selection,
         replacement: Replacement,
         wanted: Sequence[tuple[Kind, float]],
@@ -71,28 +71,43 @@ class Editor:
             for start in range(0, len(wanted), self.max_batch):
                 part = wanted[start : start + self.max_batch]
                 keeps = [top(rank, r) if kind == "keep" else ~top(rank, r) for kind, r in part]
-                renderings += self._render_batch(replacement, keeps, part)
+                renderings += self._render_batch(target, replacement, keeps, part)
         return renderings
 
-    def logits(self, variants: Tensor) -> Tensor:
-        """What the model says of variants (n, D, N), asked within the budget."""
-        parts = torch.split(variants, self.max_batch)
-        return torch.cat([self.route(part, self.latents.context) for part in parts])
+    def ask(self, original: Tensor, variants: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model says of the clip (1, samples) at its own rate, and of variants (n, D, N).
 
-    def decisions(self, logits: Tensor) -> list[Heard]:
+        Within the budget, and in one batch where both come to the model as audio.
+        """
+        route, context = self.route, self.latents.context
+        if not route.direct:
+            parts = torch.split(variants, self.max_batch)
+            audible = torch.cat([route.audible(part, context) for part in parts])
+            if audible.shape[1:] == original.shape[1:]:
+                asked = torch.split(torch.cat([original, audible]), self.max_batch)
+                logits = torch.cat([route.hear(part) for part in asked])
+                return logits[:1], logits[1:]
+        parts = torch.split(variants, self.max_batch)
+        return route.hear(original), torch.cat([route(part, context) for part in parts])
+
+    def decisions(self, logits: Tensor, target: ResolvedTarget) -> list[Heard]:
         """Logits as decisions about the target."""
-        labels = self.route.model.labels
+        model = self.route.model
         return [
             Heard(
-                probability=float(row[self.target.index]),
-                label=labels[int(row.argmax())],
-                agrees=self._agrees(row),
+                probability=float(row[target.index]),
+                label=model.labels[int(row.argmax())],
+                # Independent labels are decided for by a threshold.
+                agrees=bool(row[target.index] >= 0.5)
+                if model.multilabel
+                else int(row.argmax()) == target.index,
             )
-            for row in self._said(logits)
+            for row in self._said(logits, target)
         ]
 
     def _render_batch(
         self,
+        target: ResolvedTarget,
         replacement: Replacement,
         keeps: Sequence[Tensor],
         wanted: Sequence[tuple[Kind, float]],
@@ -108,13 +123,12 @@ class Editor:
                 f"{tuple(audible.shape)}, or to values that are not finite; it has to give "
                 f"({len(variants)}, {self.samples}), the length that went in"
             )
-        rate = route.synthesizer.sample_rate
         files = [to_pcm16(waveform) for waveform in audible]
         written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.device)
         # Where the model reads audio, what it says of the variants it says of their audio.
-        logits = route.model(variants) if route.direct else route.hear(audible, rate)
-        heard = self.decisions(route.hear(written, rate))
-        rows, decisions = self._said(logits).tolist(), self.decisions(logits)
+        logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
+        heard = self.decisions(route.hear(route.at_model(written)), target)
+        rows, decisions = self._said(logits, target).tolist(), self.decisions(logits, target)
         return [
             Rendering(
                 audible[place].cpu(),
@@ -132,21 +146,15 @@ class Editor:
             for place, (kind, ratio) in enumerate(wanted)
         ]
 
-    def _said(self, logits: Tensor) -> Tensor:
+    def _said(self, logits: Tensor, target: ResolvedTarget) -> Tensor:
         model = self.route.model
-        said = probabilities(clip_logits(logits, self.target.frames), model.multilabel)
+        said = probabilities(clip_logits(logits, target.frames), model.multilabel)
         if not torch.isfinite(said).all():
             raise ModelError(
                 f"{model.name}: the model gave logits that are NaN or infinite; "
                 "mend it, or leave this clip out"
             )
         return said
-
-    def _agrees(self, probability: Tensor) -> bool:
-        """Whether the label is decided for; independent labels by a threshold of 0.5."""
-        if self.route.model.multilabel:
-            return bool(probability[self.target.index] >= 0.5)
-        return int(probability.argmax()) == self.target.index
 
     @staticmethod
     def _warn_of_empty(

@@ -160,8 +160,14 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
         seeded(seed, job.device),
         torch.no_grad(),
     ):
-        # Copies: a model or a plugin may write into what it is given.
-        original = route.hear(at_model.clone().to(job.device)[None], model.sample_rate)
+        latents = _encoded(waveform, job)
+        values = latents.values[0]
+        editor = Editor(route, latents, len(waveform), seed=seed, max_batch=max_batch)
+        baseline = editor.fill(job.baseline, torch.zeros_like(values, dtype=torch.bool))
+        original, ends = editor.ask(
+            at_model.clone().to(job.device)[None],  # a copy, since a model may write into it
+            torch.cat([values[None], baseline.reshape(-1, *values.shape)]),
+        )
         if not torch.isfinite(original).all():
             raise ModelError(
                 f"{audio.name}: the model {model.name!r} gave logits that are NaN or infinite, "
@@ -174,11 +180,6 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             multilabel=model.multilabel,
             frame_step=model.frame_step,
         )
-        latents = _encoded(waveform, job)
-        values = latents.values[0]
-        editor = Editor(route, latents, len(waveform), target, seed=seed, max_batch=max_batch)
-        baseline = editor.fill(job.baseline, torch.zeros_like(values, dtype=torch.bool))
-        ends = editor.logits(torch.cat([values[None], baseline.reshape(-1, *values.shape)]))
         score = ClipScore(route, latents.context, target, max_batch)
         with torch.set_grad_enabled(job.explainer.uses_gradients):
             attribution = _attributed(audio.name, score, values.clone(), baseline.clone(), job)
@@ -213,9 +214,11 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             "audio": dict(audio.source),
             "max_batch": max_batch,
             # What the model says of the unchanged latents: the control of every change.
-            "reconstruction": asdict(editor.decisions(ends)[0]),
+            "reconstruction": asdict(editor.decisions(ends[:1], target)[0]),
         },
-        _renderer=partial(editor.render, attribution.clone(), job.selection, job.replacement),
+        _renderer=partial(
+            editor.render, attribution.clone(), target, job.selection, job.replacement
+        ),
     )
 
 
@@ -273,7 +276,7 @@ def _completeness_error(job: Job, attribution: Tensor, ends: Tensor) -> float | 
     difference = float(ends[0] - ends[1:].mean())
     if job.explainer.completeness_tolerance is None or abs(difference) < NEGLIGIBLE:
         return None
-    return abs(float(attribution.double().sum()) - difference) / abs(difference)
+    return abs(float(attribution.sum(dtype=torch.float64)) - difference) / abs(difference)
 
 
 def _clip_seed(seed: int, audio: Audio) -> int:

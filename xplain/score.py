@@ -47,11 +47,18 @@ class Route(nn.Module):
         """Logits (n, L) or (n, frames, L) of variants (n, D, N)."""
         if self.direct:
             return self.model(variants)
-        return self.hear(self.synthesizer.decode(variants, context), self.synthesizer.sample_rate)
+        return self.hear(self.audible(variants, context))
 
-    def hear(self, waveform: Tensor, rate: int) -> Tensor:
-        """Logits of waveforms (n, samples): the model asked about audio, as it was made to be."""
-        waveform = resample_tensor(waveform, rate, self.model.sample_rate)
+    def audible(self, variants: Tensor, context: Context) -> Tensor:
+        """Variants (n, D, N) as waveforms (n, samples) at the model's rate."""
+        return self.at_model(self.synthesizer.decode(variants, context))
+
+    def at_model(self, waveform: Tensor) -> Tensor:
+        """Waveforms (n, samples) at the synthesizer's rate brought to the model's."""
+        return resample_tensor(waveform, self.synthesizer.sample_rate, self.model.sample_rate)
+
+    def hear(self, waveform: Tensor) -> Tensor:
+        """Logits of waveforms (n, samples) at the model's rate, as it was made to be asked."""
         return self.model(waveform if self.reads is None else self.reads.encode(waveform).values)
 
     def check(self, explainer: Explainer, name: str) -> None:
