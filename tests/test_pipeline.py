@@ -236,6 +236,20 @@ def test_a_label_that_looks_like_a_span_is_a_label() -> None:
     assert xplain.explain(tone(440), model, target="a@0-1").target.label == "a@0-1"
 
 
+class Chance(xplain.Explainer):
+    """Nothing but noise."""
+
+    def attribute(self, score: xplain.Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        return torch.randn_like(latents)
+
+
+def test_clips_of_the_same_length_get_draws_of_their_own(
+    convolutions: xplain.Model, noise: Noise
+) -> None:
+    one, other = xplain.explain([noise(0.3, 1), noise(0.3, 2)], convolutions, explainer=Chance())
+    assert not torch.allclose(one.attribution, other.attribution)
+
+
 class Static(xplain.Replacement):
     """Noise by the clip's own generator."""
 

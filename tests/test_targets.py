@@ -40,6 +40,14 @@ def test_a_span_is_scored_by_the_mean_over_its_frames() -> None:
     assert resolved.score(FRAMES).tolist() == [(7 + 10) / 2]
 
 
+@pytest.mark.parametrize(("start", "end", "frames"), [(0.3, 0.5, (3, 5)), (0.6, 0.7, (6, 7))])
+def test_a_span_on_the_frames_borders_takes_no_neighbour(
+    start: float, end: float, frames: tuple[int, int]
+) -> None:
+    # 0.3 / 0.1 and 0.7 / 0.1 are a little less and more than 3 and 7 to a computer.
+    assert ask(Target("music", start=start, end=end), FRAMES, step=0.1).frames == frames
+
+
 def test_a_span_shorter_than_a_frame_is_one_frame_and_a_late_end_is_cut() -> None:
     assert ask(Target("music", start=0.05, end=0.051), FRAMES, step=0.02).frames == (2, 3)
     assert ask(Target("music", start=0.18, end=9), FRAMES, step=0.02).frames == (9, 10)
