@@ -4,7 +4,7 @@ For each test clip of FSDD: the share of clips whose decision stays the model's 
 only the top ρ of the elements is kept, and when the top ρ is removed, by integrated
 gradients, saliency and a random order. 95 % intervals by bootstrap over clips.
 
-    python benchmarks/stft_fidelity.py [--split test] [--limit N] [--out CSV]
+    python benchmarks/stft_fidelity.py [--split test] [--every N] [--out CSV]
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def main() -> None:
     """Measure, print and write."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--split", default="test")
-    arguments.add_argument("--limit", type=int, default=None, help="every so many clips only")
+    arguments.add_argument("--every", type=int, default=1, help="only every so-manieth clip")
     arguments.add_argument("--out", type=Path, default=Path("out/stft_fidelity.csv"))
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
-    clips = digits(options.split)[:: options.limit or 1]
+    clips = digits(options.split)[:: options.every]
     model = xplain.load_model("zoo:digits")
     rows: list[Agreement] = []
     for method, explainer in METHODS.items():

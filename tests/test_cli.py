@@ -90,6 +90,11 @@ def test_explaining_a_file_leaves_a_folder_and_a_page(desk: Desk) -> None:
     assert xplain.Explanation.load(desk.folder / "o" / "a").keep(0.02).shape == (RATE // 2,)
 
 
+def test_what_was_asked_is_told_apart_from_what_was_decided(desk: Desk) -> None:
+    said = desk.explain("a.wav", "--target", "mid", "--versus", "high").stderr
+    assert "a: low (" in said and "  explained: mid (" in said and "rather than high" in said
+
+
 def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
     done = desk.explain("a.wav", "b/a.wav", "--json", "--remove", "0.2", "--param", "steps=9")
     assert done.returncode == 0

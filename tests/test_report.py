@@ -327,6 +327,8 @@ def test_doubts_are_in_a_box(live: xplain.Explanation, tmp_path: Path) -> None:
     assert (
         "does not add up" in page.text and "not converged" in page.text and "40\xa0%" in page.source
     )
+    assert "what was kept proves little" in page.text
+    assert "enough for the decision" not in page.text
 
 
 # --- sentences -------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def check(audio: Audio) -> Audio:
     if bad.any():
         first = int(bad.int().argmax())
         raise AudioError(
-            f"{where}: {int(bad.sum())} samples are NaN or infinite, the first at "
+            f"{where}: NaN or infinite samples ({int(bad.sum())} of them), the first at "
             f"{first / audio.sample_rate:.3f} s; repair or export the recording again"
         )
     if audio.silent:

@@ -86,7 +86,7 @@ Renderer = Callable[[Sequence[tuple[Kind, float]]], list[Rendering]]
 """Decodes and asks the model; the pipeline's part of a fresh explanation."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Why a model decided as it did about one clip.
 
@@ -116,6 +116,16 @@ class Explanation:
     _rendered: dict[tuple[Kind, float], Rendering] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    def __repr__(self) -> str:
+        """One line; tensors and provenance are a screenful each."""
+        target = f"{self.target.label!r} ({self.target.probability:.1%})"
+        method = (
+            f"{self.provenance['explainer']['name']} over {self.provenance['synthesizer']['name']}"
+        )
+        return (
+            f"<Explanation of {self.name!r}: {target}, {method}, {tuple(self.attribution.shape)}>"
+        )
 
     def keep(self, ratio: float) -> Tensor:
         """Audio (samples,) with only the most important ``ratio`` of the elements left.

@@ -72,7 +72,7 @@ class Route(nn.Module):
             raise ModelError(
                 f"{name} needs gradients, and {' and '.join(parts[p] for p in self.broken_at)} "
                 f"cannot be differentiated on the route {self.description}; choose a method "
-                "without gradients (occlusion, perturbation) or another synthesizer"
+                "without gradients"
             )
 
 

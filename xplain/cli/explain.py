@@ -195,13 +195,14 @@ def to_json(
 def _lines(explanation: Explanation, folder: Path) -> list[str]:
     """What people read of a clip."""
     target = explanation.target
-    question = f" versus {target.versus}" if target.versus else ""
-    lines = [f"{explanation.name}: {target.label}{question} ({target.probability:.1%})"]
+    decision = max(explanation.probabilities, key=lambda label: explanation.probabilities[label])
+    lines = [f"{folder.name}: {decision} ({explanation.probabilities[decision]:.1%})"]
+    if target.label != decision or target.versus:
+        versus = f" rather than {target.versus}" if target.versus else ""
+        lines.append(f"  explained: {target.label} ({target.probability:.1%}){versus}")
     for outcome in explanation.saved:
         part = (
-            f"only the top {outcome.ratio:.0%}"
-            if outcome.kind == "keep"
-            else (f"without the top {outcome.ratio:.0%}")
+            f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"
         )
         heard = outcome.heard
         lines.append(

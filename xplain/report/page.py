@@ -326,7 +326,7 @@ def _remarks(explanation: Explanation, outcomes: Sequence[Outcome]) -> Iterator[
     if explanation.converged is False:
         yield (
             "The attribution does not add up to the change of the score within the method's "
-            "tolerance; more steps may help."
+            "tolerance."
         )
     unchanged = explanation.provenance.get("reconstruction")
     if isinstance(unchanged, Mapping) and unchanged["agrees"] != sentences.is_own(explanation):

@@ -119,6 +119,8 @@ def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None
     """Whether one part was enough for the decision and needed for it; None where not asked."""
     if outcomes and not bool(explanation.attribution.any()):
         return "Nothing counted more than anything else, so what was kept or removed is chance."
+    if outcomes and explanation.converged is False:
+        return "The attribution does not add up (see below), so what was kept proves little."
     kept = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "keep"}
     removed = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "remove"}
     both = sorted(set(kept) & set(removed))
