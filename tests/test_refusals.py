@@ -90,7 +90,7 @@ def test_a_method_that_gives_something_else_is_named(
         ({"explainer": "salency"}, xplain.PluginError, "did you mean 'saliency'"),
         ({"replacement": "zeros"}, xplain.PluginError, "did you mean 'zero'"),
         ({"params": {"stesp": 3}}, xplain.PluginError, "did you mean 'steps'"),
-        ({"params": {"steps": 0}}, xplain.PluginError, "steps is at least 1"),
+        ({"params": {"steps": 0}}, xplain.PluginError, "whole number, at least 1"),
         ({"granularity": "elements"}, xplain.XplainError, "did you mean 'element'"),
         ({"order": "signde"}, xplain.XplainError, "did you mean 'signed'"),
         ({"max_batch": 0}, xplain.XplainError, "at least 1"),

@@ -89,6 +89,7 @@ def test_a_whole_explanation_is_captums_on_the_same_function() -> None:
     assert (e.attribution - by_hand).abs().max() < 1e-6
 
 
-def test_steps_below_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        IntegratedGradients(steps=0)
+@pytest.mark.parametrize("steps", [0, 5.5, "abc"])
+def test_steps_that_are_no_number_of_steps_are_refused(steps: object) -> None:
+    with pytest.raises(ValueError, match="whole number, at least 1"):
+        IntegratedGradients(steps=steps)  # type: ignore[arg-type]

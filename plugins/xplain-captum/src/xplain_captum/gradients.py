@@ -23,8 +23,8 @@ class IntegratedGradients(Explainer):
 
         tolerance: relative completeness error up to which it is called converged.
         """
-        if steps < 1:
-            raise ValueError(f"steps is at least 1, not {steps}")
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"steps is a whole number, at least 1, not {steps!r}")
         self.steps = steps
         self.tolerance = tolerance
         self.completeness_tolerance = tolerance
