@@ -70,8 +70,9 @@ def read(path: str | Path) -> Audio:
             frames, rate, subtype = file.frames, file.samplerate, file.subtype
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        reason = getattr(error, "error_string", error)
         raise AudioError(
-            f"{path}: not a recording that can be read ({error}); convert it to WAV or FLAC"
+            f"{path}: not a recording that can be read ({reason}); convert it to WAV or FLAC"
         ) from error
     if len(samples) < frames or _promised_bytes(path) > path.stat().st_size:
         raise AudioError(

@@ -287,14 +287,6 @@ def test_a_raw_model_is_explained_end_to_end(family: str, saved: Callable[[str],
     assert torch.isfinite(explanation.keep(0.1)).all()
 
 
-class MeanOverTime(xplain.Replacement):
-    """Each channel's mean: a baseline that sounds, at about the clip's level."""
-
-    def fill(self, latents: Tensor, keep: Tensor, clip: xplain.Clip) -> Tensor:
-        """Fill (D, N)."""
-        return latents.mean(dim=1, keepdim=True).expand_as(latents)
-
-
 def test_only_a_baseline_that_sounds_lets_the_path_integral_converge(
     saved: Callable[[str], Path],
 ) -> None:
@@ -302,7 +294,7 @@ def test_only_a_baseline_that_sounds_lets_the_path_integral_converge(
     clip = clips(1)[0] * torch.linspace(0, 1, RATE // 4)
     of_silence, of_mean = (
         xplain.explain(clip, model, synthesizer="stft", baseline=baseline, params={"steps": 20})
-        for baseline in ("silence", MeanOverTime())
+        for baseline in ("silence", "mean")
     )
     assert of_silence.converged is False
     assert of_silence.completeness_error is not None and of_silence.completeness_error > 0.5
