@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from toys import RATE, tone
+from torch import Tensor
+from toys import RATE, Noisy, tone
 
 import xplain
 from xplain import audio
@@ -207,3 +208,25 @@ def test_loud_results_are_turned_down_and_it_is_said(bands: xplain.Model) -> Non
     e = xplain.explain(2.5 * tone(440, level=1.0), bands, synthesizer="waveform")
     outcome = e.scores(keep=[1.0], remove=[])[0]
     assert outcome.gain == pytest.approx(1 / 2.5, rel=1e-3)
+
+
+class Remembering(xplain.Synthesizer):
+    """Gives the same tensor for every clip of one length."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate, self.remembered = sample_rate, torch.zeros(1, 1, 4000)
+
+    def encode(self, waveform: Tensor) -> xplain.Latents:
+        return xplain.Latents(self.remembered, {})
+
+    def decode(self, values: Tensor, context: xplain.Context) -> Tensor:
+        return values[:, 0]
+
+
+def test_tensors_that_share_their_memory_are_saved_each(
+    bands: xplain.Model, tmp_path: Path
+) -> None:
+    synthesizer = Remembering(RATE)
+    e = xplain.explain(tone(440), bands, synthesizer=synthesizer, explainer=Noisy())
+    assert e.latents.data_ptr() == e.baseline.data_ptr()
+    assert xplain.Explanation.load(e.save(tmp_path / "clip")).baseline.shape == (1, 4000)

@@ -256,7 +256,7 @@ class Explanation:
             "waveform": self.waveform,
         }
         safetensors.torch.save_file(
-            # Copies, since latents may be a view of the waveform.
+            # Copies, since a plugin may give the same memory twice.
             {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()},
             folder / "tensors.safetensors",
         )
