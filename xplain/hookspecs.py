@@ -45,6 +45,11 @@ def register_replacements(register: Register) -> None:
 
 
 @hookspec
+def register_metrics(register: Register) -> None:
+    """Register functions that xplain.metrics.metric declares to be metrics."""
+
+
+@hookspec
 def register_models(register: Register) -> None:
     """Register a scheme: a function that takes what stands after ``scheme:``.
 

@@ -26,14 +26,17 @@ from xplain.errors import PluginError, XplainError, nearest
 
 GROUP = "xplain"
 
-KINDS: Mapping[str, str] = {
-    "explainer": "Explainer",
-    "synthesizer": "Synthesizer",
-    "segmenter": "Segmenter",
-    "replacement": "Replacement",
-    "model": "",
+OWN = "xplain"
+"""The core's own distribution, which registers its metrics like everyone else."""
+
+INTERFACES: Mapping[str, str] = {
+    "explainer": "xplain.interfaces:Explainer",
+    "synthesizer": "xplain.interfaces:Synthesizer",
+    "segmenter": "xplain.interfaces:Segmenter",
+    "replacement": "xplain.interfaces:Replacement",
+    "metric": "xplain.metrics.metric:Metric",
 }
-"""Each kind, and the name of its interface in xplain.interfaces; a model is any callable."""
+"""What is made of each kind that can be made; a model is what any callable returns."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Registry:
         self.plugins: list[Plugin] = []
         for entry in sorted(found, key=lambda e: (_distribution(e)[0], e.name)):
             distribution, version = _distribution(entry)
-            if only is not None and distribution not in only:
+            if only is not None and distribution not in (OWN, *only):
                 continue
             try:
                 self.plugins += _load(entry, self.plugins)
@@ -132,6 +135,8 @@ class Registry:
         """
         plugin = self.find(kind, name)
         factory = self.factory(plugin)
+        if kind == "metric" and isinstance(factory, interface(kind)):
+            return factory.configured(**parameters)  # a function, with no instances to make
         accepted = constructor_parameters(factory)
         for parameter in parameters:
             if parameter not in accepted:
@@ -153,13 +158,11 @@ class Registry:
                 f"{kind} {plugin.full_name!r} cannot be made: {_cause(error)}; "
                 "install what it needs or report it to its authors"
             ) from error
-        from xplain import interfaces  # torch is loaded at first use, never for a listing
-
-        interface = getattr(interfaces, KINDS[kind])
-        if not isinstance(made, interface):
+        asked = interface(kind)
+        if not isinstance(made, asked):
             raise PluginError(
                 f"{kind} {plugin.full_name!r}: {plugin.target!r} gave {type(made).__name__}, "
-                f"which is not an xplain.{interface.__name__}; its authors have to mend it"
+                f"which is not an xplain.{asked.__name__}; its authors have to mend it"
             )
         return made
 
@@ -193,6 +196,12 @@ def registry() -> Registry:
 def list_plugins() -> list[Plugin]:
     """Everything registered, and every plugin that failed with its cause."""
     return list(registry().plugins)
+
+
+def interface(kind: str) -> Any:
+    """The class that what is registered of a kind is an instance of; loads torch."""
+    module, _, name = INTERFACES[kind].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def constructor_parameters(factory: Callable[..., Any]) -> list[str]:

@@ -52,7 +52,7 @@ class Selection:
         attribution that is constant would select the start of the clip.
         """
         importance = ORDERS[self.order](attribution.detach().cpu().double())
-        group = self._groups(*attribution.shape)
+        group = self.groups(*attribution.shape)
         count = int(group.max()) + 1
         sizes = torch.bincount(group.flatten(), minlength=count)
         means = torch.zeros(count, dtype=torch.float64)
@@ -64,7 +64,8 @@ class Selection:
         ranks[best_first] = torch.arange(count)
         return ranks[group]
 
-    def _groups(self, channels: int, frames: int) -> Tensor:
+    def groups(self, channels: int, frames: int) -> Tensor:
+        """Number of the group of every element: (channels, frames) int64, from 0."""
         rows, columns = torch.arange(channels)[:, None], torch.arange(frames)[None, :]
         if self.granularity == "channel":
             return rows.expand(channels, frames)

@@ -10,11 +10,10 @@ from typing import Any, TypedDict
 import torch
 
 import xplain
-from xplain import interfaces
 from xplain.errors import ModelError, PluginError, TargetError, XplainError, nearest
 from xplain.interfaces import Explainer, Replacement, Synthesizer
 from xplain.models import Model, make_synthesizer
-from xplain.registry import KINDS, registry
+from xplain.registry import interface, registry
 from xplain.score import Route
 from xplain.selection import Selection
 from xplain.targets import Target, label_index
@@ -152,10 +151,10 @@ def _resolve(kind: str, asked: object, make: Callable[[str], object]) -> tuple[A
     """An instance of what was asked for by name or as itself, and its record."""
     plugin = registry().find(kind, asked) if isinstance(asked, str) else None
     instance = make(asked) if isinstance(asked, str) else asked
-    interface = getattr(interfaces, KINDS[kind])
-    if not isinstance(instance, interface):
+    kinds = interface(kind)
+    if not isinstance(instance, kinds):
         raise PluginError(
-            f"{kind} is a name or an instance of xplain.{interface.__name__}, not {instance!r}"
+            f"{kind} is a name or an instance of xplain.{kinds.__name__}, not {instance!r}"
         )
     return instance, registry().describe(kind, instance, plugin)
 
