@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from xplain.pipeline import explain_each as explain_each
     from xplain.registry import list_plugins as list_plugins
     from xplain.targets import Target as Target
+    from xplain.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"
 
@@ -67,6 +68,7 @@ _HOMES = {
     "pipeline": ["ClipsError", "Failure", "explain", "explain_each"],
     "registry": ["list_plugins"],
     "targets": ["Target"],
+    "verdict": ["Verdict"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

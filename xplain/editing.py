@@ -55,6 +55,30 @@ class Editor:
             )
         return filled.to(values)
 
+    def variants(self, replacement: Replacement, keeps: Tensor) -> Tensor:
+        """The latents with what is not kept replaced: keeps bool (n, D, N) → (n, D, N)."""
+        values, keeps = self.latents.values[0], keeps.to(self.device)
+        if replacement.depends_on_keep:
+            return torch.stack([torch.where(k, values, self._one(replacement, k)) for k in keeps])
+        return torch.where(keeps, values, self._one(replacement, torch.zeros_like(keeps[0])))
+
+    def logits(self, replacement: Replacement, keeps: Tensor, *, heard: bool = False) -> Tensor:
+        """What the model says when only ``keeps``, bool (n, D, N), is left, within the budget.
+
+        heard: of the audio made from it, whatever the model reads.
+        """
+        route, context = self.route, self.latents.context
+        said = []
+        with borrowed(route, self.device), seeded(self.seed, self.device), torch.no_grad():
+            for part in torch.split(keeps, self.max_batch):
+                variants = self.variants(replacement, part)
+                said.append(
+                    route.hear(route.audible(variants, context))
+                    if heard
+                    else route(variants, context)
+                )
+        return torch.cat(said)
+
     def render(
         self,
         attribution: Tensor,
@@ -102,8 +126,24 @@ class Editor:
                 if model.multilabel
                 else int(row.argmax()) == target.index,
             )
-            for row in self._said(logits, target)
+            for row in self.said(logits, target)
         ]
+
+    def said(self, logits: Tensor, target: ResolvedTarget) -> Tensor:
+        """Probabilities (n, L) of logits; ModelError where they are not finite."""
+        model = self.route.model
+        said = probabilities(clip_logits(logits, target.frames), model.multilabel)
+        if not torch.isfinite(said).all():
+            raise ModelError(
+                f"{model.name}: the model gave logits that are NaN or infinite; "
+                "mend it, or leave this clip out"
+            )
+        return said
+
+    def _one(self, replacement: Replacement, keep: Tensor) -> Tensor:
+        """What is filled in, (D, N); of draws, which stand for one another, the first."""
+        filled = self.fill(replacement, keep)
+        return filled if filled.ndim == 2 else filled[0]
 
     def _render_batch(
         self,
@@ -112,9 +152,8 @@ class Editor:
         keeps: Sequence[Tensor],
         wanted: Sequence[tuple[Kind, float]],
     ) -> list[Rendering]:
-        values, route = self.latents.values[0], self.route
-        masks = [keep.to(self.device) for keep in keeps]
-        variants = torch.stack([torch.where(k, values, self.fill(replacement, k)) for k in masks])
+        route = self.route
+        variants = self.variants(replacement, torch.stack(list(keeps)))
         audible = route.synthesizer.decode(variants, self.latents.context)
         if audible.shape != (len(variants), self.samples) or not torch.isfinite(audible).all():
             name = registry().describe("synthesizer", route.synthesizer)["name"]
@@ -128,7 +167,7 @@ class Editor:
         # Where the model reads audio, what it says of the variants it says of their audio.
         logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
         heard = self.decisions(route.hear(route.at_model(written)), target)
-        rows, decisions = self._said(logits, target).tolist(), self.decisions(logits, target)
+        rows, decisions = self.said(logits, target).tolist(), self.decisions(logits, target)
         return [
             Rendering(
                 audible[place].cpu(),
@@ -145,16 +184,6 @@ class Editor:
             )
             for place, (kind, ratio) in enumerate(wanted)
         ]
-
-    def _said(self, logits: Tensor, target: ResolvedTarget) -> Tensor:
-        model = self.route.model
-        said = probabilities(clip_logits(logits, target.frames), model.multilabel)
-        if not torch.isfinite(said).all():
-            raise ModelError(
-                f"{model.name}: the model gave logits that are NaN or infinite; "
-                "mend it, or leave this clip out"
-            )
-        return said
 
     @staticmethod
     def _warn_of_empty(

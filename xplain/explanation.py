@@ -10,9 +10,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import safetensors
 import safetensors.torch
@@ -21,8 +22,13 @@ from torch import Tensor
 
 from xplain import audio
 from xplain.errors import ArtifactError
+from xplain.interfaces import Score
+from xplain.metrics.curves import RATIOS as CURVE
+from xplain.metrics.curves import Curves
+from xplain.registry import registry
 from xplain.selection import checked_ratio
 from xplain.targets import ResolvedTarget
+from xplain.verdict import Verdict
 
 SCHEMA = 1
 """Version of the folder's layout; a reader refuses a newer one."""
@@ -39,6 +45,8 @@ SWAPS = 20
 """How often saving makes way for others who save in the same place."""
 
 Kind = Literal["keep", "remove"]
+Attribute = Callable[[Tensor], Tensor]
+"""The method as it was set: latents (D, N) of the clip → their attribution (D, N)."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,20 @@ class Rendering:
     outcome: Outcome
 
 
-Renderer = Callable[[Sequence[tuple[Kind, float]]], list[Rendering]]
-"""Decodes and asks the model; the pipeline's part of a fresh explanation."""
+class Live(Protocol):
+    """A fresh explanation's line to its model; the pipeline's part of it."""
+
+    def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+        """Audio and outcome of every ratio wanted."""
+
+    def curves(self, ratios: Sequence[float], heard: bool) -> Curves:
+        """What the model says at every ratio."""
+
+    def check(self) -> Verdict:
+        """Try on the model what the attribution claims."""
+
+    def asking(self) -> AbstractContextManager[tuple[Score, Attribute]]:
+        """The score and the method, ready to be called."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,9 +112,10 @@ class Explanation:
 
     attribution, latents: (D, N). baseline: (D, N). waveform: (samples,), the clip at
     sample_rate Hz. probabilities: what the model said of the clip, per label.
-    selection: its settings. completeness_error: relative, None where the method makes
-    no such claim or nothing is to be explained. converged: whether that error is under
-    the method's tolerance. warnings: what has to be known about the result.
+    score, baseline_score: the logit explained, of the latents and of the baseline (over
+    draws of it, their mean). selection: its settings. completeness_error: relative, None
+    where the method makes no such claim or nothing is to be explained. converged: whether
+    that error is under the method's tolerance. warnings: what has to be known about the result.
     frequencies: Hz of the D channels, where they are frequencies.
     """
 
@@ -106,16 +127,19 @@ class Explanation:
     sample_rate: int
     target: ResolvedTarget
     probabilities: Mapping[str, float]
+    score: float
+    baseline_score: float
     selection: Mapping[str, Any]
     completeness_error: float | None
     converged: bool | None
     warnings: tuple[str, ...]
     frequencies: tuple[float, ...] | None
     provenance: Mapping[str, Any]
-    _renderer: Renderer | None = field(default=None, repr=False, compare=False)
+    _live: Live | None = field(default=None, repr=False, compare=False)
     _rendered: dict[tuple[Kind, float], Rendering] = field(
         default_factory=dict, repr=False, compare=False
     )
+    _checked: list[Verdict] = field(default_factory=list, repr=False, compare=False)
 
     def __repr__(self) -> str:
         """One line; tensors and provenance are a screenful each."""
@@ -143,6 +167,39 @@ class Explanation:
     ) -> list[Outcome]:
         """What the model says at each ratio, all ratios asked in one pass."""
         return [r.outcome for r in self._render(_wanted(keep, remove))]
+
+    def curves(self, ratios: Sequence[float] = CURVE, *, heard: bool = False) -> Curves:
+        """What the model says with the top of each ratio kept, and with it removed.
+
+        heard: of the audio decoded from each variant, which for a model that reads latents
+        is encoded again. One evaluation of the model for each different variant.
+        """
+        for ratio in ratios:
+            checked_ratio(ratio)
+        return self.live.curves(ratios, heard)
+
+    @property
+    def live(self) -> Live:
+        """The line to the model; ArtifactError for a loaded explanation, which has none."""
+        if self._live is None:
+            raise ArtifactError(
+                f"{self.name} was loaded, so its model cannot be asked; {self._again()}"
+            )
+        return self._live
+
+    def check(self) -> Verdict:
+        """Is this true of the model? Sound, weak or broken, with reasons; see Verdict.
+
+        Asks the model some 75 times, once; saved with the explanation from then on.
+        """
+        if not self._checked:
+            self._checked.append(self.live.check())
+        return self._checked[0]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What check() said, if it was asked."""
+        return self._checked[0] if self._checked else None
 
     def save(
         self,
@@ -216,12 +273,15 @@ class Explanation:
             "sample_rate": self.sample_rate,
             "target": asdict(self.target),
             "probabilities": dict(self.probabilities),
+            "score": self.score,
+            "baseline_score": self.baseline_score,
             "selection": dict(self.selection),
             "results": [
                 {**asdict(o), "file": o.filename} for o in self.scores(keep=keep, remove=remove)
             ],
             "completeness_error": self.completeness_error,
             "converged": self.converged,
+            "verdict": None if self.verdict is None else asdict(self.verdict),
             "warnings": list(self.warnings),
             "frequencies": None if self.frequencies is None else list(self.frequencies),
             "provenance": dict(self.provenance),
@@ -237,16 +297,33 @@ class Explanation:
             checked_ratio(ratio)
         missing = [w for w in dict.fromkeys(wanted) if w not in self._rendered]
         if missing:
-            if self._renderer is None:
+            if self._live is None:
                 there = ", ".join(f"{kind} {ratio:g}" for kind, ratio in self._rendered)
                 raise ArtifactError(
                     f"{self.name}: {missing[0][0]} {missing[0][1]:g} was not saved (saved: "
-                    f"{there or 'nothing'}); explain the clip again with "
-                    f"{self.provenance['synthesizer']['name']} and save that ratio"
+                    f"{there or 'nothing'}); {self._again()}"
                 )
-            for rendering in self._renderer(missing):
+            for rendering in self._live.render(missing):
                 self._rendered[rendering.outcome.kind, rendering.outcome.ratio] = rendering
         return [self._rendered[w] for w in wanted]
+
+    def _again(self) -> str:
+        """What it takes to make this explanation again."""
+        kinds = ("explainer", "synthesizer", "replacement", "baseline")
+        used = {kind: str(self.provenance[kind]["name"]) for kind in kinds}
+        absent = [
+            name
+            for kind, name in used.items()
+            # What was given as an instance has the name of its class, and no distribution.
+            if "/" in name and not registry().has(kind.replace("baseline", "replacement"), name)
+        ]
+        if not absent:
+            return f"explain the clip again with {used['explainer']} over {used['synthesizer']}"
+        homes = dict.fromkeys(name.partition("/")[0] for name in absent)
+        return (
+            f"to explain the clip again, install {', '.join(homes)}, which "
+            f"{', '.join(dict.fromkeys(absent))} came from and which is not installed"
+        )
 
     def _write(self, folder: Path, rendered: Sequence[Rendering]) -> None:
         tensors = {
@@ -292,6 +369,8 @@ class Explanation:
             sample_rate=data["sample_rate"],
             target=ResolvedTarget(**target),
             probabilities=dict(data["probabilities"]),
+            score=data["score"],
+            baseline_score=data["baseline_score"],
             selection=dict(data["selection"]),
             completeness_error=data["completeness_error"],
             converged=data["converged"],
@@ -299,7 +378,12 @@ class Explanation:
             frequencies=None if data["frequencies"] is None else tuple(data["frequencies"]),
             provenance=dict(data["provenance"]),
             _rendered=rendered,
+            _checked=[] if data.get("verdict") is None else [_verdict(data["verdict"])],
         )
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    return Verdict(data["kind"], tuple(data["reasons"]), dict(data["figures"]))
 
 
 def _wanted(keep: Sequence[float], remove: Sequence[float]) -> list[tuple[Kind, float]]:

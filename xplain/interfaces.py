@@ -117,6 +117,10 @@ class Clip:
 class Replacement(ABC):
     """What stands for "nothing here" in place of the elements that are not kept."""
 
+    depends_on_keep: ClassVar[bool] = True
+    """Whether what it gives depends on which elements stay. Where it does not, it is asked
+    once for a clip, with nothing kept."""
+
     @abstractmethod
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """Replace what is not kept: latents (D, N), keep bool (D, N) → (D, N).

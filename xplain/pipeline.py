@@ -11,7 +11,6 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -33,12 +32,10 @@ from xplain.progress import track
 from xplain.score import ClipScore, default_max_batch
 from xplain.settings import Job, Settings
 from xplain.targets import clip_logits, probabilities, resolve
+from xplain.workbench import NEGLIGIBLE, Workbench
 
 AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
 Several = TypeVar("Several", bound=AudioLike)
-
-NEGLIGIBLE = 1e-6
-"""A difference of logits under which there is nothing that could be attributed."""
 
 
 class ClipsError(XplainError):
@@ -183,7 +180,8 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
         score = ClipScore(route, latents.context, target, max_batch)
         with torch.set_grad_enabled(job.explainer.uses_gradients):
             attribution = _attributed(audio.name, score, values.clone(), baseline.clone(), job)
-    error = _completeness_error(job, attribution, target.score(ends))
+    scores = target.score(ends)
+    error = _completeness_error(job, attribution, scores)
     converged = None if error is None else error <= (job.explainer.completeness_tolerance or 0)
     if converged is False:
         warnings.warn(
@@ -193,7 +191,10 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             XplainWarning,
             stacklevel=2,
         )
-    said = probabilities(clip_logits(original, target.frames), model.multilabel)[0]
+    said = probabilities(clip_logits(original, target.frames), model.multilabel)[0].cpu()
+    # What the model says of the unchanged latents: the control of every change.
+    (reconstruction,) = editor.decisions(ends[:1], target)
+    (own,) = editor.decisions(original, target)
     frequencies = synthesizer.frequencies
     return Explanation(
         name=audio.name,
@@ -204,6 +205,8 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
         sample_rate=synthesizer.sample_rate,
         target=target,
         probabilities=dict(zip(model.labels, said.tolist(), strict=True)),
+        score=float(scores[0]),
+        baseline_score=float(scores[1:].mean()),
         selection=asdict(job.selection),
         completeness_error=error,
         converged=converged,
@@ -213,11 +216,20 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             **job.provenance,
             "audio": dict(audio.source),
             "max_batch": max_batch,
-            # What the model says of the unchanged latents: the control of every change.
-            "reconstruction": asdict(editor.decisions(ends[:1], target)[0]),
+            "reconstruction": asdict(reconstruction),
         },
-        _renderer=partial(
-            editor.render, attribution.clone(), target, job.selection, job.replacement
+        _live=Workbench(
+            editor=editor,
+            explainer=job.explainer,
+            attribution=attribution.clone(),
+            target=target,
+            selection=job.selection,
+            replacement=job.replacement,
+            baseline=baseline,
+            probabilities=said,
+            ends=scores.cpu(),
+            completeness_error=error,
+            round_trip=reconstruction.agrees == own.agrees,
         ),
     )
 

@@ -105,6 +105,10 @@ class Registry:
         hint = f" ({len(failed)} plugins failed to load: run xplain plugins)" if failed else ""
         raise PluginError(f"no {kind} {name!r}; {nearest(name, (p.name for p in known))}{hint}")
 
+    def has(self, kind: str, full_name: str) -> bool:
+        """Whether something is registered under a full name."""
+        return any((p.kind, p.full_name) == (kind, full_name) for p in self.plugins)
+
     def factory(self, plugin: Plugin) -> Callable[..., Any]:
         """Import what a plugin registered; PluginError naming it where that is not possible."""
         module, _, attribute = plugin.target.partition(":")

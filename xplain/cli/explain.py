@@ -120,6 +120,7 @@ def run(
                 continue
             folder = _free(out, result, folders)
             try:
+                result.check()
                 result.save(folder, keep=keep, remove=remove)
             except XplainError as error:
                 failures.append(Failure(clip, error))
@@ -181,7 +182,7 @@ def to_json(
         "results": results,
         "completeness_error": data["completeness_error"],
         "converged": data["converged"],
-        "verdict": None,
+        "verdict": data["verdict"],
         "warnings": data["warnings"],
         "files": {
             "folder": str(folder),
@@ -209,7 +210,7 @@ def _lines(explanation: Explanation, folder: Path) -> list[str]:
             f"  {part}: {heard.label} ({target.label} {heard.probability:.1%})"
             f"  {folder / outcome.filename}"
         )
-    return lines
+    return [*lines, f"  check: {explanation.check()}"]
 
 
 def _free(out: Path, explanation: Explanation, taken: Sequence[Path]) -> Path:

@@ -84,6 +84,9 @@ class Shown:
     decided: str
     changes: str
     verdict: str | None
+    check: str | None
+    checked: str | None
+    reasons: tuple[str, ...]
     kept: tuple[str, ...]
     removed: tuple[str, ...]
     picture: str
@@ -186,6 +189,9 @@ def _shown(number: int, explanation: Explanation, folder: Path | None, home: Pat
         or "none of its labels",
         changes=sentences.changes(explanation, outcomes),
         verdict=sentences.verdict(explanation, outcomes),
+        check=None if explanation.verdict is None else explanation.verdict.kind,
+        checked=sentences.checked(explanation),
+        reasons=() if explanation.verdict is None else explanation.verdict.reasons,
         kept=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "keep"),
         removed=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "remove"),
         picture=_base64(plots.png(figure)),

@@ -140,6 +140,18 @@ def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None
     )
 
 
+def checked(explanation: Explanation) -> str | None:
+    """What check() said; None where it was not asked."""
+    verdict = explanation.verdict
+    if verdict is None:
+        return None
+    borne_out = {"sound": "bears out", "weak": "bears out only a part of", "broken": "refutes"}
+    return (
+        "Asked about changed versions of this clip, the model "
+        f"{borne_out[verdict.kind]} what the explanation claims."
+    )
+
+
 def short(explanation: Explanation, outcome: Outcome) -> str:
     """An outcome in a table's cell: ``10 %: still “seven” (98 %)``."""
     label, reading = quoted(explanation.target.label), outcome.heard

@@ -11,6 +11,8 @@ from xplain import Clip, Replacement
 class Silence(Replacement):
     """What the synthesizer makes of digital silence of the clip's length."""
 
+    depends_on_keep = False
+
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """Latents (D, N) of silence."""
         waveform = torch.zeros(1, clip.samples, device=latents.device, dtype=latents.dtype)
@@ -19,6 +21,8 @@ class Silence(Replacement):
 
 class Zero(Replacement):
     """Zero in every element, whatever that sounds like."""
+
+    depends_on_keep = False
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """Zeros (D, N)."""
@@ -32,6 +36,8 @@ class Mean(Replacement):
     silence to the clip their score changes at the very start of the path alone, and
     integrated gradients do not converge.
     """
+
+    depends_on_keep = False
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """The mean over the N frames in every frame of (D, N)."""

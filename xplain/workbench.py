@@ -1,0 +1,146 @@
+"""A fresh explanation's line to its model: rendered, traced over ratios, put to the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xplain.borrowing import borrowed, seeded
+from xplain.editing import Editor
+from xplain.explanation import Attribute, Kind, Rendering
+from xplain.interfaces import Explainer, Replacement, Score
+from xplain.metrics.curves import Curves
+from xplain.score import ClipScore
+from xplain.selection import Selection, top
+from xplain.targets import ResolvedTarget
+from xplain.verdict import Trial, Verdict, judge
+
+PARTS = 32
+"""Parts that are removed to see whether the attribution predicts the drop."""
+PART = 0.1
+"""Share of the elements in each of them."""
+CHANCES = 10
+"""Orders by chance that the attribution's is compared with."""
+TRIED = (0.05, 0.2)
+"""Ratios at which orders are compared."""
+NEGLIGIBLE = 1e-6
+"""A difference of scores under which there is nothing that could be attributed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """One clip, its attribution, and the means to ask the model about changes of it.
+
+    ends: scores (1 + S,) of the latents and of each draw of the baseline. round_trip:
+    whether the unchanged latents keep the decision.
+    """
+
+    editor: Editor
+    explainer: Explainer
+    attribution: Tensor
+    target: ResolvedTarget
+    selection: Selection
+    replacement: Replacement
+    baseline: Tensor
+    probabilities: Tensor
+    ends: Tensor
+    completeness_error: float | None
+    round_trip: bool
+
+    def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+        """Audio and outcome of every ratio wanted."""
+        return self.editor.render(
+            self.attribution, self.target, self.selection, self.replacement, wanted
+        )
+
+    def curves(self, ratios: Sequence[float], heard: bool) -> Curves:
+        """What the model says at every ratio; one evaluation for each different variant."""
+        rank = self._rank(self.attribution)
+        kept = torch.stack([top(rank, ratio) for ratio in ratios])
+        everything = torch.ones_like(rank, dtype=torch.bool)[None]
+        keeps = torch.cat([kept, ~kept, everything])
+        # Keeping nothing is removing everything, and the other way round.
+        distinct, place = torch.unique(keeps.flatten(1), dim=0, return_inverse=True)
+        logits = self.editor.logits(self.replacement, distinct.view(-1, *rank.shape), heard=heard)
+        said = self.editor.said(logits, self.target)[place].cpu()
+        return Curves(
+            ratios=torch.tensor(ratios, dtype=torch.float64),
+            probabilities=self.probabilities,
+            unchanged=said[-1],
+            kept=said[: len(ratios)],
+            removed=said[len(ratios) : -1],
+            label=self.target.index,
+            multilabel=self.editor.route.model.multilabel,
+        )
+
+    @contextmanager
+    def asking(self) -> Iterator[tuple[Score, Attribute]]:
+        """The score and the method, ready to be called, while the model is borrowed."""
+        editor = self.editor
+        score = ClipScore(editor.route, editor.latents.context, self.target, editor.max_batch)
+
+        def attribute(latents: Tensor) -> Tensor:
+            with torch.set_grad_enabled(self.explainer.uses_gradients):
+                return self.explainer.attribute(score, latents.clone(), self.baseline.clone())
+
+        with borrowed(editor.route, editor.device), seeded(editor.seed, editor.device):
+            yield score, attribute
+
+    def check(self) -> Verdict:
+        """Try on the model what the attribution claims; see xplain.verdict."""
+        generator = torch.Generator().manual_seed(self.editor.seed)
+        attribution = self.attribution.double().cpu()
+        group = self.selection.groups(*attribution.shape)
+        count = int(group.max()) + 1
+        parts = _parts(count, generator)[:, group]
+        rank = self._rank(attribution)
+        chances = [self._by_chance(attribution, rank, group, generator) for _ in range(CHANCES)]
+        tops = torch.stack([top(r, ratio) for r in (rank, *chances) for ratio in TRIED])
+        logits = self.editor.logits(self.replacement, torch.cat([~parts, tops, ~tops]))
+        scores = self.target.score(logits).double().cpu()
+        without, tried = scores[: len(parts)], scores[len(parts) :]
+        kept, left = tried.view(2, 1 + CHANCES, len(TRIED)).mean(dim=2)
+        difference = float(self.ends[0] - self.ends[1:].mean())
+        return judge(
+            Trial(
+                constant=bool((attribution == attribution[0, 0]).all()),
+                silent=abs(difference) < NEGLIGIBLE,
+                predicted=(attribution * parts).sum(dim=(1, 2)),
+                measured=float(self.ends[0]) - without,
+                order=float(kept[0] - left[0]),
+                chance=(kept - left)[1:],
+                complete=self.completeness_error,
+                tolerance=self.explainer.completeness_tolerance,
+                round_trip=self.round_trip,
+            )
+        )
+
+    def _rank(self, attribution: Tensor) -> Tensor:
+        return self.selection.rank(attribution, torch.Generator().manual_seed(self.editor.seed))
+
+    def _by_chance(
+        self, attribution: Tensor, rank: Tensor, group: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """An order that knows nothing of the model.
+
+        It has the same sizes with signs drawn by chance, since sizes follow the loudness
+        of the clip, and what is loud matters to most models. Where sizes alone are
+        ranked, the ranks are dealt out anew.
+        """
+        count = int(group.max()) + 1
+        if self.selection.order == "absolute":
+            return torch.randperm(count, generator=generator)[rank]
+        signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
+        return self._rank(attribution * signs[group])
+
+
+def _parts(count: int, generator: torch.Generator) -> Tensor:
+    """Parts of ``count`` groups to remove, all different: bool (at most PARTS, count)."""
+    size = max(1, round(PART * count))
+    order = torch.rand(PARTS, count, generator=generator).argsort(dim=1)
+    distinct: Tensor = torch.unique(order < size, dim=0)
+    return distinct
