@@ -342,12 +342,21 @@ def test_xplain_plugins_limits_what_is_loaded_however_it_is_spelt(
     spelling: str, site: Path
 ) -> None:
     asked = {"twin-b/twin"} | ({"well-behaved/ones"} if "," in spelling else set())
-    assert names(plugins(site, XPLAIN_PLUGINS=spelling, XPLAIN_STRICT="1")) == asked
+    loaded = names(plugins(site, XPLAIN_PLUGINS=spelling, XPLAIN_STRICT="1"))
+    assert {name for name in loaded if not name.startswith("xplain/")} == asked
+
+
+def test_the_cores_own_metrics_are_loaded_whatever_xplain_plugins_says(site: Path) -> None:
+    metrics = {p["name"] for p in plugins(None) if p["distribution"] == "xplain"}
+    only_twin = plugins(site, XPLAIN_PLUGINS="twin-a")
+    assert {p["name"] for p in only_twin if p["distribution"] == "xplain"} == metrics
+    assert "average-drop" in metrics
 
 
 def test_xplain_plugins_naming_what_is_not_installed_is_said(site: Path) -> None:
     environment = {"XPLAIN_PLUGINS": "twin-a,absent-plugin"}
-    missing, twin = sorted(plugins(site, **environment), key=lambda p: str(p["distribution"]))
+    others = [p for p in plugins(site, **environment) if p["distribution"] != "xplain"]
+    missing, twin = sorted(others, key=lambda p: str(p["distribution"]))
     assert (missing["distribution"], missing["state"]) == ("absent-plugin", "failed")
     assert "no distribution of that name has a plugin" in missing["cause"]
     assert twin["state"] == "ok"

@@ -95,10 +95,12 @@ class Evidence:
     """Bool (frames,): what the explained model decides about the label."""
     proxy: Tensor | None = None
     """Bool (frames,): what its proxy decides."""
+    proxy_without: Tensor | None = None
+    """Bool (frames,): the same with the components called relevant set to zero."""
     logits: Tensor | None = None
     """(frames,): the proxy's logit of the label."""
     logits_without: Tensor | None = None
-    """(frames,): the same with the components called relevant set to zero."""
+    """(frames,): the same with these components set to zero."""
     spectrum: Tensor | None = None
     """X, (F, frames)."""
     reconstruction: Tensor | None = None
@@ -142,6 +144,13 @@ class Metric:
     def name(self) -> str:
         """The function's name in kebab-case, as it is to be registered."""
         return self.function.__name__.replace("_", "-")
+
+    @property
+    def label(self) -> str:
+        """Its name with the parameters that were set, as tables list it."""
+        if not self.parameters:
+            return self.name
+        return f"{self.name}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"
 
     @property
     def needs(self) -> tuple[str, ...]:
