@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
 import re
@@ -27,6 +25,7 @@ from xplain.metrics.curves import RATIOS as CURVE
 from xplain.metrics.curves import Curves
 from xplain.registry import registry
 from xplain.selection import checked_ratio
+from xplain.storage import swap
 from xplain.targets import ResolvedTarget
 from xplain.verdict import Verdict
 
@@ -40,9 +39,6 @@ OURS = re.compile(
     r"explanation\.json|tensors\.safetensors|original\.wav|(keep|remove)-[\d.e-]+\.wav|index\.html"
 )
 """Names of the files in an explanation's folder."""
-
-SWAPS = 20
-"""How often saving makes way for others who save in the same place."""
 
 Kind = Literal["keep", "remove"]
 Attribute = Callable[[Tensor], Tensor]
@@ -92,6 +88,10 @@ class Rendering:
 
 class Live(Protocol):
     """A fresh explanation's line to its model; the pipeline's part of it."""
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(L,), what the model said of the clip."""
 
     def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Audio and outcome of every ratio wanted."""
@@ -224,7 +224,7 @@ class Explanation:
         try:
             draft.chmod(0o755)
             self._write(draft, rendered)
-            _swap(draft, folder)
+            swap(draft, folder)
         except (OSError, ValueError, TypeError) as error:
             raise ArtifactError(f"{folder} cannot be written: {error}") from error
         finally:
@@ -399,25 +399,3 @@ def _holds_others(folder: Path) -> bool:
         return False
     except NotADirectoryError:
         return folder.exists()
-
-
-def _swap(draft: Path, folder: Path) -> None:
-    """Put a finished folder in place of an older one, which is only then removed."""
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    try:
-        for _ in range(SWAPS):
-            with contextlib.suppress(FileNotFoundError):
-                folder.rename(old / "replaced")
-            try:
-                draft.rename(folder)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    if (old / "replaced").exists():
-                        (old / "replaced").rename(folder)
-                    raise
-                # Someone else was faster: theirs is the older one now.
-                shutil.rmtree(old / "replaced", ignore_errors=True)
-        raise OSError("others keep writing there")
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

@@ -6,7 +6,6 @@ import base64
 import importlib.resources
 import io
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from xplain import audio
 from xplain.errors import ArtifactError, XplainError
 from xplain.explanation import Explanation, Outcome
 from xplain.report import plots, sentences
+from xplain.storage import write_text
 
 PLAYER_SECONDS = 60.0
 """Of audio that a clip puts into the page, in the order in which it is shown."""
@@ -137,7 +137,7 @@ def write_page(
             zip(explanations, places, strict=True), start=1
         )
     ]
-    _replace(path, _template().render(clips=clips, player_seconds=PLAYER_SECONDS))
+    write_text(path, _template().render(clips=clips, player_seconds=PLAYER_SECONDS))
     return path
 
 
@@ -150,23 +150,6 @@ def _template() -> jinja2.Template:
     environment.filters["percent"] = sentences.tabular
     source = importlib.resources.files(__package__ or "xplain.report").joinpath("page.html")
     return environment.from_string(source.read_text("utf-8"))
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        draft = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            # A name may hold bytes that are no text; they are shown, not refused.
-            file.write(text.encode("utf-8", errors="backslashreplace"))
-        draft.chmod(0o644)
-        draft.replace(path)
-    except OSError as error:
-        if draft is not None:
-            draft.unlink(missing_ok=True)
-        raise ArtifactError(f"{path} cannot be written: {error}") from error
 
 
 def _shown(number: int, explanation: Explanation, folder: Path | None, home: Path) -> Shown:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from xplain.errors import XplainError, nearest
+from xplain.metrics.event import Event
 from xplain.models import Model, wrap
 from xplain.testing.backgrounds import BACKGROUNDS, Samples
 
@@ -77,44 +78,20 @@ class PlantedClip:
     low: float
     high: float
 
-    def event(self, frames: int) -> Tensor:
-        """Say in which of N frames the cue sounds: bool (N,).
+    @property
+    def annotation(self) -> Event:
+        """What a person would mark in the clip."""
+        return Event(self.start, self.end, self.low, self.high)
 
-        Frame t of N covers t/N … (t + 1)/N of the clip, and counts if the cue sounds in its
-        middle. For samples that is exact. The centred frames of an STFT lie up to half a hop
-        beside it. That a frame's window reaches further is not counted: the event is what a
-        person would mark, whatever the representation. Raises XplainError where frames are
-        so long that none counts.
-        """
-        # In whole numbers, 2 · samples · frames to the clip: a rounded edge is a frame off.
-        first, last = round(self.start * self.sample_rate), round(self.end * self.sample_rate)
-        middle = (2 * torch.arange(frames) + 1) * len(self.waveform)
-        inside = (middle >= 2 * first * frames) & (middle < 2 * last * frames)
-        if not inside.any():
-            raise XplainError(
-                f"no middle of {frames} frames lies in the cue, {self.start:.3f}-{self.end:.3f} s "
-                f"of {len(self.waveform) / self.sample_rate:.3f} s; take shorter frames"
-            )
-        return inside
+    def event(self, frames: int) -> Tensor:
+        """Say in which of N frames the cue sounds: bool (N,); see Event.frames."""
+        return self.annotation.frames(frames, len(self.waveform), self.sample_rate)
 
     def region(self, shape: Sequence[int], frequencies: Sequence[float] | None = None) -> Tensor:
-        """Say which elements of a representation are the cue's: bool (D, N).
-
-        shape: (D, N). frequencies: Hz of the D channels, as an Explanation has them; where
-        channels are no frequencies, all of them count in the frames in which it sounds.
-        Raises XplainError where no channel lies in the cue's band.
-        """
-        channels, frames = shape
-        known = [self.low] * channels if frequencies is None else list(frequencies)
-        hertz = torch.tensor(known, dtype=torch.float64)
-        inside = (hertz >= self.low) & (hertz <= self.high)
-        if len(hertz) != channels or not inside.any():
-            raise XplainError(
-                f"the cue lies between {self.low:g} and {self.high:g} Hz, and of {channels} "
-                f"channels with {len(hertz)} frequencies none is there; give one frequency for "
-                "each channel, or a representation that is finer"
-            )
-        return inside[:, None] & self.event(frames)
+        """Say which elements of a representation are the cue's: bool (D, N); see Event.region."""
+        return self.annotation.region(
+            shape, len(self.waveform), self.sample_rate, frequencies=frequencies
+        )
 
 
 def planted(

@@ -1,0 +1,134 @@
+"""check() on a model whose reasons are known: what is true is sound, what is not is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from toys import Convolutions, tone
+
+import xplain
+from xplain.metrics.sanity import randomised
+from xplain.testing.planted import PlantedClip, planted_clips, planted_model
+from xplain.verdict import Verdict
+
+RATE = 8000
+
+
+class Given(xplain.Explainer):
+    """An attribution made elsewhere, with the claim that its method makes."""
+
+    def __init__(self, attribution: Tensor, tolerance: float | None = None) -> None:
+        self.attribution = attribution
+        self.completeness_tolerance = tolerance
+
+    def attribute(self, score: xplain.Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        return self.attribution.clone()
+
+
+def explained(clip: PlantedClip, **settings: object) -> xplain.Explanation:
+    model = planted_model(RATE)
+    return xplain.explain(clip.waveform, model, sample_rate=RATE, **settings)  # type: ignore[arg-type]
+
+
+def against(clip: PlantedClip, attribution: Tensor, tolerance: float | None = None) -> Verdict:
+    return explained(clip, explainer=Given(attribution, tolerance)).check()
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[PlantedClip]:
+    return planted_clips(6, 0, sample_rate=RATE)
+
+
+def test_the_cue_is_a_sound_explanation_and_its_parts_elsewhere_are_broken(
+    clips: list[PlantedClip],
+) -> None:
+    for number, clip in enumerate(clips):
+        e = explained(clip)
+        assert e.check().kind == "sound", str(e.check())
+        generator = torch.Generator().manual_seed(number)
+        order = torch.randperm(e.attribution.numel(), generator=generator)
+        shuffled = e.attribution.flatten()[order].view_as(e.attribution)
+        # The same sum, so that completeness cannot tell.
+        assert against(clip, shuffled, 0.05).kind == "broken"
+        assert against(clip, torch.randn(e.attribution.shape, generator=generator)).kind == "broken"
+        assert against(clip, -e.attribution).kind == "broken"
+        assert against(clip, torch.ones_like(e.attribution)).kind == "broken"
+
+
+def test_a_claim_to_add_up_is_held_against_the_model(clips: list[PlantedClip]) -> None:
+    e = explained(clips[0])
+    assert against(clips[0], e.attribution, 0.05).kind == "sound"
+    assert against(clips[0], 1.2 * e.attribution, 0.05).kind == "weak"
+    assert against(clips[0], 3 * e.attribution, 0.05).kind == "broken"
+    # A method that does not claim to add up is not held to it.
+    assert against(clips[0], 3 * e.attribution).kind == "sound"
+
+
+@pytest.mark.parametrize("granularity", ["channel", "frame", "block"])
+@pytest.mark.parametrize("order", ["signed", "absolute"])
+def test_groups_are_judged_as_groups(
+    clips: list[PlantedClip], granularity: str, order: str
+) -> None:
+    e = explained(clips[0], granularity=granularity, order=order)
+    assert e.check().kind == "sound", str(e.check())
+    noise = torch.randn(e.attribution.shape, generator=torch.Generator().manual_seed(0))
+    given = explained(clips[0], explainer=Given(noise), granularity=granularity, order=order)
+    assert given.check().kind == "broken"
+
+
+def test_silence_has_nothing_to_explain() -> None:
+    with pytest.warns(xplain.XplainWarning, match="silent"):
+        e = xplain.explain(torch.zeros(RATE), planted_model(RATE), sample_rate=RATE)
+    assert e.check().kind == "weak"
+    assert "sounds like what replaces it" in str(e.check())
+
+
+class First(torch.nn.Module):
+    """Decides by the sign of the first sample."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return torch.stack([waveform[:, 0], -waveform[:, 0]], dim=1)
+
+
+def test_one_element_gives_nothing_to_compare() -> None:
+    model = xplain.wrap(First(), sample_rate=RATE, labels=("a", "b"))
+    e = xplain.explain(torch.tensor([0.5]), model, synthesizer="waveform")
+    assert e.check().kind == "broken"
+    assert "the same of every element" in str(e.check())
+
+
+def test_the_verdict_is_the_same_again_and_costs_76_questions_once(
+    clips: list[PlantedClip],
+) -> None:
+    model, asked = planted_model(RATE), []
+    model.module.register_forward_hook(lambda module, inputs, output: asked.append(len(inputs[0])))
+    e = xplain.explain(clips[0].waveform, model, sample_rate=RATE)
+    asked.clear()
+    assert e.check() is e.check()
+    # 32 parts removed; 2 ratios of its own order and 10 by chance, kept and removed.
+    assert sum(asked) == 32 + 2 * 2 * 11
+    assert explained(clips[0]).check() == e.check()
+
+
+def test_the_verdict_is_saved_and_read_without_the_model(
+    clips: list[PlantedClip], tmp_path: Path
+) -> None:
+    e = explained(clips[0])
+    unchecked = xplain.Explanation.load(e.save(tmp_path / "unchecked"))
+    assert unchecked.verdict is None
+    with pytest.raises(xplain.ArtifactError, match="explain the clip again"):
+        unchecked.check()
+    e.check()
+    loaded = xplain.Explanation.load(e.save(tmp_path / "checked"))
+    assert loaded.check() == e.check()
+
+
+def test_an_explanation_of_a_random_model_is_true_of_that_model() -> None:
+    torch.manual_seed(0)
+    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+    copied = randomised(model, seed=1)
+    e = xplain.explain(tone(440), copied)
+    assert e.check().kind != "broken", str(e.check())
