@@ -183,6 +183,13 @@ def planted_model(sample_rate: int = 16000) -> Model:
     return wrap(BandEnergy(sample_rate), sample_rate=sample_rate, labels=(NONE, *CUES))
 
 
+def load(sample_rate: str) -> Model:
+    """Make planted_model by reference, ``planted:`` or ``planted:8000``."""
+    if sample_rate and not sample_rate.isdecimal():
+        raise XplainError(f"planted:{sample_rate} is not planted: with a sample rate, planted:8000")
+    return planted_model(int(sample_rate or 16000))
+
+
 def _check_rate(sample_rate: int) -> None:
     if sample_rate < 8000:
         raise XplainError(
