@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import captum.attr
 import pytest
 import torch
 from torch import Tensor
 
 import xplain
-from xplain_captum.gradients import IntegratedGradients, Saliency
-
-
-class Closed(xplain.Score):
-    """A score given as a function of the variants."""
-
-    def __init__(self, function, max_batch: int = 64) -> None:  # type: ignore[no-untyped-def]
-        super().__init__()
-        self.function, self.max_batch = function, max_batch
-
-    def forward(self, variants: Tensor) -> Tensor:
-        return self.function(variants)  # type: ignore[no-any-return]
-
+from xplain_captum.gradients import InputXGradient, IntegratedGradients, Saliency
 
 X = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
 B = torch.tensor([[0.5, 0.0, 0.0], [1.0, 1.0, 1.0]])
@@ -31,15 +21,28 @@ def squares(z: Tensor) -> Tensor:
     return (W * z.square()).sum(dim=(1, 2))
 
 
-def test_integrated_gradients_of_a_quadratic_are_known_in_closed_form() -> None:
+def test_integrated_gradients_of_a_quadratic_are_known_in_closed_form(closed: Any) -> None:
     # ∫ 2 w (b + α (x − b)) dα · (x − b) = w (x² − b²), element by element.
-    got = IntegratedGradients(steps=5).attribute(Closed(squares), X, B)
+    got = IntegratedGradients(steps=5).attribute(closed(squares), X, B)
     assert torch.allclose(got, W * (X.square() - B.square()), atol=1e-5)
 
 
-def test_saliency_of_a_quadratic_is_the_size_of_its_slope() -> None:
-    got = Saliency().attribute(Closed(squares), X, B)
+def test_saliency_of_a_quadratic_is_the_size_of_its_slope(closed: Any) -> None:
+    got = Saliency().attribute(closed(squares), X, B)
     assert torch.allclose(got, (2 * W * X).abs())
+
+
+def test_input_x_gradient_of_a_quadratic_is_twice_its_parts(closed: Any) -> None:
+    got = InputXGradient().attribute(closed(squares), X, B)
+    assert torch.allclose(got, 2 * W * X.square())
+
+
+@pytest.mark.parametrize("steps", [1, 50, "adaptive"])
+def test_of_a_linear_score_the_parts_are_weight_times_difference(steps: Any, closed: Any) -> None:
+    linear = closed(lambda z: (W * z).sum(dim=(1, 2)))
+    got = IntegratedGradients(steps=steps).attribute(linear, X, B)
+    assert torch.allclose(got, W * (X - B), atol=1e-5)
+    assert torch.allclose(InputXGradient().attribute(linear, X, B), W * X)
 
 
 def curved(z: Tensor) -> Tensor:
@@ -47,17 +50,17 @@ def curved(z: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("max_batch", [1, 7, 64])
-def test_the_values_are_captums_within_any_budget(max_batch: int) -> None:
-    got = IntegratedGradients(steps=50).attribute(Closed(curved, max_batch), X, B)
+def test_the_values_are_captums_within_any_budget(max_batch: int, closed: Any) -> None:
+    got = IntegratedGradients(steps=50).attribute(closed(curved, max_batch), X, B)
     by_hand = captum.attr.IntegratedGradients(curved).attribute(X[None], B[None], n_steps=50)[0]
     assert (got - by_hand).abs().max() < 1e-6
 
 
-def test_over_draws_of_the_baseline_the_mean_is_taken() -> None:
+def test_over_draws_of_the_baseline_the_mean_is_taken(closed: Any) -> None:
     draws = torch.stack([B, torch.zeros_like(B), X])
     method = IntegratedGradients(steps=20)
-    each = torch.stack([method.attribute(Closed(curved), X, b) for b in draws])
-    got = method.attribute(Closed(curved), X, draws)
+    each = torch.stack([method.attribute(closed(curved), X, b) for b in draws])
+    got = method.attribute(closed(curved), X, draws)
     assert torch.allclose(got, each.mean(0), atol=1e-6)
 
 
@@ -89,7 +92,7 @@ def test_a_whole_explanation_is_captums_on_the_same_function() -> None:
     assert (e.attribution - by_hand).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("steps", [0, 5.5, "abc"])
+@pytest.mark.parametrize("steps", [0, 5.5, "abc", "adaptively"])
 def test_steps_that_are_no_number_of_steps_are_refused(steps: object) -> None:
     with pytest.raises(ValueError, match="whole number, at least 1"):
         IntegratedGradients(steps=steps)  # type: ignore[arg-type]

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
 import captum.attr
-import torch
 from torch import Tensor
 
 from xplain import Explainer, Score
+from xplain_captum.adaptive import adaptive_path_integral
+from xplain_captum.draws import mean_over_draws
 
 
 class IntegratedGradients(Explainer):
     """Path integral of gradients from the baseline to the latents.
 
-    Sundararajan, Taly, Yan (2017), "Axiomatic Attribution for Deep Networks", eq. 1,
-    approximated by Gauss-Legendre quadrature. Adds up to the difference of the scores.
+    Sundararajan, Taly, Yan (2017), "Axiomatic Attribution for Deep Networks", eq. 1. Adds up
+    to the difference of the scores. Approximated by Gauss-Legendre quadrature with a fixed
+    number of points, or by adaptive_path_integral with as many as it takes.
     """
 
     uses_gradients = True
 
-    def __init__(self, steps: int = 50, tolerance: float = 0.05) -> None:
-        """Integrate with ``steps`` points.
+    def __init__(self, steps: int | Literal["adaptive"] = 50, tolerance: float = 0.05) -> None:
+        """Integrate with ``steps`` points, or "adaptive" until the tolerance is kept.
 
         tolerance: relative completeness error up to which it is called converged.
         """
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps is a whole number, at least 1, not {steps!r}")
+        if steps != "adaptive" and (not isinstance(steps, int) or steps < 1):
+            raise ValueError(
+                f'steps is a whole number, at least 1, or "adaptive", and not {steps!r}'
+            )
+        if not tolerance > 0:
+            raise ValueError(f"tolerance is a share above 0, not {tolerance!r}")
         self.steps = steps
         self.tolerance = tolerance
         self.completeness_tolerance = tolerance
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        method = captum.attr.IntegratedGradients(score)
-        draws = baseline if baseline.ndim == 3 else baseline[None]
-        attributions = [
-            method.attribute(
-                latents[None],
-                baselines=draw[None],
-                n_steps=self.steps,
-                method="gausslegendre",
-                internal_batch_size=score.max_batch,
-            )[0]
-            for draw in draws
-        ]
-        return torch.stack(attributions).mean(dim=0)
+        if self.steps == "adaptive":
+            along = partial(adaptive_path_integral, score, latents, tolerance=self.tolerance)
+        else:
+            along = partial(self._fixed, score, latents, self.steps)
+        return mean_over_draws(along, baseline)
+
+    @staticmethod
+    def _fixed(score: Score, latents: Tensor, steps: int, baseline: Tensor) -> Tensor:
+        attribution: Tensor = captum.attr.IntegratedGradients(score).attribute(
+            latents[None],
+            baselines=baseline[None],
+            n_steps=steps,
+            method="gausslegendre",
+            internal_batch_size=score.max_batch,
+        )
+        return attribution[0]
 
 
 class Saliency(Explainer):
@@ -60,3 +72,20 @@ class Saliency(Explainer):
         inputs = latents[None].requires_grad_()
         gradient: Tensor = captum.attr.Saliency(score).attribute(inputs, abs=True)
         return gradient[0]
+
+
+class InputXGradient(Explainer):
+    """Latents times the score's gradient: the score's linear part, element by element.
+
+    Shrikumar, Greenside, Shcherbina, Kundaje (2016), "Not Just a Black Box". One gradient.
+    The baseline is zero, whatever is asked for: what adds up, and only for a score that is
+    linear, is the difference to the score of zeros, so no completeness is claimed.
+    """
+
+    uses_gradients = True
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N), whatever the baseline."""
+        inputs = latents[None].requires_grad_()
+        attribution: Tensor = captum.attr.InputXGradient(score).attribute(inputs)
+        return attribution[0].detach()

@@ -1,0 +1,106 @@
+"""Methods that take parts away one at a time and see what the score loses."""
+
+from __future__ import annotations
+
+import re
+
+import captum.attr
+from torch import Tensor
+
+from xplain import Explainer, Score
+from xplain_captum.draws import mean_over_draws
+from xplain_captum.groups import checked_granularity, grid, groups, shared_out
+
+ABLATED_GROUPS = 512
+"""Of the grid that is ablated by default: one evaluation each."""
+
+OCCLUDING_WINDOWS = 256
+"""That lie beside each other on the grid; with half a window of stride about four times so
+many evaluations."""
+
+
+class FeatureAblation(Explainer):
+    """What the score loses when a group of elements is replaced by the baseline.
+
+    Leave-one-out (Li, Monroe, Jurafsky 2016, "Understanding neural networks through
+    representation erasure"), in equal shares to the group's elements. Does not add up where
+    groups stand in for each other: of two that say the same, neither is missed.
+    """
+
+    def __init__(self, granularity: str | None = None) -> None:
+        """Ablate groups.
+
+        granularity: element, channel, frame, block or block:CxF; None for about 512 blocks.
+        """
+        self.granularity = checked_granularity(granularity)
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
+        numbers = groups(latents, self.granularity, ABLATED_GROUPS)
+        method = captum.attr.FeatureAblation(score)
+
+        def ablated(draw: Tensor) -> Tensor:
+            attribution: Tensor = method.attribute(
+                latents[None],
+                baselines=draw[None],
+                feature_mask=numbers[None],
+                perturbations_per_eval=score.max_batch,
+            )
+            return shared_out(attribution[0], numbers)
+
+        return mean_over_draws(ablated, baseline)
+
+
+class Occlusion(Explainer):
+    """What the score loses behind a window that slides over the latents.
+
+    Zeiler, Fergus (2014), "Visualizing and Understanding Convolutional Networks", sec. 4.2.
+    Each element has the mean over the windows that cover it, divided by the window's size, so
+    that windows side by side give what feature ablation gives on the same blocks. Does not
+    add up.
+    """
+
+    def __init__(self, window: str | None = None, stride: str | None = None) -> None:
+        """Slide a window of CxF (channels × frames) by a stride of CxF.
+
+        window: None for about 256 that lie side by side. stride: None for half the window.
+        """
+        self.window = window
+        self.stride = stride
+        self._window = None if window is None else parse_size("window", window)
+        self._stride = None if stride is None else parse_size("stride", stride)
+        if self._window and self._stride:
+            for size, step in zip(self._window, self._stride, strict=True):
+                if step > size:
+                    raise ValueError(
+                        f"a stride of {stride} leaves gaps between windows of {window}; "
+                        "choose one that is at most as large"
+                    )
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
+        shape = latents.shape
+        wanted = self._window or grid(shape[0], shape[1], OCCLUDING_WINDOWS)
+        high, wide = min(wanted[0], shape[0]), min(wanted[1], shape[1])
+        down, along = self._stride or (-(-high // 2), -(-wide // 2))
+        method = captum.attr.Occlusion(score)
+
+        def occluded(draw: Tensor) -> Tensor:
+            attribution: Tensor = method.attribute(
+                latents[None],
+                sliding_window_shapes=(high, wide),
+                strides=(min(down, high), min(along, wide)),
+                baselines=draw[None],
+                perturbations_per_eval=score.max_batch,
+            )
+            return attribution[0] / (high * wide)
+
+        return mean_over_draws(occluded, baseline)
+
+
+def parse_size(name: str, size: str) -> tuple[int, int]:
+    """Read CxF as channels and frames; ValueError for anything else."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(size))
+    if match is None:
+        raise ValueError(f"{name} is CxF, channels × frames such as 16x8, not {size!r}")
+    return int(match[1]), int(match[2])

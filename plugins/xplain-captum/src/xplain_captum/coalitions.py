@@ -1,0 +1,134 @@
+"""Methods that ask about many coalitions: some groups as they are, the rest the baseline."""
+
+from __future__ import annotations
+
+import captum.attr
+from captum._utils.models.linear_model import SkLearnRidge
+from torch import Tensor
+
+from xplain import Explainer, Score
+from xplain_captum.draws import mean_over_draws
+from xplain_captum.groups import checked_granularity, groups, several_groups, shared_out
+from xplain_captum.sampling import checked_samples
+
+GROUPS = 64
+"""Of the grid that is explained by default. Coalitions of many more need many more samples
+than there is time for."""
+
+
+class ShapleySampling(Explainer):
+    """Shapley values: what a group adds to those before it, over random orders of all.
+
+    Castro, Gómez, Tejada (2009), "Polynomial calculation of the Shapley value based on
+    sampling". In equal shares to the group's elements. Every order adds up, so their mean
+    does, to rounding.
+    """
+
+    completeness_tolerance = 0.01
+
+    def __init__(self, granularity: str | None = None, orders: int = 10) -> None:
+        """Take the mean over ``orders``; each costs as many evaluations as there are groups.
+
+        granularity: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        """
+        if not isinstance(orders, int) or orders < 1:
+            raise ValueError(f"orders is a whole number, at least 1, not {orders!r}")
+        self.granularity = checked_granularity(granularity)
+        self.orders = orders
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
+        numbers = groups(latents, self.granularity, GROUPS)
+        method = captum.attr.ShapleyValueSampling(score)
+
+        def sampled(draw: Tensor) -> Tensor:
+            attribution: Tensor = method.attribute(
+                latents[None],
+                baselines=draw[None],
+                feature_mask=numbers[None],
+                n_samples=self.orders,
+                perturbations_per_eval=score.max_batch,
+            )
+            return shared_out(attribution[0], numbers)
+
+        return mean_over_draws(sampled, baseline)
+
+
+class KernelShap(Explainer):
+    """Shapley values by a linear regression on coalitions, weighted by the Shapley kernel.
+
+    Lundberg, Lee (2017), "A Unified Approach to Interpreting Model Predictions", theorem 2.
+    In equal shares to the group's elements. All and nothing weigh a million times as much as
+    any other coalition, so that it adds up.
+    """
+
+    completeness_tolerance = 0.01
+
+    def __init__(self, granularity: str | None = None, samples: int | None = None) -> None:
+        """Ask about ``samples`` coalitions; None for 512 and two for each group.
+
+        granularity: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        """
+        self.granularity = checked_granularity(granularity)
+        self.samples = None if samples is None else checked_samples(samples)
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean.
+
+        Raises PluginError where all elements are one group.
+        """
+        numbers = several_groups(latents, self.granularity, GROUPS, "kernel-shap")
+        method = captum.attr.KernelShap(score)
+
+        def regressed(draw: Tensor) -> Tensor:
+            attribution: Tensor = method.attribute(
+                latents[None],
+                baselines=draw[None],
+                feature_mask=numbers[None],
+                n_samples=self.samples or enough_samples(numbers),
+                perturbations_per_eval=score.max_batch,
+            )
+            return shared_out(attribution[0], numbers)
+
+        return mean_over_draws(regressed, baseline)
+
+
+class Lime(Explainer):
+    """The weights of a linear model fitted to coalitions near the clip.
+
+    Ribeiro, Singh, Guestrin (2016), "Why Should I Trust You?", sec. 3. Each group stays with
+    probability one half; a coalition weighs exp(−distance²), with the cosine distance of its
+    latents from the clip's. Ridge regression with the penalty 1 of the authors' own package:
+    Captum's own choice, a lasso, sets everything to zero where scores are small. In equal
+    shares to the group's elements. Does not add up.
+    """
+
+    def __init__(self, granularity: str | None = None, samples: int | None = None) -> None:
+        """Ask about ``samples`` coalitions; None for 512 and two for each group.
+
+        granularity: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        """
+        self.granularity = checked_granularity(granularity)
+        self.samples = None if samples is None else checked_samples(samples)
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
+        numbers = groups(latents, self.granularity, GROUPS)
+        method = captum.attr.Lime(score, interpretable_model=SkLearnRidge(alpha=1.0))
+
+        def fitted(draw: Tensor) -> Tensor:
+            attribution: Tensor = method.attribute(
+                latents[None],
+                baselines=draw[None],
+                feature_mask=numbers[None],
+                n_samples=self.samples or enough_samples(numbers),
+                perturbations_per_eval=score.max_batch,
+            )
+            return shared_out(attribution[0], numbers)
+
+        return mean_over_draws(fitted, baseline)
+
+
+def enough_samples(numbers: Tensor) -> int:
+    """So many that the regression over groups (D, N) has more equations than unknowns."""
+    return 512 + 2 * (int(numbers.max()) + 1)

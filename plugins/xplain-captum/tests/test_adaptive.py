@@ -1,0 +1,109 @@
+"""Adaptive integrated gradients: points where the path needs them, and honesty about it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import xplain
+from xplain_captum.adaptive import MOST_GRADIENTS
+from xplain_captum.gradients import IntegratedGradients
+
+ONE = torch.ones(1, 1)
+NOTHING = torch.zeros(1, 1)
+
+
+class Counted(xplain.Score):
+    """A function of the latents' sum, and the places of the path it was asked about."""
+
+    def __init__(self, function: Any, max_batch: int = 64) -> None:
+        super().__init__()
+        self.function, self.max_batch = function, max_batch
+        self.asked: list[float] = []
+        self.largest = 0
+
+    def forward(self, variants: Tensor) -> Tensor:
+        self.asked += variants.detach().flatten().tolist()
+        self.largest = max(self.largest, len(variants))
+        return self.function(variants.sum(dim=(1, 2)))
+
+
+def adaptive(tolerance: float) -> IntegratedGradients:
+    return IntegratedGradients(steps="adaptive", tolerance=tolerance)
+
+
+def test_it_stops_where_it_began_if_simpsons_rule_is_exact() -> None:
+    score = Counted(lambda s: s**4 - s**3 + s)  # its slope is the cubic
+    got = adaptive(1e-5).attribute(score, ONE, NOTHING)
+    assert float(got) == pytest.approx(1.0, abs=1e-6)
+    assert len(score.asked) == 9
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.001])
+def test_the_tolerance_is_kept_where_the_score_rises_in_a_corner_of_the_path(
+    tolerance: float,
+) -> None:
+    score = Counted(lambda s: torch.tanh(60 * s))
+    got = adaptive(tolerance).attribute(score, ONE, NOTHING)
+    assert float(got) == pytest.approx(1.0, rel=tolerance)
+    added = score.asked[9:]
+    assert added and max(added) < 0.25  # that is where the rise is
+
+
+def test_errors_that_cancel_are_no_convergence() -> None:
+    # A bump: up and down again, and the score difference is all but nothing beside it.
+    score = Counted(lambda s: torch.exp(-((s - 0.4) ** 2) / 0.005) + 0.5 * s)
+    got = adaptive(0.01).attribute(score, ONE, NOTHING)
+    assert float(got) == pytest.approx(0.5, rel=0.01)
+    assert len(score.asked) > 20
+
+
+def test_more_precision_takes_more_gradients_and_none_twice() -> None:
+    taken = []
+    for tolerance in (0.1, 0.01, 0.001, 0.0001):
+        score = Counted(lambda s: torch.tanh(10 * s))
+        adaptive(tolerance).attribute(score, ONE, NOTHING)
+        assert len(set(score.asked)) == len(score.asked)
+        taken.append(len(score.asked))
+    assert taken == sorted(taken) and taken[0] < taken[-1]
+
+
+def test_a_jump_is_given_up_on_with_a_warning() -> None:
+    score = Counted(lambda s: s + 5 * (s > 0.3))
+    with pytest.warns(xplain.XplainWarning, match="stopped after 401 gradients"):
+        got = adaptive(0.01).attribute(score, ONE, NOTHING)
+    assert len(score.asked) == MOST_GRADIENTS and torch.isfinite(got).all()
+
+
+def test_a_score_that_does_not_change_is_attributed_zero_at_once() -> None:
+    score = Counted(lambda s: 3.0 + 0 * s)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = adaptive(0.01).attribute(score, ONE, NOTHING)
+    assert float(got) == 0 and len(score.asked) == 9
+
+
+def test_a_budget_of_one_is_kept() -> None:
+    score = Counted(lambda s: torch.tanh(10 * s), max_batch=1)
+    adaptive(0.01).attribute(score, ONE, NOTHING)
+    assert score.largest == 1
+
+
+@pytest.mark.parametrize("head", ["convolutions", "transformer", "gru"])
+def test_it_comes_to_what_very_many_fixed_points_come_to(head: str, headed: Any, clip: Any) -> None:
+    got = adaptive(1e-3).attribute(headed(head), *clip)
+    expected = IntegratedGradients(steps=2000).attribute(headed(head), *clip)
+    assert (got - expected).abs().max() < 5e-3 * expected.abs().max()
+
+
+def test_an_explanation_by_it_says_what_it_took(tmp_path: Any) -> None:
+    model = xplain.load_model("zoo:digits")
+    clip = 0.1 * torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    parameters = {"steps": "adaptive", "tolerance": 0.01}
+    e = xplain.explain(clip, model, params=parameters)
+    assert e.completeness_error is not None and e.completeness_error <= 0.01 and e.converged
+    assert e.provenance["explainer"]["parameters"] == parameters
