@@ -27,7 +27,7 @@ import xplain
 from xplain.metrics.sanity import randomised
 from xplain.progress import track
 
-GRADIENTS = ("integrated-gradients", "saliency")
+METHODS = ("integrated-gradients", "input-x-gradient", "smooth-grad", "saliency")
 
 
 class Given(xplain.Explainer):
@@ -83,7 +83,7 @@ def cases(
     """Every explanation of one clip that is put to the test, and what check() says of it."""
     made = {
         name: xplain.explain(clip, model, synthesizer="stft", explainer=name)
-        for name in GRADIENTS
+        for name in METHODS
     }
     for name, explanation in made.items():
         yield f"true: {name}", explanation.check()
@@ -96,7 +96,7 @@ def cases(
         given = Given(attribution, tolerance)
         return xplain.explain(clip, model, synthesizer="stft", explainer=given).check()
 
-    for name in GRADIENTS:
+    for name in METHODS:
         theirs = xplain.explain(clip, copy, synthesizer="stft", explainer=name, target=label)
         if name == "integrated-gradients":
             yield f"copy's own: {name}", theirs.check()

@@ -64,9 +64,9 @@ class Workbench:
         everything = torch.ones_like(rank, dtype=torch.bool)[None]
         keeps = torch.cat([kept, ~kept, everything])
         # Keeping nothing is removing everything, and the other way round.
-        distinct, place = torch.unique(keeps.flatten(1), dim=0, return_inverse=True)
-        logits = self.editor.logits(self.replacement, distinct.view(-1, *rank.shape), heard=heard)
-        said = self.editor.said(logits, self.target)[place].cpu()
+        firsts, which = _distinct(keeps)
+        logits = self.editor.logits(self.replacement, keeps[firsts], heard=heard)
+        said = self.editor.said(logits, self.target)[which].cpu()
         return Curves(
             ratios=torch.tensor(ratios, dtype=torch.float64),
             probabilities=self.probabilities,
@@ -142,5 +142,19 @@ def _parts(count: int, generator: torch.Generator) -> Tensor:
     """Parts of ``count`` groups to remove, all different: bool (at most PARTS, count)."""
     size = max(1, round(PART * count))
     order = torch.rand(PARTS, count, generator=generator).argsort(dim=1)
-    distinct: Tensor = torch.unique(order < size, dim=0)
-    return distinct
+    parts = order < size
+    return parts[_distinct(parts)[0]]
+
+
+def _distinct(keeps: Tensor) -> tuple[list[int], list[int]]:
+    """Where each different one of n masks is first, and which of those each mask is."""
+    # By their bytes: torch.unique would sort whole masks, and take longer than the model.
+    numbers: dict[bytes, int] = {}
+    firsts: list[int] = []
+    which: list[int] = []
+    for place, keep in enumerate(keeps):
+        number = numbers.setdefault(keep.numpy().tobytes(), len(numbers))
+        if number == len(firsts):
+            firsts.append(place)
+        which.append(number)
+    return firsts, which
