@@ -103,10 +103,10 @@ def test_a_model_trained_on_shuffled_labels_is_explained_otherwise() -> None:
     assert (labels != shuffled).all()
     model, relabelled = trained(clips, labels), trained(clips, shuffled)
     assert int(model.module(clips[0][None]).argmax()) == int(labels[0])
-    found = sanity.label_randomisation(clips[0], model, relabelled, explainer="saliency")
-    same = sanity.label_randomisation(clips[0], model, model, explainer="saliency")
+    found = sanity.label_randomisation(clips[0], model, relabelled)
+    same = sanity.label_randomisation(clips[0], model, model)
     assert same.figures == pytest.approx((1,)) and same.passed is False
-    assert found.figures[0] < 0.9
+    assert found.passed, found.message
 
 
 def test_what_matters_does_more_than_chance(bands: xplain.Model) -> None:
