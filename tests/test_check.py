@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,12 @@ def test_an_explanation_of_a_random_model_is_true_of_that_model() -> None:
     copied = randomised(model, seed=1)
     e = xplain.explain(tone(440), copied)
     assert e.check().kind != "broken", str(e.check())
+
+
+def test_another_attribution_in_its_place_is_judged_for_itself(clips: list[PlantedClip]) -> None:
+    e = explained(clips[0])
+    assert e.check().kind == "sound"
+    e.keep(0.1)
+    other = replace(e, attribution=torch.randn_like(e.attribution))
+    assert other.check().kind == "broken"
+    assert not torch.equal(other.keep(0.1), e.keep(0.1))

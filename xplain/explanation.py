@@ -93,13 +93,13 @@ class Live(Protocol):
     def probabilities(self) -> Tensor:
         """(L,), what the model said of the clip."""
 
-    def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+    def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Audio and outcome of every ratio wanted."""
 
-    def curves(self, ratios: Sequence[float], heard: bool) -> Curves:
+    def curves(self, attribution: Tensor, ratios: Sequence[float], heard: bool) -> Curves:
         """What the model says at every ratio."""
 
-    def check(self) -> Verdict:
+    def check(self, attribution: Tensor) -> Verdict:
         """Try on the model what the attribution claims."""
 
     def asking(self) -> AbstractContextManager[tuple[Score, Attribute]]:
@@ -135,11 +135,10 @@ class Explanation:
     warnings: tuple[str, ...]
     frequencies: tuple[float, ...] | None
     provenance: Mapping[str, Any]
-    _live: Live | None = field(default=None, repr=False, compare=False)
-    _rendered: dict[tuple[Kind, float], Rendering] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    _checked: list[Verdict] = field(default_factory=list, repr=False, compare=False)
+    _live: Live | None = None
+    # Not of the constructor, so that dataclasses.replace() does not hand them on.
+    _rendered: dict[tuple[Kind, float], Rendering] = field(init=False, default_factory=dict)
+    _checked: list[Verdict] = field(init=False, default_factory=list)
 
     def __repr__(self) -> str:
         """One line; tensors and provenance are a screenful each."""
@@ -176,7 +175,7 @@ class Explanation:
         """
         for ratio in ratios:
             checked_ratio(ratio)
-        return self.live.curves(ratios, heard)
+        return self.live.curves(self.attribution, ratios, heard)
 
     @property
     def live(self) -> Live:
@@ -193,7 +192,7 @@ class Explanation:
         Asks the model some 75 times, once; saved with the explanation from then on.
         """
         if not self._checked:
-            self._checked.append(self.live.check())
+            self._checked.append(self.live.check(self.attribution))
         return self._checked[0]
 
     @property
@@ -303,7 +302,7 @@ class Explanation:
                     f"{self.name}: {missing[0][0]} {missing[0][1]:g} was not saved (saved: "
                     f"{there or 'nothing'}); {self._again()}"
                 )
-            for rendering in self._live.render(missing):
+            for rendering in self._live.render(self.attribution, missing):
                 self._rendered[rendering.outcome.kind, rendering.outcome.ratio] = rendering
         return [self._rendered[w] for w in wanted]
 
@@ -360,7 +359,7 @@ class Explanation:
             rendered[outcome.kind, outcome.ratio] = Rendering(waveform, outcome)
         target = dict(data["target"])
         target["frames"] = None if target["frames"] is None else tuple(target["frames"])
-        return cls(
+        read = cls(
             name=data["name"],
             attribution=tensors["attribution"],
             latents=tensors["latents"],
@@ -377,9 +376,11 @@ class Explanation:
             warnings=tuple(data["warnings"]),
             frequencies=None if data["frequencies"] is None else tuple(data["frequencies"]),
             provenance=dict(data["provenance"]),
-            _rendered=rendered,
-            _checked=[] if data.get("verdict") is None else [_verdict(data["verdict"])],
         )
+        read._rendered.update(rendered)
+        if data["verdict"] is not None:
+            read._checked.append(_verdict(data["verdict"]))
+        return read
 
 
 def _verdict(data: Mapping[str, Any]) -> Verdict:

@@ -32,7 +32,7 @@ from xplain.progress import track
 from xplain.score import ClipScore, default_max_batch
 from xplain.settings import Job, Settings
 from xplain.targets import clip_logits, probabilities, resolve
-from xplain.workbench import NEGLIGIBLE, Workbench
+from xplain.workbench import Workbench
 
 AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
 Several = TypeVar("Several", bound=AudioLike)
@@ -180,8 +180,23 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
         score = ClipScore(route, latents.context, target, max_batch)
         with torch.set_grad_enabled(job.explainer.uses_gradients):
             attribution = _attributed(audio.name, score, values.clone(), baseline.clone(), job)
-    scores = target.score(ends)
-    error = _completeness_error(job, attribution, scores)
+    scores = target.score(ends).cpu()
+    said = probabilities(clip_logits(original, target.frames), model.multilabel)[0].cpu()
+    # What the model says of the unchanged latents: the control of every change.
+    (reconstruction,) = editor.decisions(ends[:1], target)
+    (own,) = editor.decisions(original, target)
+    workbench = Workbench(
+        editor=editor,
+        explainer=job.explainer,
+        target=target,
+        selection=job.selection,
+        replacement=job.replacement,
+        baseline=baseline,
+        probabilities=said,
+        ends=scores,
+        round_trip=reconstruction.agrees == own.agrees,
+    )
+    error = workbench.completeness_error(attribution)
     converged = None if error is None else error <= (job.explainer.completeness_tolerance or 0)
     if converged is False:
         warnings.warn(
@@ -191,10 +206,6 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             XplainWarning,
             stacklevel=2,
         )
-    said = probabilities(clip_logits(original, target.frames), model.multilabel)[0].cpu()
-    # What the model says of the unchanged latents: the control of every change.
-    (reconstruction,) = editor.decisions(ends[:1], target)
-    (own,) = editor.decisions(original, target)
     frequencies = synthesizer.frequencies
     return Explanation(
         name=audio.name,
@@ -218,19 +229,7 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             "max_batch": max_batch,
             "reconstruction": asdict(reconstruction),
         },
-        _live=Workbench(
-            editor=editor,
-            explainer=job.explainer,
-            attribution=attribution.clone(),
-            target=target,
-            selection=job.selection,
-            replacement=job.replacement,
-            baseline=baseline,
-            probabilities=said,
-            ends=scores.cpu(),
-            completeness_error=error,
-            round_trip=reconstruction.agrees == own.agrees,
-        ),
+        _live=workbench,
     )
 
 
@@ -278,17 +277,6 @@ def _attributed(clip: str, score: ClipScore, values: Tensor, baseline: Tensor, j
             "try other parameters, or report it to its authors"
         )
     return attribution.detach().to(torch.float32)
-
-
-def _completeness_error(job: Job, attribution: Tensor, ends: Tensor) -> float | None:
-    """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
-
-    ends: the scores of the latents and of each draw of the baseline.
-    """
-    difference = float(ends[0] - ends[1:].mean())
-    if job.explainer.completeness_tolerance is None or abs(difference) < NEGLIGIBLE:
-        return None
-    return abs(float(attribution.sum(dtype=torch.float64)) - difference) / abs(difference)
 
 
 def _clip_seed(seed: int, audio: Audio) -> int:

@@ -33,7 +33,7 @@ NEGLIGIBLE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Workbench:
-    """One clip, its attribution, and the means to ask the model about changes of it.
+    """One clip, and the means to ask the model about changes of it by an attribution (D, N).
 
     ends: scores (1 + S,) of the latents and of each draw of the baseline. round_trip:
     whether the unchanged latents keep the decision.
@@ -41,25 +41,23 @@ class Workbench:
 
     editor: Editor
     explainer: Explainer
-    attribution: Tensor
     target: ResolvedTarget
     selection: Selection
     replacement: Replacement
     baseline: Tensor
     probabilities: Tensor
     ends: Tensor
-    completeness_error: float | None
     round_trip: bool
 
-    def render(self, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+    def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Audio and outcome of every ratio wanted."""
         return self.editor.render(
-            self.attribution, self.target, self.selection, self.replacement, wanted
+            attribution, self.target, self.selection, self.replacement, wanted
         )
 
-    def curves(self, ratios: Sequence[float], heard: bool) -> Curves:
+    def curves(self, attribution: Tensor, ratios: Sequence[float], heard: bool) -> Curves:
         """What the model says at every ratio; one evaluation for each different variant."""
-        rank = self._rank(self.attribution)
+        rank = self._rank(attribution)
         kept = torch.stack([top(rank, ratio) for ratio in ratios])
         everything = torch.ones_like(rank, dtype=torch.bool)[None]
         keeps = torch.cat([kept, ~kept, everything])
@@ -90,10 +88,20 @@ class Workbench:
         with borrowed(editor.route, editor.device), seeded(editor.seed, editor.device):
             yield score, attribute
 
-    def check(self) -> Verdict:
+    def completeness_error(self, attribution: Tensor) -> float | None:
+        """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
+
+        None where the method makes no such claim, or nothing is to be explained.
+        """
+        difference = self._difference()
+        if self.explainer.completeness_tolerance is None or abs(difference) < NEGLIGIBLE:
+            return None
+        return abs(float(attribution.sum(dtype=torch.float64)) - difference) / abs(difference)
+
+    def check(self, attribution: Tensor) -> Verdict:
         """Try on the model what the attribution claims; see xplain.verdict."""
         generator = torch.Generator().manual_seed(self.editor.seed)
-        attribution = self.attribution.double().cpu()
+        attribution = attribution.double().cpu()
         group = self.selection.groups(*attribution.shape)
         count = int(group.max()) + 1
         parts = _parts(count, generator)[:, group]
@@ -104,20 +112,23 @@ class Workbench:
         scores = self.target.score(logits).double().cpu()
         without, tried = scores[: len(parts)], scores[len(parts) :]
         kept, left = tried.view(2, 1 + CHANCES, len(TRIED)).mean(dim=2)
-        difference = float(self.ends[0] - self.ends[1:].mean())
         return judge(
             Trial(
                 constant=bool((attribution == attribution[0, 0]).all()),
-                silent=abs(difference) < NEGLIGIBLE,
+                silent=abs(self._difference()) < NEGLIGIBLE,
                 predicted=(attribution * parts).sum(dim=(1, 2)),
                 measured=float(self.ends[0]) - without,
                 order=float(kept[0] - left[0]),
                 chance=(kept - left)[1:],
-                complete=self.completeness_error,
+                complete=self.completeness_error(attribution),
                 tolerance=self.explainer.completeness_tolerance,
                 round_trip=self.round_trip,
             )
         )
+
+    def _difference(self) -> float:
+        """How much more the latents score than the baseline."""
+        return float(self.ends[0] - self.ends[1:].mean())
 
     def _rank(self, attribution: Tensor) -> Tensor:
         return self.selection.rank(attribution, torch.Generator().manual_seed(self.editor.seed))
