@@ -27,7 +27,13 @@ import xplain
 from xplain.metrics.sanity import randomised
 from xplain.progress import track
 
-METHODS = ("integrated-gradients", "input-x-gradient", "smooth-grad", "saliency")
+METHODS = (
+    "integrated-gradients",
+    "input-x-gradient",
+    "smooth-grad",
+    "occlusion",
+    "saliency",
+)
 
 
 class Given(xplain.Explainer):

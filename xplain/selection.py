@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ class Selection:
             _, _, size = self.granularity.partition(":")
             high, wide = map(int, size.split("x")) if size else BLOCK
         return (rows // high) * -(-frames // wide) + columns // wide
+
+
+def blocks(channels: int, frames: int, count: int) -> Tensor:
+    """Number of the block of every element, of about ``count``: (channels, frames) int64."""
+    high = -(-channels // math.isqrt(count))
+    wide = -(-frames // max(1, count // -(-channels // high)))
+    return Selection(f"block:{high}x{wide}").groups(channels, frames)
 
 
 def top(rank: Tensor, ratio: float) -> Tensor:

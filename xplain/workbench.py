@@ -14,15 +14,16 @@ from xplain.editing import Editor
 from xplain.explanation import Attribute, Kind, Rendering
 from xplain.interfaces import Explainer, Replacement, Score
 from xplain.metrics.curves import Curves
+from xplain.prediction import Prediction, parts, predict
 from xplain.score import ClipScore
-from xplain.selection import Selection, top
+from xplain.selection import Selection, blocks, top
 from xplain.targets import ResolvedTarget
 from xplain.verdict import Trial, Verdict, judge
 
-PARTS = 32
-"""Parts that are removed to see whether the attribution predicts the drop."""
-PART = 0.1
-"""Share of the elements in each of them."""
+BLOCKS = (256, 64)
+"""About as many blocks are there to remove at the coarser scales."""
+FEWEST = 8
+"""Parts to remove under which a correlation is not worth computing."""
 CHANCES = 10
 """Orders by chance that the attribution's is compared with."""
 TRIED = (0.05, 0.2)
@@ -102,22 +103,21 @@ class Workbench:
         """Try on the model what the attribution claims; see xplain.verdict."""
         generator = torch.Generator().manual_seed(self.editor.seed)
         attribution = attribution.double().cpu()
-        group = self.selection.groups(*attribution.shape)
-        count = int(group.max()) + 1
-        parts = _parts(count, generator)[:, group]
+        constant = bool((attribution == attribution[0, 0]).all())
+        predictions: list[Prediction] = []
+        for group in [] if constant else self._scales(*attribution.shape):
+            predictions += self._predicted(attribution, group, generator)
+            if predictions and predictions[-1].holds_beyond:
+                break  # borne out; coarser scales are for what is coarse itself
         rank = self._rank(attribution)
-        chances = [self._by_chance(attribution, rank, group, generator) for _ in range(CHANCES)]
+        chances = [self._by_chance(attribution, rank, generator) for _ in range(CHANCES)]
         tops = torch.stack([top(r, ratio) for r in (rank, *chances) for ratio in TRIED])
-        logits = self.editor.logits(self.replacement, torch.cat([~parts, tops, ~tops]))
-        scores = self.target.score(logits).double().cpu()
-        without, tried = scores[: len(parts)], scores[len(parts) :]
-        kept, left = tried.view(2, 1 + CHANCES, len(TRIED)).mean(dim=2)
+        kept, left = self._scores(torch.cat([tops, ~tops])).view(2, 1 + CHANCES, -1).mean(dim=2)
         return judge(
             Trial(
-                constant=bool((attribution == attribution[0, 0]).all()),
+                constant=constant,
                 silent=abs(self._difference()) < NEGLIGIBLE,
-                predicted=(attribution * parts).sum(dim=(1, 2)),
-                measured=float(self.ends[0]) - without,
+                predictions=tuple(predictions),
                 order=float(kept[0] - left[0]),
                 chance=(kept - left)[1:],
                 complete=self.completeness_error(attribution),
@@ -126,6 +126,32 @@ class Workbench:
             )
         )
 
+    def _scales(self, channels: int, frames: int) -> list[Tensor]:
+        """Groups to remove: what is ranked, then blocks, for methods that are coarser."""
+        own = self.selection.groups(channels, frames)
+        if self.selection.granularity != "element":
+            return [own]
+        coarse = [blocks(channels, frames, count) for count in BLOCKS]
+        return [own, *(group for group in coarse if int(group.max()) < int(own.max()))]
+
+    def _predicted(
+        self, attribution: Tensor, group: Tensor, generator: torch.Generator
+    ) -> list[Prediction]:
+        """What removing parts of groups does; nothing where there are too few of them."""
+        removed = parts(int(group.max()) + 1, generator)
+        if len(removed) < FEWEST:
+            return []
+        nothing = self.baseline if self.baseline.ndim == 2 else self.baseline.mean(dim=0)
+        loudness = (self.editor.latents.values[0] - nothing).abs().double().cpu()
+        sums = torch.zeros(2, removed.shape[1], dtype=torch.float64)
+        sums.index_add_(1, group.flatten(), torch.stack([attribution, loudness]).flatten(1))
+        drops = float(self.ends[0]) - self._scores(~removed[:, group])
+        return [predict(sums[0], sums[1], removed, drops, generator)]
+
+    def _scores(self, keeps: Tensor) -> Tensor:
+        """Score of the clip with only ``keeps``, bool (n, D, N), left: (n,)."""
+        return self.target.score(self.editor.logits(self.replacement, keeps)).double().cpu()
+
     def _difference(self) -> float:
         """How much more the latents score than the baseline."""
         return float(self.ends[0] - self.ends[1:].mean())
@@ -133,28 +159,19 @@ class Workbench:
     def _rank(self, attribution: Tensor) -> Tensor:
         return self.selection.rank(attribution, torch.Generator().manual_seed(self.editor.seed))
 
-    def _by_chance(
-        self, attribution: Tensor, rank: Tensor, group: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def _by_chance(self, attribution: Tensor, rank: Tensor, generator: torch.Generator) -> Tensor:
         """An order that knows nothing of the model.
 
         It has the same sizes with signs drawn by chance, since sizes follow the loudness
         of the clip, and what is loud matters to most models. Where sizes alone are
         ranked, the ranks are dealt out anew.
         """
+        group = self.selection.groups(*attribution.shape)
         count = int(group.max()) + 1
         if self.selection.order == "absolute":
             return torch.randperm(count, generator=generator)[rank]
         signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
         return self._rank(attribution * signs[group])
-
-
-def _parts(count: int, generator: torch.Generator) -> Tensor:
-    """Parts of ``count`` groups to remove, all different: bool (at most PARTS, count)."""
-    size = max(1, round(PART * count))
-    order = torch.rand(PARTS, count, generator=generator).argsort(dim=1)
-    parts = order < size
-    return parts[_distinct(parts)[0]]
 
 
 def _distinct(keeps: Tensor) -> tuple[list[int], list[int]]:
