@@ -17,6 +17,7 @@ from toys import RATE, Noisy, tone
 
 import xplain
 from xplain import audio
+from xplain.report import write_page
 
 
 @pytest.fixture
@@ -230,3 +231,17 @@ def test_tensors_that_share_their_memory_are_saved_each(
     e = xplain.explain(tone(440), bands, synthesizer=synthesizer, explainer=Noisy())
     assert e.latents.data_ptr() == e.baseline.data_ptr()
     assert xplain.Explanation.load(e.save(tmp_path / "clip")).baseline.shape == (1, 4000)
+
+
+def test_without_its_plugin_it_loads_plays_and_shows_and_names_what_is_missing(
+    bands: xplain.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = xplain.explain(tone(440), bands).save(tmp_path / "e")
+    monkeypatch.setenv("XPLAIN_PLUGINS", "xplain-codecs")  # as if xplain-captum were gone
+    loaded = xplain.Explanation.load(folder)
+    assert len(loaded.keep(0.1)) == len(loaded.waveform)
+    assert write_page([loaded], tmp_path / "page.html").is_file()
+    for again in (lambda: loaded.keep(0.3), loaded.check, loaded.curves):
+        with pytest.raises(xplain.ArtifactError, match="install xplain-captum, which") as error:
+            again()
+        assert "xplain-captum/integrated-gradients came from" in str(error.value)

@@ -189,7 +189,8 @@ class Explanation:
     def check(self) -> Verdict:
         """Is this true of the model? Sound, weak or broken, with reasons; see Verdict.
 
-        Asks the model some 75 times, once; saved with the explanation from then on.
+        Asks the model 76 times, up to 140 where blocks are tried too. The answer is kept,
+        and saved with the explanation.
         """
         if not self._checked:
             self._checked.append(self.live.check(self.attribution))
