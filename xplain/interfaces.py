@@ -48,6 +48,9 @@ class Synthesizer(ABC):
     decode_differentiable: ClassVar[bool] = False
     """Whether gradients flow from the waveform back to the latents."""
 
+    lossy: ClassVar[bool] = False
+    """Whether what is decoded is only like what went in, as of a codec that was learnt."""
+
     frequencies: Sequence[float] | None = None
     """Hz of each of the D channels, where channels are frequencies; for pictures."""
 

@@ -65,18 +65,27 @@ class Plugin:
 class Registry:
     """What was found at the entry points, by kind and name."""
 
-    def __init__(self, found: list[EntryPoint], *, only: set[str] | None, strict: bool) -> None:
+    def __init__(
+        self,
+        found: list[EntryPoint],
+        *,
+        only: set[str] | None,
+        strict: bool,
+        trace: Callable[[str], object] | None = None,
+    ) -> None:
         """Load the entry points.
 
-        only: distributions to load (None: all). strict: raise the first failure.
+        only: distributions to load (None: all). strict: raise the first failure. trace: is
+        told each call of a hook, with its arguments and what became of it.
         """
         self.plugins: list[Plugin] = []
-        for entry in sorted(found, key=lambda e: (_distribution(e)[0], e.name)):
-            distribution, version = _distribution(entry)
+        # Asked once for each, since every question to importlib reads METADATA again.
+        origins = [(*_distribution(entry), entry) for entry in found]
+        for distribution, version, entry in sorted(origins, key=lambda o: (o[0], o[2].name)):
             if only is not None and distribution not in (OWN, *only):
                 continue
             try:
-                self.plugins += _load(entry, self.plugins)
+                self.plugins += _load(entry, distribution, version, self.plugins, trace)
             except (Exception, SystemExit) as error:  # Ctrl-C is the user's, and passes
                 cause = _cause(error)
                 message = f"plugin {entry.name!r} of {distribution} {version} failed: {cause}"
@@ -85,7 +94,7 @@ class Registry:
                 self.plugins.append(
                     Plugin("plugin", entry.name, distribution, version, state="failed", cause=cause)
                 )
-        missing = (only or set()) - {_distribution(entry)[0] for entry in found}
+        missing = (only or set()) - {distribution for distribution, _, _ in origins}
         for name in sorted(missing):
             cause = "named by XPLAIN_PLUGINS, but no distribution of that name has a plugin"
             if strict:
@@ -192,9 +201,12 @@ class Registry:
 
 def registry() -> Registry:
     """The registry of what is installed, loaded once for a setting of the environment."""
-    only = os.environ.get("XPLAIN_PLUGINS")
-    strict = os.environ.get("XPLAIN_STRICT", "").lower() not in ("", "0", "false", "no")
-    return _registry(only, strict)
+    return _registry(*_environment())
+
+
+def traced(trace: Callable[[str], object]) -> Registry:
+    """The registry loaded anew, with every call of a hook told to ``trace``."""
+    return _discover(*_environment(), trace)
 
 
 def list_plugins() -> list[Plugin]:
@@ -218,18 +230,34 @@ def constructor_parameters(factory: Callable[..., Any]) -> list[str]:
     return [p.name for p in signature.parameters.values() if p.kind in kinds]
 
 
+def _environment() -> tuple[str | None, bool]:
+    """XPLAIN_PLUGINS as it stands, and whether XPLAIN_STRICT is on."""
+    strict = os.environ.get("XPLAIN_STRICT", "").lower() not in ("", "0", "false", "no")
+    return os.environ.get("XPLAIN_PLUGINS"), strict
+
+
 @cache
 def _registry(only: str | None, strict: bool) -> Registry:
+    return _discover(only, strict, None)
+
+
+def _discover(only: str | None, strict: bool, trace: Callable[[str], object] | None) -> Registry:
     names = None if only is None else {_canonical(n) for n in only.split(",") if n.strip()}
-    return Registry(list(entry_points(group=GROUP)), only=names, strict=strict)
+    return Registry(list(entry_points(group=GROUP)), only=names, strict=strict, trace=trace)
 
 
-def _load(entry: EntryPoint, present: list[Plugin]) -> list[Plugin]:
+def _load(
+    entry: EntryPoint,
+    distribution: str,
+    version: str,
+    present: list[Plugin],
+    trace: Callable[[str], object] | None,
+) -> list[Plugin]:
     """Everything one entry point registers; raises for whatever is wrong with it."""
     module = entry.load()
-    version = getattr(module, "XPLAIN_API", None)
-    if version != hookspecs.API_VERSION:
-        states = "no XPLAIN_API" if version is None else f"XPLAIN_API = {version!r}"
+    stated = getattr(module, "XPLAIN_API", None)
+    if stated != hookspecs.API_VERSION:
+        states = "no XPLAIN_API" if stated is None else f"XPLAIN_API = {stated!r}"
         raise PluginError(
             f"it states {states}, this xplain needs {hookspecs.API_VERSION}; "
             "install a version of the plugin made for this xplain"
@@ -237,12 +265,15 @@ def _load(entry: EntryPoint, present: list[Plugin]) -> list[Plugin]:
     manager = pluggy.PluginManager("xplain")
     manager.add_hookspecs(hookspecs)
     hooks = dict(manager.hook.__dict__)  # before the plugin can add any
+    if trace is not None:
+        manager.trace.root.setwriter(trace)
+        manager.enable_tracing()
     manager.register(module, entry.name)
     _check_hooks(module, manager, hooks)
     new: list[Plugin] = []
     for hook in hooks.values():
         kind = hook.name.removeprefix("register_").removesuffix("s")
-        hook(register=_collector(entry, kind, [*present, *new], new))
+        hook(register=_collector(distribution, version, kind, present, new))
     if not new:
         raise PluginError(
             "it registers nothing; give it a hook such as register_explainers(register) "
@@ -263,10 +294,8 @@ def _check_hooks(module: object, manager: pluggy.PluginManager, hooks: Mapping[s
 
 
 def _collector(
-    entry: EntryPoint, kind: str, present: list[Plugin], new: list[Plugin]
+    distribution: str, version: str, kind: str, present: list[Plugin], new: list[Plugin]
 ) -> hookspecs.Register:
-    distribution, version = _distribution(entry)
-
     def register(name: str, target: str, *, summary: str = "") -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
             raise PluginError(f"the {kind} name {name!r} is not kebab-case (my-method)")
@@ -282,9 +311,10 @@ def _collector(
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
     """Name, as it is normalised for installing, and version."""
-    if entry.dist is None or "Name" not in entry.dist.metadata:  # half an installation
+    metadata = None if entry.dist is None else entry.dist.metadata
+    if metadata is None or "Name" not in metadata:  # half an installation
         return "unknown", ""
-    return _canonical(entry.dist.name), entry.dist.version
+    return _canonical(metadata["Name"]), metadata["Version"]
 
 
 def _canonical(name: str) -> str:

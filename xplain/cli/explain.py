@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.errors import PluginError
+from xplain.cli.parameters import parameter
 from xplain.progress import say
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def explain(
     settings: dict[str, Any] = {
         "synthesizer": synthesizer,
         "explainer": explainer,
-        "params": dict(map(_parameter, param or [])),
+        "params": dict(map(parameter, param or [])),
         "target": target,
         "versus": versus,
         "baseline": baseline,
@@ -230,18 +230,3 @@ def _of_another(folder: Path, explanation: Explanation) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(earlier != explanation.provenance["audio"]["sha256"])
-
-
-def _parameter(text: str) -> tuple[str, object]:
-    """Read K=V; V is a JSON value where it is one, else text."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise PluginError(f"--param takes NAME=VALUE, not {text!r}; for example steps=200")
-
-    def refuse(constant: str) -> None:
-        raise PluginError(f"--param {name} cannot be {constant}; give a number")
-
-    try:
-        return name, json.loads(value, parse_constant=refuse)
-    except ValueError:
-        return name, value

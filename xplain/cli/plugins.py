@@ -1,4 +1,4 @@
-"""``xplain plugins``: what is installed, and what failed to load."""
+"""``xplain plugins``: what is installed, and what failed to load; with check and new."""
 
 from __future__ import annotations
 
@@ -6,41 +6,65 @@ import contextlib
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xplain.cli.plugins_check import check
+from xplain.cli.plugins_new import new
+from xplain.progress import say
+
+if TYPE_CHECKING:
+    from xplain.registry import Plugin
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(check)
+app.command()(new)
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def plugins(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say on standard error which hooks are called")
+    ] = False,
 ) -> None:
     """List what is installed, and what failed and why."""
-    from xplain.registry import list_plugins
-
+    if context.invoked_subcommand is not None:
+        return
     with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints on import
-        found = list_plugins()
+        found = _found(verbose)
     if as_json:
         print(json.dumps([asdict(plugin) for plugin in found], indent=1))
-        return
+    else:
+        _show(found)
+
+
+def _found(verbose: bool) -> list[Plugin]:
+    from xplain.registry import list_plugins, traced
+
+    if not verbose:
+        return list_plugins()
+    return traced(lambda text: say(text.rstrip("\n"))).plugins
+
+
+def _show(found: list[Plugin]) -> None:
+    """What people read: a table, and below it why the failed ones failed."""
     from rich.console import Console
     from rich.table import Table
 
-    working = [p for p in found if p.state == "ok"]
-    failed = [p for p in found if p.state == "failed"]
     table = Table(box=None, pad_edge=False)
-    for heading in ("kind", "name", "distribution", "version", "summary"):
+    for heading in ("kind", "name", "summary", "source", "state"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
-    for plugin in sorted(working, key=lambda p: (p.kind, p.name, p.distribution)):
-        table.add_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, plugin.summary)
-    console = Console()
-    console.print(table, markup=False)
-    for plugin in failed:
-        console.print(
-            f"failed: {plugin.name} of {plugin.distribution} {plugin.version}: {plugin.cause}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    for plugin in sorted(found, key=lambda p: (p.state != "ok", p.kind, p.name, p.distribution)):
+        source = f"{plugin.distribution} {plugin.version}".strip()
+        table.add_row(plugin.kind, plugin.name, plugin.summary, source, plugin.state)
+    console = Console(markup=False, highlight=False)  # a summary is no markup
+    console.print(table)
+    for plugin in found:
+        if plugin.state == "failed":
+            console.print(
+                f"failed: {plugin.name} of {plugin.distribution} {plugin.version}: {plugin.cause}",
+                soft_wrap=True,
+            )

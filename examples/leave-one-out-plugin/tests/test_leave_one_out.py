@@ -6,6 +6,11 @@ from torch import Tensor
 from xplain_leave_one_out.explainer import LeaveOneOut
 
 from xplain import Score
+from xplain.testing import ExplainerContract
+
+
+class TestContract(ExplainerContract):
+    name = "xplain-leave-one-out/leave-one-out"
 
 
 class Linear(Score):

@@ -1,0 +1,78 @@
+"""Why does a black box hear speech?  python examples/black_box_speech.py [OUT] [MODEL.onnx]
+
+The model is Silero VAD, 16 kHz (github.com/snakers4/silero-vad, MIT), run by onnxruntime:
+no gradients, nothing to look into. pip install -c constraints.txt onnxruntime
+"""
+
+import os
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+import xplain
+from xplain import audio
+
+RATE, WINDOW, BEFORE = 16000, 512, 64
+SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[1] / ".." / "shared"))
+
+
+class Silero(nn.Module):
+    """Windows of 512 samples, each with the 64 before it, one after another with a state."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) → logits (batch, frames, 1), one for each 32 ms."""
+        sound = waveform.detach().cpu().numpy().astype(np.float32)
+        sound = np.pad(sound, ((0, 0), (BEFORE, -sound.shape[1] % WINDOW)))
+        state = np.zeros((2, len(sound), 128), np.float32)
+        said = []
+        for start in range(0, sound.shape[1] - BEFORE, WINDOW):
+            heard = sound[:, start : start + BEFORE + WINDOW]
+            inputs = {"input": heard, "state": state, "sr": np.array(RATE)}
+            probability, state = self.session.run(None, inputs)
+            said.append(probability)
+        probabilities = torch.from_numpy(np.stack(said, axis=1)).to(waveform)
+        return torch.logit(probabilities, eps=1e-6)
+
+
+def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
+    model = xplain.wrap(
+        Silero(path or str(SHARED / "models" / "silero" / "silero_vad_16k.onnx")),
+        sample_rate=RATE,
+        labels=["speech"],
+        multilabel=True,  # a label for itself: there is speech, or not
+        frame_step=WINDOW / RATE,
+        differentiable=False,
+    )
+    with as_file(files("xplain_zoo") / "clips/seven.wav") as seven:
+        word = audio.resample(audio.read(seven), RATE).waveform
+    clip = 0.003 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
+    clip[RATE : RATE + len(word)] += word[:RATE]  # a second of noise, then a word in it
+    # What the logit loses when 0.1 s is silenced; a single frame of 8 ms is never missed.
+    e = xplain.explain(
+        clip,
+        model,
+        synthesizer="stft",
+        explainer="feature-ablation",
+        params={"granularity": "block:257x12"},
+        target=xplain.Target("speech", start=1.0, end=1.0 + len(word) / RATE),
+    )
+    frames = e.attribution.sum(dim=0)
+    seconds = torch.arange(len(frames)) * len(clip) / RATE / (len(frames) - 1)
+    largest = float(seconds[int(frames.argmax())])
+    print(f"speech has probability {e.target.probability:.2f}")
+    share = float(frames.clamp(min=0)[seconds >= 1].sum() / frames.clamp(min=0).sum())
+    print(f"{share:.0%} of what speaks for it lies in the word; most at {largest:.2f} s")
+    print(f"Listen to keep-0.1.wav and remove-0.1.wav in {e.save(out)}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,56 @@
+"""docs/plugins.md says what is so: its code is the example's, its reference the hookspecs'."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from xplain import hookspecs
+from xplain.testing.checking import RULES
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+SHOWN = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", GUIDE, re.DOTALL))
+
+
+def test_the_guide_shows_the_example_plugin_whole() -> None:
+    example = ROOT / "examples" / "leave-one-out-plugin"
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for pattern in ("pyproject.toml", "src/*/*.py", "tests/*.py")
+        for path in example.glob(pattern)
+    }
+    assert set(SHOWN) == files
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_code_in_the_guide_is_the_file(path: str) -> None:
+    assert SHOWN[path] == (ROOT / path).read_text("utf-8")
+
+
+def test_the_hook_reference_is_that_of_the_hookspecs() -> None:
+    script = ROOT / "docs" / "hook_reference.py"
+    spec = importlib.util.spec_from_file_location("hook_reference", script)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.with_reference(GUIDE) == GUIDE, "run python docs/hook_reference.py"
+    assert f"`XPLAIN_API = {hookspecs.API_VERSION}`" in GUIDE
+    for hook in (name for name in vars(hookspecs) if name.startswith("register_")):
+        assert f"### `{hook}(register)`" in GUIDE
+
+
+def test_every_file_the_guide_links_to_is_there() -> None:
+    links = re.findall(r"\]\((\.\./[^)]+)\)", GUIDE)
+    assert links
+    for link in links:
+        assert (ROOT / "docs" / link).exists(), link
+
+
+def test_the_guide_names_every_kind_with_a_contract() -> None:
+    for kind in RULES:
+        assert f"| {kind} |" in GUIDE
+        assert f"{kind.capitalize()}Contract" in GUIDE

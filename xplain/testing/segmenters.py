@@ -1,0 +1,213 @@
+"""Rules for segmenters: logits per frame, in step with the time that passed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xplain.errors import XplainError
+from xplain.interfaces import Segmenter
+from xplain.testing import configuration
+from xplain.testing.rigs import noise, tone
+from xplain.testing.rules import Broken, NotApplicable, Rule, Subject, demand
+from xplain.testing.weights import close, leaves_grad_mode, leaves_weights_alone
+
+ROUNDING = 1e-4
+"""Difference that another order of the same additions may make, of the largest logit."""
+
+IN_STEP = 0.1
+"""Seconds that all frames together may fall short of the recording, or exceed it."""
+
+AGREEMENT = 0.05
+"""Mean difference of a probability in a window from the same in the whole recording."""
+
+TOO_SHORT = (1, 7, 255)
+"""Samples that may be refused."""
+
+
+def says_what_it_decides(subject: Subject) -> None:
+    """It has a sample rate in Hz, a frame step in seconds, and labels, each once."""
+    made = subject.make()
+    rate, step, labels = made.sample_rate, made.frame_step, made.labels
+    demand(isinstance(rate, int) and rate > 0, f"sample_rate = {rate!r}.")
+    demand(isinstance(step, float) and 0 < step < 1, f"frame_step = {step!r}.")
+    demand(isinstance(labels, tuple) and bool(labels), f"labels = {labels!r}, not a tuple of them.")
+    demand(len(set(labels)) == len(labels), f"labels = {labels!r}.")
+
+
+def gives_logits_per_frame_and_label(subject: Subject) -> None:
+    """Waveforms (B, samples) give a float32 tensor (B, frames, labels)."""
+    made = subject.make()
+    got = made.logits(scenes(made))
+    demand(isinstance(got, Tensor), f"{type(got).__name__}.")
+    shape = tuple(got.shape)
+    fits = len(shape) == 3 and shape[0] == len(scenes(made)) and shape[2] == len(made.labels)
+    demand(fits, f"{shape} for {len(scenes(made))} clips and {len(made.labels)} labels.")
+    demand(got.dtype == torch.float32, f"{got.dtype}.")
+
+
+def keeps_step_with_time(subject: Subject) -> None:
+    """Frames follow each other by frame_step: so many for one second, and so many for more."""
+    made = subject.make()
+    counts = {}
+    for seconds in (1, 2, 4):
+        waveform = noise(seconds * made.sample_rate)[None]
+        frames = counts[seconds] = logits(made, waveform).shape[1]
+        off = abs(frames * made.frame_step - seconds)
+        found = f"{frames} frames of {made.frame_step:g} s for {seconds} s."
+        demand(off <= max(IN_STEP, made.frame_step) + 1e-9, found)
+    more = counts[4] - counts[2]
+    found = f"{more} frames of {made.frame_step:g} s more for 2 s more."
+    demand(abs(more - 2 / made.frame_step) <= 1, found)
+
+
+def gives_finite_logits(subject: Subject) -> None:
+    """Logits of noise, tones, silence and full scale are neither NaN nor infinite."""
+    made = subject.make()
+    for name, waveform in {
+        "noise and tones": scenes(made),
+        "silence": torch.zeros(1, made.sample_rate),
+        "full scale": noise(made.sample_rate).sign()[None],
+    }.items():
+        bad = int((~torch.isfinite(logits(made, waveform))).sum())
+        demand(bad == 0, f"{bad} values that are NaN or infinite, of {name}.")
+
+
+def gives_logits_not_probabilities(subject: Subject) -> None:
+    """Over silence, noise and tones, some value lies outside 0 … 1, as no probability does."""
+    made = subject.make()
+    silence = torch.zeros(1, made.sample_rate)
+    values = torch.cat([logits(made, w).flatten() for w in (scenes(made), silence)])
+    outside = bool(((values < 0) | (values > 1)).any())
+    demand(outside, f"values from {float(values.min()):.2g} to {float(values.max()):.2g} alone.")
+
+
+def agrees_with_its_windows(subject: Subject) -> None:
+    """Away from its edges, a window is decided as it is in the whole recording."""
+    made = subject.make()
+    rate = made.sample_rate
+    # A loud end, so that whatever is normalised by the whole recording shows.
+    recording = torch.cat([0.3 * scenes(made)[0], 3 * scenes(made)[1]])
+    step = made.frame_step * rate
+    first = round(rate / step)
+    start = round(first * step)
+    whole = torch.sigmoid(logits(made, recording[None])[0])
+    window = torch.sigmoid(logits(made, recording[None, start : start + 2 * rate])[0])
+    edge = len(window) // 4
+    inner = window[edge:-edge]
+    there = whole[first + edge : first + edge + len(inner)]
+    if inner.shape != there.shape or not bool(torch.isfinite(there).all()):
+        raise NotApplicable("its logits cannot be compared: see the other rules")
+    off = float((inner - there).abs().mean())
+    demand(off <= AGREEMENT, f"probabilities that differ by {off:.2f} on average.")
+
+
+def separates_the_clips_of_a_batch(subject: Subject) -> None:
+    """A clip is decided beside another as it is alone."""
+    made = subject.make()
+    clips = scenes(made)
+    both = logits(made, clips)
+    for number in range(len(clips)):
+        alone = logits(made, clips[number : number + 1])[0]
+        demand(close(alone, both[number], ROUNDING), f"other logits of clip {number}.")
+
+
+def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
+    """A waveform on an accelerator gives logits on the same."""
+    if not torch.cuda.is_available():
+        raise NotApplicable("there is no accelerator here")
+    made = subject.make()
+    if isinstance(made, nn.Module):
+        made.cuda()
+    got = made.logits(scenes(made).cuda())
+    demand(got.is_cuda, f"logits on {got.device}.")
+
+
+def changes_no_input(subject: Subject) -> None:
+    """The waveform holds the same afterwards."""
+    made = subject.make()
+    clips = scenes(made)
+    made.logits(clips)
+    demand(torch.equal(clips, scenes(made)), "another waveform.")
+
+
+def leaves_its_weights_alone(subject: Subject) -> None:
+    """Weights, gradients and modes of one that has weights are the same afterwards."""
+    made = subject.make()
+    leaves_weights_alone(made, lambda: made.logits(scenes(made)))
+
+
+def leaves_grad_mode_as_it_was(subject: Subject) -> None:
+    """Whether torch records gradients is the same afterwards."""
+    made = subject.make()
+    leaves_grad_mode(lambda: made.logits(scenes(made)))
+
+
+def is_the_same_again(subject: Subject) -> None:
+    """Two new instances give the same logits of one clip."""
+    one, other = (logits(made, scenes(made)) for made in (subject.make(), subject.make()))
+    demand(close(one, other, 0), "other logits.")
+
+
+def remembers_no_clip(subject: Subject) -> None:
+    """A clip is decided after another as it is alone."""
+    made = subject.make()
+    alone, again = (logits(each, scenes(each)) for each in (subject.make(), subject.make()))
+    if not close(alone, again, 0):
+        raise NotApplicable("it does not give the same twice, even alone")
+    logits(made, noise(made.sample_rate, 7)[None])
+    demand(close(alone, logits(made, scenes(made)), ROUNDING), "other logits after another clip.")
+
+
+def refuses_what_is_too_short(subject: Subject) -> None:
+    """What is too short it refuses with an XplainError; a second is long enough."""
+    made = subject.make()
+    for samples in (*TOO_SHORT, made.sample_rate):
+        try:
+            made.logits(noise(samples)[None])
+        except XplainError as error:
+            demand(samples < made.sample_rate, f"a second is refused: {error}.")
+            demand(bool(str(error)), "an XplainError without a message.")
+        except Exception as error:
+            raise Broken(f"{type(error).__name__} of {samples} samples: {error}.") from error
+
+
+def scenes(made: Segmenter) -> Tensor:
+    """Two clips of four seconds (2, samples): noise, and a tone that comes and goes."""
+    samples = 4 * made.sample_rate
+    coming = tone(440, samples, made.sample_rate, 0.2, 0.4)
+    again = tone(880, samples, made.sample_rate, 0.6, 0.7)
+    return torch.stack([noise(samples), coming + again + 0.01 * noise(samples, 1)])
+
+
+def logits(made: Segmenter, waveform: Tensor) -> Tensor:
+    """The logits (B, frames, labels) of waveforms; NotApplicable where they have no such shape."""
+    with torch.no_grad():
+        got = made.logits(waveform)
+    if got.ndim != 3 or len(got) != len(waveform):
+        raise NotApplicable("its logits are not (batch, frames, labels)")
+    return got
+
+
+RULES = (
+    *configuration.RULES,
+    *(
+        Rule(function)
+        for function in (
+            says_what_it_decides,
+            gives_logits_per_frame_and_label,
+            keeps_step_with_time,
+            gives_finite_logits,
+            gives_logits_not_probabilities,
+            agrees_with_its_windows,
+            separates_the_clips_of_a_batch,
+            answers_on_the_device_it_is_asked_on,
+            changes_no_input,
+            leaves_its_weights_alone,
+            leaves_grad_mode_as_it_was,
+            is_the_same_again,
+            remembers_no_clip,
+            refuses_what_is_too_short,
+        )
+    ),
+)
