@@ -35,6 +35,7 @@ class Editor:
         self.route, self.latents, self.samples = route, latents, samples
         self.seed, self.max_batch = seed, max_batch
         self.device = latents.values.device
+        self._filled: dict[Replacement, Tensor] = {}
 
     def fill(self, replacement: Replacement, keep: Tensor) -> Tensor:
         """What a replacement gives for the places that are not kept: (D, N), or draws."""
@@ -60,7 +61,9 @@ class Editor:
         values, keeps = self.latents.values[0], keeps.to(self.device)
         if replacement.depends_on_keep:
             return torch.stack([torch.where(k, values, self._one(replacement, k)) for k in keeps])
-        return torch.where(keeps, values, self._one(replacement, torch.zeros_like(keeps[0])))
+        if replacement not in self._filled:
+            self._filled[replacement] = self._one(replacement, torch.zeros_like(keeps[0]))
+        return torch.where(keeps, values, self._filled[replacement])
 
     def logits(self, replacement: Replacement, keeps: Tensor, *, heard: bool = False) -> Tensor:
         """What the model says when only ``keeps``, bool (n, D, N), is left, within the budget.

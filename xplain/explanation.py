@@ -93,6 +93,10 @@ class Live(Protocol):
     def probabilities(self) -> Tensor:
         """(L,), what the model said of the clip."""
 
+    @property
+    def hears(self) -> bool:
+        """Whether variants come to the model as audio: what it says is what is heard again."""
+
     def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Audio and outcome of every ratio wanted."""
 

@@ -49,8 +49,8 @@ class Prediction:
 
     @property
     def holds_beyond(self) -> bool:
-        """Whether it predicts what loudness does not."""
-        return _more(self.beyond, self.beyond_chance)
+        """Whether it predicts, and what loudness does not."""
+        return self.holds and _more(self.beyond, self.beyond_chance)
 
 
 def parts(groups: int, generator: torch.Generator) -> Tensor:

@@ -79,7 +79,7 @@ def judge(trial: Trial) -> Verdict:
     if trial.complete is not None and trial.complete > GROSS:
         missing = f"it does not add up to the change of the score (off by {trial.complete:.0%})"
         return Verdict("broken", (missing,), figures)
-    if best is not None and not best.holds and not best.holds_beyond:
+    if best is not None and not best.holds:
         nothing = (
             "it does not predict what removing parts does "
             f"(correlation {best.correlation:.2f}, by chance up to {best.chance:.2f})"

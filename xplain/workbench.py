@@ -50,6 +50,11 @@ class Workbench:
     ends: Tensor
     round_trip: bool
 
+    @property
+    def hears(self) -> bool:
+        """Whether variants come to the model as audio: what it says is what is heard again."""
+        return not self.editor.route.direct
+
     def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Audio and outcome of every ratio wanted."""
         return self.editor.render(

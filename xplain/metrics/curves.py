@@ -15,8 +15,9 @@ class Curves:
     """One clip: its probabilities, and those with the top of each ratio kept and removed.
 
     ratios: (R,), ascending. probabilities: (L,), of the clip itself. unchanged: (L,), of the
-    latents with nothing changed. kept, removed: (R, L). label: index of the explained label. multilabel: whether labels are independent.
-    Insertion is the kept curve and deletion the removed one, from share 0 to share 1.
+    latents with nothing changed. kept, removed: (R, L). label: index of the explained label.
+    multilabel: whether labels are independent. Insertion is the kept curve and deletion the
+    removed one, from share 0 to share 1.
     """
 
     ratios: Tensor

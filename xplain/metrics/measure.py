@@ -70,19 +70,33 @@ def measure(
             event=event.frames(shape[1], samples, rate),
             region=event.region(shape, samples, rate, explanation.frequencies),
         )
-    curves = explanation.curves(ratios) if needs & CURVES else None
-    heard = explanation.curves(ratios, heard=True) if needs & HEARD else None
+    curves, heard = _curves(explanation, ratios, needs)
     clip = _with_curves(clip, curves, heard)
     with explanation.live.asking() if needs & ASKING else nullcontext((None, None)) as calls:
         clip = replace(clip, ask=calls[0], attribute=calls[1])
+        at = []
+        if any(metric.at_a_ratio for metric in asked):
+            at = [_at(clip, curves, heard, place) for place in range(len(ratios))]
         values = []
         for metric in asked:
             if metric.at_a_ratio:
-                at = [_at(clip, curves, heard, place) for place in range(len(ratios))]
                 values += [_one(metric, e, r) for e, r in zip(at, ratios, strict=True)]
             else:
                 values.append(_one(metric, clip, None))
     return values
+
+
+def _curves(
+    explanation: Explanation, ratios: Sequence[float], needs: set[str]
+) -> tuple[Curves | None, Curves | None]:
+    """Curves of the variants and of their audio, each asked for where it is needed."""
+    if explanation.live.hears:
+        curves = explanation.curves(ratios) if needs & (CURVES | HEARD) else None
+        return curves, curves
+    curves = explanation.curves(ratios) if needs & CURVES else None
+    if needs & HEARD == {"round_trip"}:
+        return curves, explanation.curves((1.0,), heard=True)
+    return curves, explanation.curves(ratios, heard=True) if needs & HEARD else None
 
 
 def _with_curves(clip: Evidence, curves: Curves | None, heard: Curves | None) -> Evidence:
@@ -101,7 +115,7 @@ def _at(clip: Evidence, curves: Curves | None, heard: Curves | None, place: int)
         kept, removed = curves.kept[place], curves.removed[place]
         o, u = float(kept[curves.label]), float(removed[curves.label])
         clip = replace(clip, kept=kept, removed=removed, o=o, u=u)
-    if heard is not None:
+    if heard is not None and place < len(heard.kept):
         clip = replace(clip, heard_kept=heard.kept[place], heard_removed=heard.removed[place])
     return clip
 

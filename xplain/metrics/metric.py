@@ -16,6 +16,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any, Literal
 
 from torch import Tensor
@@ -200,7 +201,12 @@ class Metric:
         return replace(self, parameters={**self.parameters, **parameters})
 
     def _arguments(self) -> tuple[inspect.Parameter, ...]:
-        return tuple(inspect.signature(self.function).parameters.values())
+        return _parameters(self.function)
+
+
+@cache
+def _parameters(function: Callable[..., float]) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
 
 
 def metric(
