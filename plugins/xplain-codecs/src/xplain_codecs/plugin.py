@@ -19,6 +19,26 @@ def register_synthesizers(register: Register) -> None:
         "xplain_codecs.stft:Stft",
         summary="Compressed magnitudes of the short-time Fourier transform, the phase kept",
     )
+    register(
+        "encodec",
+        "xplain_codecs.encodec:Encodec",
+        summary="EnCodec, from a folder or repository of transformers",
+    )
+    register(
+        "dac",
+        "xplain_codecs.dac:Dac",
+        summary="DAC, from a folder or repository of transformers",
+    )
+    register(
+        "mimi",
+        "xplain_codecs.mimi:Mimi",
+        summary="Mimi, from a folder or repository of transformers",
+    )
+    register(
+        "lyra",
+        "xplain_codecs.lyra:Lyra",
+        summary="Lyra V2, for speech, from its folder of LiteRT networks",
+    )
 
 
 @hookimpl
@@ -34,4 +54,29 @@ def register_replacements(register: Register) -> None:
         "mean",
         "xplain_codecs.replacements:Mean",
         summary="Each channel's mean over the clip; for models that divide loudness out",
+    )
+    register(
+        "white-noise",
+        "xplain_codecs.replacements:WhiteNoise",
+        summary="The latents of white noise at the clip's level",
+    )
+    register(
+        "recording",
+        "xplain_codecs.recording:Recording",
+        summary="The latents of a recording of yours, cut or repeated to the length",
+    )
+    register(
+        "data-mean",
+        "xplain_codecs.data_mean:DataMean",
+        summary="Each channel's mean over a data set, from the file of xplain data-mean",
+    )
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    """Register the scheme of classifiers on latents."""
+    register(
+        "latent",
+        "xplain_codecs.classifier:load",
+        summary="A classifier on a codec's latents, by the folder that xplain fit wrote",
     )

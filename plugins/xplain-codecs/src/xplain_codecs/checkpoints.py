@@ -1,0 +1,126 @@
+"""Reading a codec of transformers from a folder or a repository; safetensors only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
+from transformers.utils.hub import cached_file, extract_commit_hash
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from xplain import PluginError
+
+SAFE = (".safetensors", ".safetensors.index.json")
+
+
+def read_codec(
+    kind: Any, checkpoint: str | None, example: str, dtype: torch.dtype
+) -> PreTrainedModel:
+    """A frozen codec of a kind, in evaluation mode.
+
+    checkpoint: the folder that save_pretrained wrote, or OWNER/NAME[@REVISION] of a
+    repository. example: such a repository, for the error. Raises PluginError for what
+    cannot be found or read, is another kind of model, is pickled, or lacks weights.
+    """
+    name = kind.config_class.model_type  # its class is typed as if there may be none
+    if not checkpoint:
+        raise PluginError(
+            f"the codec {name!r} has weights of its own to read: give checkpoint= the folder "
+            f"that save_pretrained wrote, or a repository such as {example!r}"
+        )
+    bars = logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    switches: Any = logging  # these switches of it are not typed
+    switches.set_verbosity_error()
+    switches.disable_progress_bar()
+    try:
+        return _read(kind, checkpoint, dtype)
+    except PluginError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0] or "no reason given"
+        raise PluginError(
+            f"{checkpoint}: its {name} codec cannot be read ({type(error).__name__}: {first}); "
+            "check the name and the connection, or save it again and give its folder"
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            switches.enable_progress_bar()
+
+
+def _read(kind: Any, checkpoint: str, dtype: torch.dtype) -> PreTrainedModel:
+    source, options = _source(checkpoint)
+    config: PreTrainedConfig = AutoConfig.from_pretrained(
+        source, trust_remote_code=False, **options
+    )
+    name = kind.config_class.model_type
+    if config.model_type != name:
+        raise PluginError(
+            f"{checkpoint} holds a {config.model_type!r} model, and not a {name!r} codec; "
+            "choose the synthesizer of that name, or another checkpoint"
+        )
+    _refuse_what_is_not_its_weights(checkpoint, source, config, options)
+    model, report = kind.from_pretrained(
+        source,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # they are refused below, by name
+        output_loading_info=True,
+        **options,
+    )
+    drawn = sorted(report["missing_keys"] | {key for key, *_ in report["mismatched_keys"]})
+    if drawn:
+        raise PluginError(
+            f"{checkpoint}: {len(drawn)} of its weights are missing or of another shape "
+            f"({', '.join(drawn[:3])}) and would be random; give a whole checkpoint"
+        )
+    frozen: PreTrainedModel = model.requires_grad_(False).eval()
+    return frozen
+
+
+def _source(checkpoint: str) -> tuple[str, dict[str, Any]]:
+    """A folder, or a repository at the commit that its revision now names."""
+    path = Path(checkpoint).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise PluginError(
+                f"{checkpoint} has no config.json; give the folder that save_pretrained wrote"
+            )
+        return str(path), {"local_files_only": True}
+    if path.exists() or checkpoint.startswith((".", "/", "~")):
+        raise PluginError(
+            f"{checkpoint} is not a folder; give the folder that save_pretrained wrote"
+        )
+    name, _, revision = checkpoint.partition("@")
+    # One commit for all files, so that transformers does not look for someone else's
+    # conversion of pickled weights, as it does for main.
+    file = cached_file(name, "config.json", revision=revision or None)
+    return name, {"revision": extract_commit_hash(file, None)}
+
+
+def _refuse_what_is_not_its_weights(
+    checkpoint: str, source: str, config: PreTrainedConfig, options: dict[str, Any]
+) -> None:
+    # use_safetensors=True does not cover these: a configuration can name a pickle to read, and
+    # with peft installed an adapter is read too.
+    named = str(getattr(config, "transformers_weights", None) or "model.safetensors")
+    if not named.endswith(SAFE) or (options.get("local_files_only") and not _has_safe(source)):
+        raise PluginError(
+            f"{checkpoint} has no weights as safetensors; pickled ones (pytorch_model.bin) are not "
+            "read, since unpickling can run code: where you trust them, load the model with "
+            "transformers, save it by save_pretrained(FOLDER), and give that folder"
+        )
+    if find_adapter_config_file(source, **options) is not None:
+        raise PluginError(
+            f"{checkpoint} holds an adapter, which is not read; merge it into its model "
+            "(merge_and_unload) and save that"
+        )
+
+
+def _has_safe(folder: str) -> bool:
+    return any(path.name.endswith(SAFE) for path in Path(folder).iterdir())

@@ -1,0 +1,102 @@
+"""The mean over a data set in place of "nothing here", and how it is measured and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xplain import Clip, PluginError, Replacement, Synthesizer
+from xplain.audio import read, resample
+from xplain.progress import track
+from xplain.registry import registry
+from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
+
+HOW = "make it with `xplain data-mean MANIFEST --synthesizer NAME --out FILE`"
+
+
+@dataclass(frozen=True)
+class Average:
+    """Each channel's mean (D,) over all frames of some clips, and whose latents these are.
+
+    synthesizer: name and parameters, as provenance records them.
+    """
+
+    mean: Tensor
+    synthesizer: Mapping[str, Any]
+    clips: int
+    frames: int
+
+    def save(self, file: Path) -> None:
+        """Write it as safetensors, with the rest as JSON in its header."""
+        note = {"synthesizer": self.synthesizer, "clips": self.clips, "frames": self.frames}
+        save_tensors(file, {"mean": self.mean}, json.dumps(note, sort_keys=True))
+
+    @classmethod
+    def load(cls, file: Path) -> Average:
+        """Read what save() wrote; PluginError for anything else."""
+        try:
+            tensors, note = load_tensors(file)
+            rest = json.loads(note)
+            average = cls(tensors["mean"], rest["synthesizer"], rest["clips"], rest["frames"])
+        except DAMAGE as error:
+            raise PluginError(
+                f"{file} holds no mean over data ({type(error).__name__}: {error}); {HOW}"
+            ) from error
+        return average
+
+
+@torch.no_grad()
+def measure(recordings: Sequence[Path], synthesizer: Synthesizer) -> Average:
+    """The mean over recordings, each encoded by itself as it is when it is explained.
+
+    Long clips count by their frames. Raises what reading and encoding raise.
+    """
+    total, frames = torch.zeros((), dtype=torch.float64), 0
+    for file in track(recordings, len(recordings), "encoding"):
+        waveform = resample(read(file), synthesizer.sample_rate).waveform
+        values = synthesizer.encode(waveform[None]).values[0].double()
+        total, frames = total + values.sum(dim=1), frames + values.shape[1]
+    return Average((total / frames).float(), described(synthesizer), len(recordings), frames)
+
+
+def described(synthesizer: Synthesizer) -> dict[str, Any]:
+    """Name and parameters of a synthesizer: what its latents depend on."""
+    record = registry().describe("synthesizer", synthesizer)
+    return {"name": record["name"], "parameters": record["parameters"]}
+
+
+class DataMean(Replacement):
+    """Each channel's mean over a data set, in every frame: what the codec sees on average."""
+
+    depends_on_keep = False
+
+    def __init__(self, file: str | None = None) -> None:
+        """Take the file that ``xplain data-mean`` wrote; PluginError for none and for another."""
+        if not file:
+            raise PluginError(
+                f"the replacement 'data-mean' needs a mean that was measured: {HOW}, "
+                "and give file= that file"
+            )
+        self.file = file
+        self._average = Average.load(Path(file).expanduser())
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        """The mean in every frame of (D, N); PluginError in latents of another synthesizer."""
+        measured, mine = self._average.synthesizer, described(clip.synthesizer)
+        if measured != mine or len(self._average.mean) != len(latents):
+            raise PluginError(
+                f"{self.file} is the mean of {_shown(measured)}, and these are latents of "
+                f"{_shown(mine)}; measure one for these: {HOW}"
+            )
+        return self._average.mean.to(latents)[:, None].expand_as(latents)
+
+
+def _shown(synthesizer: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{k}={v!r}" for k, v in synthesizer["parameters"].items())
+    return f"{synthesizer['name']} ({settings})"

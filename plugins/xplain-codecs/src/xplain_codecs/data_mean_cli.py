@@ -1,0 +1,56 @@
+"""``xplain data-mean``: a manifest of recordings in, the mean of their latents out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xplain.errors import XplainError
+from xplain.progress import say
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def data_mean(
+    manifest: Annotated[
+        Path, typer.Argument(help="CSV: path (from its folder), label; split where it has one")
+    ],
+    synthesizer: Annotated[str, typer.Option(help="Whose latents: stft, or a codec")],
+    out: Annotated[Path, typer.Option(help="The file, for the replacement data-mean")],
+    synthesizer_param: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the synthesizer")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="Only rows whose column K says V")
+    ] = None,
+) -> None:
+    """Measure the mean of the latents of a manifest's training clips, as a baseline."""
+    from xplain.registry import registry
+    from xplain_codecs.data_mean import measure
+    from xplain_codecs.manifest import read_manifest
+
+    parameters = {name: _value(text) for name, text in map(_pair, synthesizer_param or [])}
+    made = registry().create("synthesizer", synthesizer, parameters)
+    entries = read_manifest(manifest, dict(map(_pair, where or [])), None, 0)
+    average = measure([e.file for e in entries if e.part == "train"], made)
+    average.save(out)
+    say(f"{out}: the mean of {average.frames} frames of {average.clips} clips")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise XplainError(f"a parameter is NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    """A JSON value where it is one, else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,211 @@
+"""Heads: small networks that decide on the latents of a frozen codec.
+
+The three of Akman, Sun, Schuller (2024), arXiv 2410.07530. Each takes normalised latents
+(B, D, N) and, for clips of unequal length, which frames are theirs: valid (B, N), True there.
+Frames that are padding change nothing: a clip's logits are those it has alone. That is why
+no head has batch normalisation or looks from the last frame backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from xplain.errors import ModelError, nearest
+
+
+@dataclass(frozen=True)
+class TransformerSizes:
+    """Of the keyword classifier of the paper.
+
+    positions: how many frames have a position of their own; those after them share the
+    last one. None: as many as the longest training clip has frames.
+    """
+
+    width: int = 256
+    layers: int = 3
+    heads: int = 8
+    feedforward: int = 512
+    dropout: float = 0.1
+    positions: int | None = None
+
+
+@dataclass(frozen=True)
+class ConvSizes:
+    """Of the stack of convolutions over time. kernel: frames, odd."""
+
+    width: int = 128
+    layers: int = 4
+    kernel: int = 5
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class GruSizes:
+    """Of the recurrent classifier."""
+
+    width: int = 128
+    layers: int = 2
+    dropout: float = 0.1
+
+
+Sizes: TypeAlias = TransformerSizes | ConvSizes | GruSizes
+
+
+class Head(nn.Module):
+    """A normalisation learned from the training clips, a network, a mean over time, logits."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, channels: int, width: int, labels: int) -> None:
+        """Put a network from (B, D, N) to (B, width, N) between normalisation and labels."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+        self.network = network
+        self.out = nn.Linear(width, labels)
+
+    def forward(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (B, labels) of latents (B, D, N); lengths (B,): frames that are no padding.
+
+        Raises ValueError for latents of another number of channels.
+        """
+        if latents.ndim != 3 or latents.shape[1] != len(self.mean):
+            raise ValueError(
+                f"this head reads latents (batch, {len(self.mean)}, frames), not "
+                f"{tuple(latents.shape)}; encode with the codec it was fitted on"
+            )
+        normal = (latents - self.mean[:, None]) / self.std[:, None]
+        if lengths is None:
+            logits: Tensor = self.out(self.network(normal, None).mean(-1))
+            return logits
+        valid = torch.arange(latents.shape[-1], device=latents.device) < lengths[:, None]
+        frames = self.network(normal, valid) * valid[:, None]
+        logits = self.out(frames.sum(-1) / lengths[:, None])
+        return logits
+
+
+class Transformer(nn.Module):
+    """Linear, learned positions, transformer encoder."""
+
+    def __init__(self, channels: int, sizes: TransformerSizes) -> None:
+        """Draw the weights; sizes.positions has to be known."""
+        super().__init__()
+        if sizes.positions is None or sizes.positions < 1:
+            raise ValueError(f"positions is at least 1, not {sizes.positions}")
+        self.project = nn.Linear(channels, sizes.width)
+        self.positions = nn.Parameter(0.02 * torch.randn(sizes.positions, sizes.width))
+        # Time first, since batch first has a fused path in evaluation mode alone, past which
+        # neither hooks see nor the same numbers come.
+        layer = nn.TransformerEncoderLayer(
+            sizes.width, sizes.heads, sizes.feedforward, sizes.dropout, batch_first=False
+        )
+        self.encoder = nn.TransformerEncoder(layer, sizes.layers, enable_nested_tensor=False)
+
+    def forward(self, normal: Tensor, valid: Tensor | None) -> Tensor:
+        """Latents (B, D, N), valid (B, N) → frames (B, width, N)."""
+        place = torch.arange(normal.shape[-1], device=normal.device)
+        positions = self.positions[place.clamp(max=len(self.positions) - 1)]
+        frames = self.project(normal.permute(2, 0, 1)) + positions[:, None]
+        padding = None if valid is None else ~valid
+        out: Tensor = self.encoder(frames, src_key_padding_mask=padding)
+        return out.permute(1, 2, 0)
+
+
+class Convolutions(nn.Module):
+    """Convolutions over time; each frame is normalised by itself."""
+
+    def __init__(self, channels: int, sizes: ConvSizes) -> None:
+        """Draw the weights."""
+        super().__init__()
+        if sizes.kernel % 2 == 0:
+            raise ValueError(f"kernel is odd, so that frames stay in place, not {sizes.kernel}")
+        self.layers = nn.ModuleList(
+            nn.Conv1d(width, sizes.width, sizes.kernel, padding=sizes.kernel // 2)
+            for width in (channels, *[sizes.width] * (sizes.layers - 1))
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(sizes.width) for _ in range(sizes.layers))
+        self.activate = nn.Sequential(nn.ReLU(), nn.Dropout(sizes.dropout))
+
+    def forward(self, normal: Tensor, valid: Tensor | None) -> Tensor:
+        """Latents (B, D, N), valid (B, N) → frames (B, width, N)."""
+        frames = normal
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            if valid is not None:
+                # What a clip alone has beyond its end: the zeros of the convolution's padding.
+                frames = frames * valid[:, None]
+            frames = self.activate(norm(layer(frames).transpose(1, 2)).transpose(1, 2))
+        return frames
+
+
+class Gru(nn.Module):
+    """Gated recurrent units, forwards in time, so that padding comes after all that counts."""
+
+    def __init__(self, channels: int, sizes: GruSizes) -> None:
+        """Draw the weights."""
+        super().__init__()
+        # torch warns of dropout between layers where there is one layer.
+        dropout = sizes.dropout if sizes.layers > 1 else 0.0
+        self.units = nn.GRU(channels, sizes.width, sizes.layers, batch_first=True, dropout=dropout)
+
+    def forward(self, normal: Tensor, valid: Tensor | None) -> Tensor:
+        """Latents (B, D, N), valid (B, N) → frames (B, width, N)."""
+        frames: Tensor = self.units(normal.transpose(1, 2))[0]
+        return frames.transpose(1, 2)
+
+
+SIZES: Mapping[str, type[Sizes]] = {
+    "transformer": TransformerSizes,
+    "conv": ConvSizes,
+    "gru": GruSizes,
+}
+"""The heads by name, with what each can be told."""
+
+
+def head_sizes(kind: str, given: Mapping[str, Any]) -> Sizes:
+    """The sizes of a head, those not given at their default; ModelError for wrong ones."""
+    if kind not in SIZES:
+        raise ModelError(f"no head {kind!r}; {nearest(kind, SIZES)}")
+    known = asdict(SIZES[kind]())
+    for name, value in given.items():
+        if name not in known:
+            raise ModelError(f"the head {kind!r} has no size {name!r}; {nearest(name, known)}")
+        if name == "dropout":
+            fits = isinstance(value, int | float) and 0 <= value < 1
+            wanted = "a share from 0, below 1"
+        else:
+            open_ended = name == "positions" and value is None
+            fits = open_ended or (type(value) is int and value >= 1)
+            wanted = "a whole number of at least 1"
+        if not fits:
+            raise ModelError(f"the head {kind!r}: {name} is {wanted}, not {value!r}")
+    return SIZES[kind](**given)
+
+
+def make_head(sizes: Sizes, channels: int, labels: int) -> Head:
+    """A head with weights by chance, for latents of so many channels; ModelError if impossible."""
+    network: nn.Module
+    try:
+        if isinstance(sizes, TransformerSizes):
+            if sizes.width % sizes.heads:
+                raise ValueError(f"{sizes.heads} heads do not divide a width of {sizes.width}")
+            network = Transformer(channels, sizes)
+        elif isinstance(sizes, ConvSizes):
+            network = Convolutions(channels, sizes)
+        else:
+            network = Gru(channels, sizes)
+    except ValueError as error:
+        raise ModelError(f"no such head can be made: {error}") from error
+    return Head(network, channels, sizes.width, labels)
+
+
+def with_positions(sizes: Sizes, longest: int) -> Sizes:
+    """The sizes with a position for each frame of the longest training clip, if none are set."""
+    if isinstance(sizes, TransformerSizes) and sizes.positions is None:
+        return replace(sizes, positions=longest)
+    return sizes
