@@ -19,7 +19,7 @@ import soundfile
 from torch import Tensor
 
 from xplain import audio
-from xplain.errors import ArtifactError
+from xplain.errors import ArtifactError, XplainError
 from xplain.interfaces import Score
 from xplain.metrics.curves import RATIOS as CURVE
 from xplain.metrics.curves import Curves
@@ -140,9 +140,15 @@ class Explanation:
     frequencies: tuple[float, ...] | None
     provenance: Mapping[str, Any]
     _live: Live | None = None
-    # Not of the constructor, so that dataclasses.replace() does not hand them on.
+    # Not of the constructor, so that dataclasses.replace() does not hand them on. The claim is
+    # a copy of the attribution: what its holder does with that does not change what is kept.
+    _claim: Tensor = field(init=False)
     _rendered: dict[tuple[Kind, float], Rendering] = field(init=False, default_factory=dict)
     _checked: list[Verdict] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Keep what is claimed."""
+        object.__setattr__(self, "_claim", self.attribution.clone())
 
     def __repr__(self) -> str:
         """One line; tensors and provenance are a screenful each."""
@@ -179,7 +185,9 @@ class Explanation:
         """
         for ratio in ratios:
             checked_ratio(ratio)
-        return self.live.curves(self.attribution, ratios, heard)
+        if not ratios:
+            raise XplainError("curves need ratios; give at least one")
+        return self.live.curves(self._claim, ratios, heard)
 
     @property
     def live(self) -> Live:
@@ -197,7 +205,7 @@ class Explanation:
         and saved with the explanation.
         """
         if not self._checked:
-            self._checked.append(self.live.check(self.attribution))
+            self._checked.append(self.live.check(self._claim))
         return self._checked[0]
 
     @property
@@ -307,7 +315,7 @@ class Explanation:
                     f"{self.name}: {missing[0][0]} {missing[0][1]:g} was not saved (saved: "
                     f"{there or 'nothing'}); {self._again()}"
                 )
-            for rendering in self._live.render(self.attribution, missing):
+            for rendering in self._live.render(self._claim, missing):
                 self._rendered[rendering.outcome.kind, rendering.outcome.ratio] = rendering
         return [self._rendered[w] for w in wanted]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -31,11 +32,12 @@ from xplain.models import Model, load_model
 from xplain.progress import track
 from xplain.score import ClipScore, default_max_batch
 from xplain.settings import Job, Settings
-from xplain.targets import clip_logits, probabilities, resolve
+from xplain.targets import ResolvedTarget, clip_logits, probabilities, resolve
 from xplain.workbench import Workbench
 
 AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
 Several = TypeVar("Several", bound=AudioLike)
+T = TypeVar("T")
 
 
 class ClipsError(XplainError):
@@ -112,27 +114,47 @@ def explain_each(
     once, before the first clip. The clips' results are not held on to.
     """
     loaded = load_model(model) if isinstance(model, str) else model
-    return _each(clips, Job.prepare(loaded, settings))
+    job = Job.prepare(loaded, settings)
+    return compare_each(clips, [job])
 
 
-def _each(clips: Sequence[AudioLike], job: Job) -> Iterator[Explanation | Failure]:
+def compare_each(
+    clips: Sequence[AudioLike], jobs: Sequence[Job]
+) -> Iterator[Explanation | Failure]:
+    """Explain each clip by several methods: read, encoded and asked about once.
+
+    jobs: the first, and the same by other explainers (Job.by). Gives the results of all
+    methods for the first clip, then for the next.
+    """
     for number, clip in enumerate(clips):
         name = str(clip) if isinstance(clip, str | Path) else f"clip-{number}"
+        opened, said = _guarded(name, partial(_open, clip, name, jobs[0]))
+        for job in jobs:
+            if isinstance(opened, Failure):
+                yield opened
+                continue
+            result, more = _guarded(name, partial(_attribute, opened, job))
+            if isinstance(result, Explanation):
+                result = replace(result, warnings=(*said, *more))
+            yield result
+
+
+def _guarded(name: str, work: Callable[[], T]) -> tuple[T | Failure, list[str]]:
+    """What work gives, or why it fails; and the warnings, which are passed on."""
+    result: T | Failure
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", XplainWarning)
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", XplainWarning)
-                result: Explanation | Failure = _explain(_take(clip, name, job), job, caught)
+            result = work()
         except XplainError as error:
             result = Failure(name, error)
         except Exception as error:
             wrapped = XplainError(f"{name}: {type(error).__name__}: {error}")
             wrapped.__cause__ = error
             result = Failure(name, wrapped)
-        for warning in caught:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-        yield result
+    for warning in caught:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return result, [str(w.message) for w in caught if issubclass(w.category, XplainWarning)]
 
 
 def _take(clip: AudioLike, name: str, job: Job) -> Audio:
@@ -144,12 +166,29 @@ def _take(clip: AudioLike, name: str, job: Job) -> Audio:
     return audio_io.from_tensor(clip, job.sample_rate, name)
 
 
-def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) -> Explanation:
-    """Explain one clip; ``caught`` fills with the warnings about it."""
-    route, synthesizer, model = job.route, job.route.synthesizer, job.route.model
+@dataclass(frozen=True)
+class _Opened:
+    """A clip as every method finds it: what it is to the model, and the question.
+
+    original: logits of the clip. ends: of its latents and of each draw of the baseline.
+    """
+
+    audio: Audio
+    waveform: Tensor
+    editor: Editor
+    baseline: Tensor
+    original: Tensor
+    ends: Tensor
+    target: ResolvedTarget
+
+
+def _open(clip: AudioLike, name: str, job: Job) -> _Opened:
+    """Read a clip, encode it, and ask the model about it and its baseline."""
+    audio = _take(clip, name, job)
+    route, model = job.route, job.route.model
     seed = _clip_seed(job.seed, audio)
     at_model = audio_io.resample(audio, model.sample_rate).waveform
-    waveform = audio_io.resample(audio, synthesizer.sample_rate).waveform
+    waveform = audio_io.resample(audio, route.synthesizer.sample_rate).waveform
     max_batch = job.max_batch or default_max_batch(len(waveform))
     with (
         torch.inference_mode(False),
@@ -165,33 +204,46 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
             at_model.clone().to(job.device)[None],  # a copy, since a model may write into it
             torch.cat([values[None], baseline.reshape(-1, *values.shape)]),
         )
-        if not torch.isfinite(original).all():
-            raise ModelError(
-                f"{audio.name}: the model {model.name!r} gave logits that are NaN or infinite, "
-                "so there is nothing to explain; mend the model, or leave this clip out"
-            )
-        target = resolve(
-            job.target,
-            original,
-            model.labels,
-            multilabel=model.multilabel,
-            frame_step=model.frame_step,
+    if not torch.isfinite(original).all():
+        raise ModelError(
+            f"{audio.name}: the model {model.name!r} gave logits that are NaN or infinite, "
+            "so there is nothing to explain; mend the model, or leave this clip out"
         )
-        score = ClipScore(route, latents.context, target, max_batch)
-        with torch.set_grad_enabled(job.explainer.uses_gradients):
-            attribution = _attributed(audio.name, score, values.clone(), baseline.clone(), job)
-    scores = target.score(ends).cpu()
-    said = probabilities(clip_logits(original, target.frames), model.multilabel)[0].cpu()
+    target = resolve(
+        job.target,
+        original,
+        model.labels,
+        multilabel=model.multilabel,
+        frame_step=model.frame_step,
+    )
+    return _Opened(audio, waveform, editor, baseline, original, ends, target)
+
+
+def _attribute(clip: _Opened, job: Job) -> Explanation:
+    """Explain an opened clip by the job's method."""
+    audio, editor, target = clip.audio, clip.editor, clip.target
+    route, synthesizer, model = job.route, job.route.synthesizer, job.route.model
+    values = editor.latents.values[0]
+    score = ClipScore(route, editor.latents.context, target, editor.max_batch)
+    with (
+        torch.inference_mode(False),
+        borrowed(route, job.device),
+        seeded(editor.seed, job.device),
+        torch.set_grad_enabled(job.explainer.uses_gradients),
+    ):
+        attribution = _attributed(audio.name, score, values.clone(), clip.baseline.clone(), job)
+    said = probabilities(clip_logits(clip.original, target.frames), model.multilabel)[0].cpu()
     # What the model says of the unchanged latents: the control of every change.
-    (reconstruction,) = editor.decisions(ends[:1], target)
-    (own,) = editor.decisions(original, target)
+    (reconstruction,) = editor.decisions(clip.ends[:1], target)
+    (own,) = editor.decisions(clip.original, target)
+    scores = target.score(clip.ends).cpu()
     workbench = Workbench(
         editor=editor,
         explainer=job.explainer,
         target=target,
         selection=job.selection,
         replacement=job.replacement,
-        baseline=baseline,
+        baseline=clip.baseline,
         probabilities=said,
         ends=scores,
         round_trip=reconstruction.agrees == own.agrees,
@@ -211,8 +263,8 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
         name=audio.name,
         attribution=attribution,
         latents=values,
-        baseline=baseline,
-        waveform=waveform,
+        baseline=clip.baseline,
+        waveform=clip.waveform,
         sample_rate=synthesizer.sample_rate,
         target=target,
         probabilities=dict(zip(model.labels, said.tolist(), strict=True)),
@@ -221,12 +273,12 @@ def _explain(audio: Audio, job: Job, caught: Sequence[warnings.WarningMessage]) 
         selection=asdict(job.selection),
         completeness_error=error,
         converged=converged,
-        warnings=tuple(str(w.message) for w in caught if issubclass(w.category, XplainWarning)),
+        warnings=(),
         frequencies=None if frequencies is None else tuple(frequencies),
         provenance={
             **job.provenance,
             "audio": dict(audio.source),
-            "max_batch": max_batch,
+            "max_batch": editor.max_batch,
             "reconstruction": asdict(reconstruction),
         },
         _live=workbench,

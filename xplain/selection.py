@@ -55,10 +55,11 @@ class Selection:
         importance = ORDERS[self.order](attribution.detach().cpu().double())
         group = self.groups(*attribution.shape)
         count = int(group.max()) + 1
-        sizes = torch.bincount(group.flatten(), minlength=count)
-        means = torch.zeros(count, dtype=torch.float64)
-        means.index_add_(0, group.flatten(), importance.flatten())
-        means /= sizes
+        means = importance.flatten()
+        if count < len(means):
+            sizes = torch.bincount(group.flatten(), minlength=count)
+            sums = torch.zeros(count, dtype=torch.float64)
+            means = sums.index_add_(0, group.flatten(), importance.flatten()) / sizes
         shuffled = torch.randperm(count, generator=generator)
         best_first = shuffled[means[shuffled].argsort(descending=True, stable=True)]
         ranks = torch.empty(count, dtype=torch.int64)

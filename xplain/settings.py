@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import torch
@@ -75,14 +75,9 @@ class Job:
             settings.get("synthesizer") or model.reads or "stft",
             lambda name: make_synthesizer(name, model.sample_rate),
         )
-        params = settings.get("params") or {}
-        explainer, explainer_record = _resolve(
-            "explainer",
-            settings.get("explainer") or "integrated-gradients",
-            lambda name: registry().create("explainer", name, params),
+        explainer, explainer_record = _explainer(
+            settings.get("explainer") or "integrated-gradients", settings.get("params") or {}
         )
-        if params and not isinstance(settings.get("explainer", ""), str):
-            raise PluginError("params go with an explainer's name; set them on the instance")
         replacement, replacement_record = _replacement(settings.get("replacement") or "silence")
         asked = settings.get("baseline")
         baseline, baseline_record = (
@@ -128,6 +123,20 @@ class Job:
             sample_rate=settings.get("sample_rate") or model.sample_rate,
             provenance=provenance,
         )
+
+    def by(self, explainer: str | Explainer, params: Mapping[str, object]) -> Job:
+        """Make the same job by another method."""
+        made, record = _explainer(explainer, params)
+        self.route.check(made, record["name"])
+        return replace(self, explainer=made, provenance={**self.provenance, "explainer": record})
+
+
+def _explainer(
+    asked: str | Explainer, params: Mapping[str, object]
+) -> tuple[Explainer, dict[str, Any]]:
+    if params and not isinstance(asked, str):
+        raise PluginError("params go with an explainer's name; set them on the instance")
+    return _resolve("explainer", asked, lambda name: registry().create("explainer", name, params))
 
 
 def _check(model: Model, settings: Settings) -> None:

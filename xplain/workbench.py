@@ -65,8 +65,7 @@ class Workbench:
         """What the model says at every ratio; one evaluation for each different variant."""
         rank = self._rank(attribution)
         kept = torch.stack([top(rank, ratio) for ratio in ratios])
-        everything = torch.ones_like(rank, dtype=torch.bool)[None]
-        keeps = torch.cat([kept, ~kept, everything])
+        keeps = torch.cat([kept, ~kept, torch.ones_like(kept[:1])])
         # Keeping nothing is removing everything, and the other way round.
         firsts, which = _distinct(keeps)
         logits = self.editor.logits(self.replacement, keeps[firsts], heard=heard)
@@ -155,7 +154,9 @@ class Workbench:
 
     def _scores(self, keeps: Tensor) -> Tensor:
         """Score of the clip with only ``keeps``, bool (n, D, N), left: (n,)."""
-        return self.target.score(self.editor.logits(self.replacement, keeps)).double().cpu()
+        logits = self.editor.logits(self.replacement, keeps)
+        self.editor.said(logits, self.target)  # raises where they are not finite
+        return self.target.score(logits).double().cpu()
 
     def _difference(self) -> float:
         """How much more the latents score than the baseline."""

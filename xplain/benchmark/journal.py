@@ -1,12 +1,14 @@
 """What was measured so far, on disk: a line for each clip, so that nothing is done twice.
 
+All methods of a clip are one line, since they were measured together.
+
 A line that was cut off, because the program was killed while it was written, is dropped.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,8 @@ class Journal:
         if lines and lines[0] != first:
             _refuse(path, json.loads(lines[0]), json.loads(first))
         for line in lines[1:]:
-            record = _record(json.loads(line))
-            self.records[record.key] = record
+            for record in map(_record, json.loads(line)):
+                self.records[record.key] = record
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("r+b" if text else "wb")
         self._file.seek(len(whole))
@@ -56,14 +58,14 @@ class Journal:
         if not lines:
             self._line(first)
 
-    def done(self, key: Key) -> bool:
-        """Whether a clip was measured; one that failed is tried again."""
-        return key in self.records and self.records[key].error is None
+    def done(self, keys: Sequence[Key]) -> bool:
+        """Whether a clip was measured by all methods; where one failed, it is tried again."""
+        return all(key in self.records and self.records[key].error is None for key in keys)
 
-    def add(self, record: Record) -> None:
-        """Keep a record."""
-        self.records[record.key] = record
-        self._line(json.dumps(asdict(record)))
+    def add(self, records: Sequence[Record]) -> None:
+        """Keep the records of a clip."""
+        self.records.update({record.key: record for record in records})
+        self._line(json.dumps([asdict(record) for record in records]))
 
     def close(self) -> None:
         """Close the file."""

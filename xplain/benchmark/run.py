@@ -6,31 +6,32 @@ import hashlib
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 import xplain
 from xplain.benchmark import files
-from xplain.benchmark.config import Config, Data, Method
-from xplain.benchmark.journal import Journal, Record
+from xplain.benchmark.config import Config, Data, Item, Method
+from xplain.benchmark.journal import Journal, Key, Record
 from xplain.benchmark.table import Results, tabulate
 from xplain.errors import XplainError, XplainWarning
 from xplain.explanation import Explanation
 from xplain.metrics import sanity
 from xplain.metrics.measure import Measurement, measure
 from xplain.models import Model, load_model
-from xplain.pipeline import Failure, explain, explain_each
+from xplain.pipeline import Failure, compare_each, explain
 from xplain.progress import track
 from xplain.report.benchmark import page
-from xplain.settings import Settings
+from xplain.settings import Job, Settings
 
 SANE = 2
 """Clips of the data on which the sanity checks are run."""
 JOURNAL = "journal.jsonl"
+T = TypeVar("T")
 
 
 def run(config: Config, out: str | Path) -> Results:
@@ -44,94 +45,113 @@ def run(config: Config, out: str | Path) -> Results:
     out = Path(out)
     models = {name: load_model(name) for name in config.models}
     journal = Journal(out / JOURNAL, _header(config, models))
-    units = [
-        (model, data, synthesizer, method)
+    groups = [
+        (model, data, synthesizer)
         for model in config.models
         for data in config.data
         for synthesizer in config.synthesizers
-        for method in config.explainers
     ]
-    total = sum(len(data.items) for _, data, _, _ in units)
+    total = sum(len(data.items) for _, data, _ in groups)
     with closing(journal), warnings.catch_warnings():
         warnings.simplefilter("ignore", XplainWarning)  # they are in the tables, by clip
         work = (
-            record
-            for model, data, synthesizer, method in units
-            for record in _unit(config, journal, models[model], model, data, synthesizer, method)
+            records
+            for model, data, synthesizer in groups
+            for records in _group(config, journal, models[model], model, data, synthesizer)
         )
-        for record in track(work, total, "measuring"):
-            if record is not None:
-                journal.add(record)
+        for records in track(work, total, "measuring"):
+            if records:
+                journal.add(records)
         findings = _sanity(config, models) if config.sanity else []
     results = tabulate(config, journal.records, _provenance(config, models), findings)
     files.write(results, journal.records, page(results), out)
     return results
 
 
-def _unit(
+def _group(
     config: Config,
     journal: Journal,
     model: Model,
     reference: str,
     data: Data,
     synthesizer: str | None,
-    method: Method,
-) -> Iterator[Record | None]:
-    """One method on one set of clips; None for each clip that is done already."""
-    keys = [
-        (reference, data.name, synthesizer or "", method.label, place)
-        for place in range(len(data.items))
-    ]
-    missing = [key for key in keys if not journal.done(key)]
-    yield from [None] * (len(keys) - len(missing))
-    if not missing:
-        return
-    settings = _settings(config, synthesizer, method)
-    items = [data.items[key[-1]] for key in missing]
+) -> Iterator[list[Record]]:
+    """Every method on one set of clips, clip by clip; nothing for a clip that is done already."""
+    jobs: dict[str | None, list[Job]] = {}
     copies = _copies(config, model)
+    for place, item in enumerate(data.items):
+        keys = [
+            (reference, data.name, synthesizer or "", method.label, place)
+            for method in config.explainers
+        ]
+        if journal.done(keys):
+            yield []
+            continue
+        target = _target(config, item)
+        if target not in jobs:
+            jobs[target] = _jobs(config, model, synthesizer, target)
+        results = list(_timed(compare_each([item.audio], jobs[target])))
+        yield [
+            _record(config, key, item, result, seconds, copies, _settings(config, synthesizer, m))
+            for key, m, (result, seconds) in zip(keys, config.explainers, results, strict=True)
+        ]
+
+
+def _timed(work: Iterator[T]) -> Iterator[tuple[T, float]]:
+    """What work gives, and the seconds each took."""
     started = time.perf_counter()
-    for key, item, result in zip(
-        missing, items, _explained(config, items, model, settings), strict=True
-    ):
-        values: tuple[Measurement, ...] = ()
-        verdict, error = None, None
-        said = () if isinstance(result, Failure) else result.warnings
-        if isinstance(result, Failure):
-            error = str(result.error)
-        else:
-            try:
-                again: Settings = {**settings, "target": result.target.label}
-                randomised = [explain(item.audio, copy, **again).attribution for copy in copies]
-                values = tuple(
-                    measure(
-                        result,
-                        config.metrics,
-                        config.ratios,
-                        event=item.event,
-                        randomised=torch.stack(randomised) if randomised else None,
-                    )
-                )
-                verdict = result.check().kind if config.check else None
-            except XplainError as failed:
-                error = str(failed)
-        now = time.perf_counter()
-        yield Record(key, item.name, values, verdict, said, error, now - started)
+    for done in work:
+        yield done, time.perf_counter() - started
         started = time.perf_counter()
 
 
-def _explained(
-    config: Config, items: list[Any], model: Model, settings: Settings
-) -> Iterator[Explanation | Failure]:
-    if config.target == "prediction":
-        yield from explain_each([item.audio for item in items], model, **settings)
-        return
-    for item in items:
-        if item.label is None:
-            raise XplainError(
-                f"{item.name} has no label; target = 'label' needs one for every clip"
+def _record(
+    config: Config,
+    key: Key,
+    item: Item,
+    result: Explanation | Failure,
+    seconds: float,
+    copies: Sequence[Model],
+    settings: Settings,
+) -> Record:
+    """Measure one explanation; seconds are what it took to make."""
+    values: tuple[Measurement, ...] = ()
+    verdict, error = None, None
+    said = () if isinstance(result, Failure) else result.warnings
+    if isinstance(result, Failure):
+        error = str(result.error)
+    else:
+        try:
+            settings["target"] = result.target.label
+            randomised = [explain(item.audio, copy, **settings).attribution for copy in copies]
+            values = tuple(
+                measure(
+                    result,
+                    config.metrics,
+                    config.ratios,
+                    event=item.event,
+                    randomised=torch.stack(randomised) if randomised else None,
+                )
             )
-        asked: Settings = {**settings, "target": item.label}
-        yield from explain_each([item.audio], model, **asked)
+            verdict = result.check().kind if config.check else None
+        except XplainError as failed:
+            error = str(failed)
+    return Record(key, item.name, values, verdict, said, error, seconds)
+
+
+def _jobs(config: Config, model: Model, synthesizer: str | None, target: str | None) -> list[Job]:
+    """The job of each method; what cannot work for any clip is refused."""
+    first, *others = config.explainers
+    settings: Settings = {**_settings(config, synthesizer, first), "target": target}
+    job = Job.prepare(model, settings)
+    return [job, *(job.by(method.explainer, method.params) for method in others)]
+
+
+def _target(config: Config, item: Item) -> str | None:
+    """The label to explain; None for the model's own decision."""
+    if config.target == "label" and item.label is None:
+        raise XplainError(f"{item.name} has no label; target = 'label' needs one for every clip")
+    return item.label if config.target == "label" else None
 
 
 def _settings(config: Config, synthesizer: str | None, method: Method) -> Settings:

@@ -32,34 +32,36 @@ def probability(value: float, name: str) -> float:
     return min(1.0, max(0.0, number))
 
 
-def probabilities(values: Tensor, name: str, *, label: int, multilabel: bool) -> Tensor:
-    """Check one clip's probabilities (L,), one for each label: float64 (L,).
+def probabilities(values: Tensor, name: str, *, label: int, multilabel: bool) -> list[float]:
+    """Check one clip's probabilities (L,), one for each label.
 
     Raises XplainError for logits, for labels in place of probabilities, for a batch, and for a
     label that is not there.
     """
-    if values.ndim != 1 or not values.is_floating_point():
+    if values.ndim != 1 or not values.is_floating_point() or not len(values):
         raise XplainError(
             f"{name} is {_described(values)}, not the probabilities (L,) of one clip's labels; "
             "pass them all, not the label that was decided for"
         )
-    numbers = finite(values, name, 1)
-    if len(numbers) == 1 and not multilabel:
+    entries: list[float] = values.tolist()  # labels are few: faster than operations on tensors
+    if not all(map(math.isfinite, entries)):
+        raise XplainError(f"{name} holds NaN or infinite values; mend what made them")
+    if len(entries) == 1 and not multilabel:
         raise XplainError(
             f"{name} has one entry, so that every decision would be for label 0; "
             "pass the probabilities (L,) of all labels, not the label that was decided for"
         )
-    for number in (float(numbers.min()), float(numbers.max())):
+    for number in (min(entries), max(entries)):
         probability(number, f"an entry of {name}")
-    if not multilabel and abs(float(numbers.sum()) - 1) > SUM_SLACK:
+    if not multilabel and abs(sum(entries) - 1) > SUM_SLACK:
         raise XplainError(
-            f"{name} sums to {float(numbers.sum()):g}, but probabilities of labels that exclude "
+            f"{name} sums to {sum(entries):g}, but probabilities of labels that exclude "
             "each other sum to 1; pass their softmax, or say multilabel where labels are "
             "independent"
         )
-    if not 0 <= label < len(numbers):
-        raise XplainError(f"{name} has {len(numbers)} labels, so there is no label {label}")
-    return numbers
+    if not 0 <= label < len(entries):
+        raise XplainError(f"{name} has {len(entries)} labels, so there is no label {label}")
+    return entries
 
 
 def attribution(values: Tensor, name: str = "attribution") -> Tensor:

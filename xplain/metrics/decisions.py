@@ -27,8 +27,8 @@ def input_fidelity(kept: Tensor, label: int, multilabel: bool) -> float:
     said = checks.probabilities(kept, "kept", label=label, multilabel=multilabel)
     if multilabel:
         return float(said[label] >= 0.5)
-    decided = said == said.max()
-    return float(decided[label]) / float(decided.sum())
+    decided = _decided(said)
+    return (label in decided) / len(decided)
 
 
 @metric(
@@ -112,10 +112,16 @@ def round_trip(probabilities: Tensor, round_trip: Tensor, label: int, multilabel
 
 def _agreement(before: Tensor, after: Tensor, name: str, *, label: int, multilabel: bool) -> float:
     """How much of the decision after is the decision before; of tied labels, their share."""
+    checks.same_shape(before, after, "probabilities", name)
     one = checks.probabilities(before, "probabilities", label=label, multilabel=multilabel)
     other = checks.probabilities(after, name, label=label, multilabel=multilabel)
-    checks.same_shape(one, other, "probabilities", name)
     if multilabel:
         return float((one[label] >= 0.5) == (other[label] >= 0.5))
-    decided, again = one == one.max(), other == other.max()
-    return float((decided & again).sum()) / float(again.sum())
+    decided, again = _decided(one), _decided(other)
+    return len(decided & again) / len(again)
+
+
+def _decided(said: list[float]) -> set[int]:
+    """The most probable label, or labels."""
+    highest = max(said)
+    return {label for label, probability in enumerate(said) if probability == highest}
