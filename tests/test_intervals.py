@@ -44,7 +44,23 @@ def test_a_difference_is_paired_by_clip() -> None:
     clips = np.linspace(0, 100, 30)
     got = difference((clips + 1).tolist(), clips.tolist(), seed=0)
     assert (got.mean, got.low, got.high) == pytest.approx((1, 1, 1))
-    assert got.p == pytest.approx(2 / 2001)
+    assert got.p == pytest.approx(1 / 2001)
+
+
+def test_few_clips_cannot_tell_methods_apart() -> None:
+    # Of three signs, two of eight draws are as large: p is about a quarter.
+    got = difference([1.0, 1.0, 1.0], [0.0, 0.0, 0.0], seed=0, draws=20000)
+    assert got.p == pytest.approx(0.25, abs=0.02)
+
+
+def test_p_is_that_of_scipys_permutation_test() -> None:
+    rng = np.random.default_rng(2)
+    one, other = rng.normal(0.4, 1, size=12), rng.normal(size=12)
+    ours = difference(one.tolist(), other.tolist(), seed=0, draws=20000)
+    theirs = stats.permutation_test(
+        (one - other,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert ours.p == pytest.approx(theirs.pvalue, abs=0.01)
 
 
 def test_clips_without_a_value_are_left_out_of_a_difference() -> None:
@@ -57,13 +73,14 @@ def test_the_same_values_are_told_apart_by_nothing() -> None:
     assert difference(values, values, seed=0).p == 1
 
 
-def test_p_is_rarely_small_where_there_is_no_difference() -> None:
+@pytest.mark.parametrize("clips", [2, 4, 6, 10, 50])
+def test_p_is_rarely_small_where_there_is_no_difference(clips: int) -> None:
     rng = np.random.default_rng(1)
     small = [
-        (difference(rng.normal(size=50).tolist(), rng.normal(size=50).tolist(), 0).p or 0) < 0.05
+        (difference(*rng.normal(size=(2, clips)).tolist(), 0, draws=400).p or 0) < 0.05
         for _ in range(400)
     ]
-    assert 0.02 < np.mean(small) < 0.1
+    assert np.mean(small) < 0.08
 
 
 def test_holm_by_hand() -> None:

@@ -11,9 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from xplain.errors import ArtifactError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 from xplain.metrics.measure import Measurement
 
 Key = tuple[str, str, str, str, int]
@@ -22,10 +27,14 @@ Key = tuple[str, str, str, str, int]
 
 @dataclass(frozen=True)
 class Record:
-    """One clip by one method: its values, or why there are none."""
+    """One clip by one method: its values, or why there are none.
+
+    content: a hash of the recording.
+    """
 
     key: Key
     clip: str
+    content: str
     values: tuple[Measurement, ...]
     verdict: str | None
     warnings: tuple[str, ...]
@@ -39,28 +48,49 @@ class Journal:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         """Open a journal, or go on with it where its header is the same.
 
-        Raises ArtifactError where it was written for something else, saying what differs.
+        Raises ArtifactError where it was written for something else, saying what differs;
+        where it is damaged; where another run is writing it; and where it cannot be written.
         """
         self.records: dict[Key, Record] = {}
         first = json.dumps(header, sort_keys=True)
-        text = path.read_bytes() if path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        lines = whole.decode("utf-8").splitlines()
-        if lines and lines[0] != first:
-            _refuse(path, json.loads(lines[0]), json.loads(first))
-        for line in lines[1:]:
-            for record in map(_record, json.loads(line)):
-                self.records[record.key] = record
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("r+b" if text else "wb")
-        self._file.seek(len(whole))
-        self._file.truncate()
-        if not lines:
-            self._line(first)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be written: {error}") from error
+        try:
+            _lock(self._file, path)
+            self._file.seek(0)
+            text = self._file.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._read(path, whole, first)
+            self._file.truncate(len(whole))
+            if not whole:
+                self._line(first)
+        except BaseException:
+            self._file.close()
+            raise
 
-    def done(self, keys: Sequence[Key]) -> bool:
-        """Whether a clip was measured by all methods; where one failed, it is tried again."""
-        return all(key in self.records and self.records[key].error is None for key in keys)
+    def _read(self, path: Path, whole: bytes, first: str) -> None:
+        try:
+            lines = whole.decode("utf-8").splitlines()
+            if lines and lines[0] != first:
+                _refuse(path, json.loads(lines[0]), json.loads(first))
+            for line in lines[1:]:
+                for record in map(_record, json.loads(line)):
+                    self.records[record.key] = record
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ArtifactError(
+                f"{path} is damaged ({type(error).__name__}: {error}); remove it to start anew"
+            ) from error
+
+    def done(self, keys: Sequence[Key], content: str) -> bool:
+        """Whether this recording was measured by all methods.
+
+        Where one failed, or the recording was changed since, it is measured again.
+        """
+        known = [self.records.get(key) for key in keys]
+        return all(r is not None and r.error is None and r.content == content for r in known)
 
     def add(self, records: Sequence[Record]) -> None:
         """Keep the records of a clip."""
@@ -81,6 +111,7 @@ def _record(data: Mapping[str, Any]) -> Record:
     return Record(
         key=(model, dataset, synthesizer, method, place),
         clip=data["clip"],
+        content=data["content"],
         values=tuple(Measurement(**value) for value in data["values"]),
         verdict=data["verdict"],
         warnings=tuple(data["warnings"]),
@@ -89,10 +120,28 @@ def _record(data: Mapping[str, Any]) -> Record:
     )
 
 
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep others out for as long as the file is open."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path.parent} is being written by another run; wait for it, or choose another folder"
+        ) from error
+
+
 def _refuse(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     names = sorted(set(before) | set(now))
     different = [name for name in names if before.get(name) != now.get(name)]
+    values = "; ".join(
+        f"{name} {before.get(name)!r}, now {now.get(name)!r}"
+        for name in different
+        if not isinstance(now.get(name), dict | list)
+    )
     raise ArtifactError(
-        f"{path.parent} holds another benchmark: {', '.join(different)} differ; "
+        f"{path.parent} holds another benchmark: {', '.join(different)} differ"
+        f"{f' ({values})' if values else ''}; "
         "choose another folder, or remove that one to start anew"
     )

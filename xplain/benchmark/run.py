@@ -8,12 +8,15 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 import xplain
+from xplain.audio import Audio
 from xplain.benchmark import files
 from xplain.benchmark.config import Config, Data, Item, Method
 from xplain.benchmark.journal import Journal, Key, Record
@@ -21,12 +24,14 @@ from xplain.benchmark.table import Results, tabulate
 from xplain.errors import XplainError, XplainWarning
 from xplain.explanation import Explanation
 from xplain.metrics import sanity
-from xplain.metrics.measure import Measurement, measure
+from xplain.metrics.measure import measure
 from xplain.models import Model, load_model
 from xplain.pipeline import Failure, compare_each, explain
 from xplain.progress import track
+from xplain.registry import registry
 from xplain.report.benchmark import page
 from xplain.settings import Job, Settings
+from xplain.targets import Target
 
 SANE = 2
 """Clips of the data on which the sanity checks are run."""
@@ -44,21 +49,17 @@ def run(config: Config, out: str | Path) -> Results:
     """
     out = Path(out)
     models = {name: load_model(name) for name in config.models}
-    journal = Journal(out / JOURNAL, _header(config, models))
     groups = [
-        (model, data, synthesizer)
-        for model in config.models
+        _prepare(config, name, models[name], data, synthesizer)
+        for name in config.models
         for data in config.data
         for synthesizer in config.synthesizers
     ]
-    total = sum(len(data.items) for _, data, _ in groups)
+    journal = Journal(out / JOURNAL, _header(config, models))
+    total = sum(len(group.data.items) for group in groups)
     with closing(journal), warnings.catch_warnings():
         warnings.simplefilter("ignore", XplainWarning)  # they are in the tables, by clip
-        work = (
-            records
-            for model, data, synthesizer in groups
-            for records in _group(config, journal, models[model], model, data, synthesizer)
-        )
+        work = (records for group in groups for records in _measured(config, group, journal))
         for records in track(work, total, "measuring"):
             if records:
                 journal.add(records)
@@ -68,32 +69,45 @@ def run(config: Config, out: str | Path) -> Results:
     return results
 
 
-def _group(
-    config: Config,
-    journal: Journal,
-    model: Model,
-    reference: str,
-    data: Data,
-    synthesizer: str | None,
-) -> Iterator[list[Record]]:
+@dataclass(frozen=True)
+class _Group:
+    """What methods are compared within, and what it takes to explain its clips.
+
+    jobs: for each label to explain (None: the model's own decision), one of each method.
+    copies: of the model, randomised, where a metric needs their attributions.
+    """
+
+    model: str
+    data: Data
+    synthesizer: str | None
+    jobs: Mapping[str | None, Sequence[Job]]
+    copies: Sequence[Model]
+
+
+def _prepare(
+    config: Config, name: str, model: Model, data: Data, synthesizer: str | None
+) -> _Group:
+    """Make sure of a group before its first clip: of labels, methods and copies."""
+    targets = dict.fromkeys(_target(config, item) for item in data.items)
+    jobs = {target: _jobs(config, model, synthesizer, target) for target in targets}
+    return _Group(name, data, synthesizer, jobs, _copies(config, model))
+
+
+def _measured(config: Config, group: _Group, journal: Journal) -> Iterator[list[Record]]:
     """Every method on one set of clips, clip by clip; nothing for a clip that is done already."""
-    jobs: dict[str | None, list[Job]] = {}
-    copies = _copies(config, model)
-    for place, item in enumerate(data.items):
+    for place, item in enumerate(group.data.items):
         keys = [
-            (reference, data.name, synthesizer or "", method.label, place)
+            (group.model, group.data.name, group.synthesizer or "", method.label, place)
             for method in config.explainers
         ]
-        if journal.done(keys):
+        content = _content(item.audio)
+        if journal.done(keys, content):
             yield []
             continue
-        target = _target(config, item)
-        if target not in jobs:
-            jobs[target] = _jobs(config, model, synthesizer, target)
-        results = list(_timed(compare_each([item.audio], jobs[target])))
+        results = _timed(compare_each([item.audio], group.jobs[_target(config, item)]))
         yield [
-            _record(config, key, item, result, seconds, copies, _settings(config, synthesizer, m))
-            for key, m, (result, seconds) in zip(keys, config.explainers, results, strict=True)
+            _record(config, key, item, content, result, seconds, group, method)
+            for key, method, (result, seconds) in zip(keys, config.explainers, results, strict=True)
         ]
 
 
@@ -109,34 +123,32 @@ def _record(
     config: Config,
     key: Key,
     item: Item,
+    content: str,
     result: Explanation | Failure,
     seconds: float,
-    copies: Sequence[Model],
-    settings: Settings,
+    group: _Group,
+    method: Method,
 ) -> Record:
     """Measure one explanation; seconds are what it took to make."""
-    values: tuple[Measurement, ...] = ()
-    verdict, error = None, None
-    said = () if isinstance(result, Failure) else result.warnings
+    record = partial(Record, key, item.name, content, seconds=seconds)
     if isinstance(result, Failure):
-        error = str(result.error)
-    else:
-        try:
-            settings["target"] = result.target.label
-            randomised = [explain(item.audio, copy, **settings).attribution for copy in copies]
-            values = tuple(
-                measure(
-                    result,
-                    config.metrics,
-                    config.ratios,
-                    event=item.event,
-                    randomised=torch.stack(randomised) if randomised else None,
-                )
-            )
-            verdict = result.check().kind if config.check else None
-        except XplainError as failed:
-            error = str(failed)
-    return Record(key, item.name, values, verdict, said, error, seconds)
+        return record((), None, (), str(result.error))
+    asked = result.target
+    settings = _settings(config, group.synthesizer, method)
+    settings["target"] = Target(asked.label, asked.versus, asked.start, asked.end)
+    try:
+        randomised = [explain(item.audio, copy, **settings).attribution for copy in group.copies]
+        values = measure(
+            result,
+            config.metrics,
+            config.ratios,
+            event=item.event,
+            randomised=torch.stack(randomised) if randomised else None,
+        )
+        verdict = result.check().kind if config.check else None
+    except XplainError as error:
+        return record((), None, result.warnings, str(error))
+    return record(tuple(values), verdict, result.warnings, None)
 
 
 def _jobs(config: Config, model: Model, synthesizer: str | None, target: str | None) -> list[Job]:
@@ -199,21 +211,47 @@ def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
     clips = hashlib.sha256()
     for data in config.data:
         for item in data.items:
-            path = item.audio if isinstance(item.audio, Path) else item.audio.source["sha256"]
-            clips.update(f"{data.name} {path} {item.label} {item.event}\n".encode())
+            path = item.audio if isinstance(item.audio, Path) else _content(item.audio)
+            line = f"{data.name}\n{path}\n{item.label}\n{item.event}\n"
+            clips.update(line.encode("utf-8", "surrogateescape"))
     return {
         **_provenance(config, models),
+        "labels": {name: [*model.labels, model.multilabel] for name, model in models.items()},
+        "files": {name: _file(name) for name in models},
         "clips": clips.hexdigest(),
         "ratios": list(config.ratios),
         "metrics": [metric.label for metric in config.metrics],
         "explainers": [
-            [m.label, str(m.explainer) if isinstance(m.explainer, str) else "", dict(m.params)]
-            for m in config.explainers
+            [method.label, _described(method), dict(method.params)] for method in config.explainers
         ],
+        "synthesizers": list(config.synthesizers),
         "target": config.target,
         "settings": {name: str(value) for name, value in sorted(config.settings.items())},
         "check": config.check,
     }
+
+
+def _content(audio: Path | Audio) -> str:
+    """Hash a recording, so that one that was changed is measured again; "" for an absent one."""
+    try:
+        if isinstance(audio, Audio):
+            return hashlib.sha256(audio.waveform.numpy().tobytes()).hexdigest()
+        return hashlib.sha256(audio.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _file(reference: str) -> str | None:
+    """Hash the file of a FILE.py:FACTORY reference, since its code is not in its weights."""
+    path = Path(reference.rpartition(":")[0])
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".py" else None
+
+
+def _described(method: Method) -> Any:
+    """A method's name; of an instance what is known of it."""
+    if isinstance(method.explainer, str):
+        return method.explainer
+    return registry().describe("explainer", method.explainer)
 
 
 def _provenance(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from xplain.errors import XplainError
 from xplain.explanation import Explanation
 from xplain.metrics.curves import RATIOS, Curves
 from xplain.metrics.event import Event
-from xplain.metrics.metric import Evidence, Metric, Undefined
+from xplain.metrics.metric import Evidence, Metric
 from xplain.registry import registry
 
 CURVES = {"ratios", "keep_curve", "remove_curve", "kept", "removed", "o", "u"}
 HEARD = {"heard_kept", "heard_removed", "round_trip"}
+PLACED = {"event", "region"}
 ASKING = {"ask", "attribute"}
 
 
@@ -62,14 +64,18 @@ def measure(
         randomised=randomised,
         probabilities=explanation.live.probabilities,
     )
-    if event is not None:
+    unplaced = None
+    if event is not None and needs & PLACED:
         samples, rate = len(explanation.waveform), explanation.sample_rate
         shape = explanation.attribution.shape
-        clip = replace(
-            clip,
-            event=event.frames(shape[1], samples, rate),
-            region=event.region(shape, samples, rate, explanation.frequencies),
-        )
+        try:
+            clip = replace(
+                clip,
+                event=event.frames(shape[1], samples, rate),
+                region=event.region(shape, samples, rate, explanation.frequencies),
+            )
+        except XplainError as error:
+            unplaced = str(error)
     curves, heard = _curves(explanation, ratios, needs)
     clip = _with_curves(clip, curves, heard)
     with explanation.live.asking() if needs & ASKING else nullcontext((None, None)) as calls:
@@ -81,6 +87,8 @@ def measure(
         for metric in asked:
             if metric.at_a_ratio:
                 values += [_one(metric, e, r) for e, r in zip(at, ratios, strict=True)]
+            elif unplaced is not None and not PLACED.isdisjoint(metric.needs):
+                values.append(Measurement(metric.label, None, None, unplaced))
             else:
                 values.append(_one(metric, clip, None))
     return values
@@ -123,5 +131,8 @@ def _at(clip: Evidence, curves: Curves | None, heard: Curves | None, place: int)
 def _one(metric: Metric, evidence: Evidence, ratio: float | None) -> Measurement:
     try:
         return Measurement(metric.label, ratio, metric.measure(evidence))
-    except Undefined as reason:
-        return Measurement(metric.label, ratio, None, str(reason))
+    except XplainError as error:
+        return Measurement(metric.label, ratio, None, str(error))
+    except Exception as error:  # a stranger's metric takes nothing else down
+        failed = f"{metric.name} failed with {type(error).__name__}: {error}"
+        return Measurement(metric.label, ratio, None, failed)

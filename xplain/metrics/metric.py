@@ -179,8 +179,8 @@ class Metric:
         Raises Undefined where there is no value.
         """
         value = float(self.function(*evidence, **{**self.parameters, **named}))
-        if math.isnan(value):
-            raise Undefined(f"{self.name} gave NaN")
+        if not math.isfinite(value):
+            raise Undefined(f"{self.name} gave {value}")
         return value
 
     def measure(self, evidence: Evidence) -> float:

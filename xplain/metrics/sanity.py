@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 
 from xplain.borrowing import seeded
 from xplain.errors import ModelError, XplainError
+from xplain.explanation import Explanation
 from xplain.interfaces import Explainer
 from xplain.metrics.controls import Chance, Loudness
 from xplain.metrics.localisation import relevance_mass, time_localisation_auc
@@ -24,6 +25,7 @@ from xplain.metrics.ranking import rank_correlation
 from xplain.models import Model
 from xplain.pipeline import AudioLike, explain
 from xplain.settings import Settings
+from xplain.targets import Target
 from xplain.testing.planted import planted_clips, planted_model
 
 STAGES = 5
@@ -79,23 +81,27 @@ def randomised(model: Model, *, top: int | None = None, seed: int = 0) -> Model:
     """Copy a model and draw the weights of its ``top`` last layers anew; default: of all.
 
     A layer is a module with weights of its own; the last is the one registered last. It is
-    initialised as it was made (``reset_parameters``); where it has no such method, its
-    values are shuffled. Raises ModelError for a model without weights.
+    initialised as it was made (``reset_parameters``); weights that this leaves as they were
+    are shuffled. Raises ModelError for a model without weights.
     """
     layers = list(_layers(model.module))
     if not layers:
         raise ModelError(f"{model.name}: the model has no weights that could be randomised")
     chosen = layers[::-1][: len(layers) if top is None else top]
-    module = copy.deepcopy(model.module)
+    try:
+        module = copy.deepcopy(model.module)
+    except Exception as error:
+        raise ModelError(f"{model.name}: the model cannot be copied: {error}") from error
     with seeded(seed, torch.device("cpu")), torch.no_grad():
         for name in chosen:
             layer = module.get_submodule(name)
+            before = [parameter.clone() for parameter in layer.parameters(recurse=False)]
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
-                continue
-            for parameter in layer.parameters(recurse=False):
-                flat = parameter.flatten()
-                parameter.copy_(flat[torch.randperm(len(flat))].view_as(parameter))
+            for parameter, was in zip(layer.parameters(recurse=False), before, strict=True):
+                if torch.equal(parameter, was):  # no reset, or one of what is made of these
+                    flat = parameter.flatten()
+                    parameter.copy_(flat[torch.randperm(len(flat))].view_as(parameter))
     return replace(model, module=module, name=f"{model.name}, {len(chosen)} layers randomised")
 
 
@@ -117,7 +123,7 @@ def parameter_randomisation(
 ) -> Finding:
     """Does the attribution fall apart as the model does? Signed: absolute values hide it."""
     own = explain(clip, model, **settings)
-    settings["target"] = own.target.label
+    settings = _asking(settings, own)
     seed = settings.get("seed", 0)
     figures = tuple(
         _correlation(own.attribution, explain(clip, copied, **settings).attribution)
@@ -141,8 +147,7 @@ def label_randomisation(
     way on the same clips with their labels shuffled.
     """
     own = explain(clip, model, **settings)
-    settings["target"] = own.target.label
-    other = explain(clip, relabelled, **settings)
+    other = explain(clip, relabelled, **_asking(settings, own))
     value = _correlation(own.attribution, other.attribution)
     return Finding(
         "label-randomisation",
@@ -238,6 +243,13 @@ def planted_cue(**settings: Unpack[Settings]) -> Finding:
         f"time-localisation AUC {auc:.2f}, relevance mass {mass:.2f}; {LOCALISED:g} and "
         f"{MASS:g} are asked",
     )
+
+
+def _asking(settings: Settings, own: Explanation) -> Settings:
+    """The settings with the question that was asked, whatever another model decides."""
+    asked = own.target
+    target = Target(asked.label, asked.versus, asked.start, asked.end)
+    return {**settings, "target": target, "versus": None}
 
 
 def _by(settings: Settings, explainer: Explainer) -> Settings:
