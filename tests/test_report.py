@@ -10,7 +10,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ import xplain
 import xplain.report
 from xplain.report import plots, sentences
 from xplain.report.page import write_page
+from xplain.verdict import Verdict
 
 RATE = 8000
 LABELS = ("low", "high", "noise")
@@ -572,3 +573,16 @@ def test_pictures_are_small(live: xplain.Explanation, tmp_path: Path) -> None:
     page = Page(write_page([explanation], tmp_path / "index.html"))
     pictures = [str(i["src"]) for i in page.all("img")]
     assert sum(map(len, pictures)) * 3 / 4 < 300_000, [len(p) for p in pictures]
+
+
+@pytest.mark.parametrize("kind", ["sound", "weak", "broken"])
+def test_the_verdict_and_its_reasons_are_shown(
+    tmp_path: Path, kind: Literal["sound", "weak", "broken"]
+) -> None:
+    explanation = explained()
+    unasked = write_page([explanation], tmp_path / "unasked.html").read_text("utf-8")
+    assert "Asked about changed versions" not in unasked
+    explanation._checked.append(Verdict(kind, ("a <reason>", "another"), {}))
+    page = write_page([explanation, explanation], tmp_path / "page.html").read_text("utf-8")
+    assert page.count(f'<span class="check check-{kind}">{kind}</span>') == 4
+    assert page.count("<li>a &lt;reason&gt;</li>") == 2

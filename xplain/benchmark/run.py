@@ -43,7 +43,7 @@ def run(config: Config, out: str | Path) -> Results:
     """Measure what is not measured yet, and write results.csv, results.json and the page.
 
     out: the folder. Killed at any moment and started again, it goes on with the next clip
-    and writes the same tables; timings.csv is the only file that differs. A clip
+    and writes the same tables; only timings.csv and the journal differ. A clip
     that fails is named and counted, and tried again at the next start. Raises XplainError for
     what is wrong as a whole, ArtifactError where the folder holds another benchmark.
     """
