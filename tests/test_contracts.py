@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from wrong_plugins import RIGHT, WRONG, Lossy, declared
+from wrong_metrics import declared
+from wrong_plugins import RIGHT, WRONG, GivesTheSameMemory, Lossy
 
-from xplain import PluginError
+from xplain import Explanation, PluginError, explain
 from xplain.testing import ExplainerContract, SynthesizerContract
 from xplain.testing.checking import RULES, check
-from xplain.testing.rigs import Levels
+from xplain.testing.planted import CUES, planted_model
+from xplain.testing.rigs import RATE, Levels, Nothing, noise
 from xplain.testing.rules import Report, Rule, Subject, examine
 
 WRONG_ONES = [
@@ -72,6 +74,29 @@ def test_every_rule_has_a_name_of_its_own_and_says_in_a_sentence_what_it_demands
         assert rule.demand[0].isupper() and rule.demand.endswith(".") and len(rule.demand) < 200
 
 
+def test_a_method_that_gives_the_same_memory_twice_changes_no_explanation() -> None:
+    model = planted_model(RATE)
+    one, other = 0.3 * noise(RATE, seed=1), noise(RATE, seed=2)
+    explainer = GivesTheSameMemory()
+
+    def explained(clip: torch.Tensor) -> Explanation:
+        return explain(
+            clip,
+            model,
+            sample_rate=RATE,
+            synthesizer=Levels(),
+            explainer=explainer,
+            replacement=Nothing(),
+            target=next(iter(CUES)),
+        )
+
+    first = explained(one)
+    before = first.attribution.clone()
+    second = explained(other)
+    assert not torch.equal(second.attribution, before)
+    assert torch.equal(first.attribution, before)
+
+
 # The report
 
 
@@ -96,7 +121,7 @@ def test_a_subject_to_which_nothing_applied_has_not_passed() -> None:
     ("kind", "name", "said"),
     [
         ("explainre", "saliency", "did you mean 'explainer'"),
-        ("model", "zoo", "no contract for the kind 'model'"),
+        ("model", "zoo", "no contract for the kind 'model'.* explain AUDIO --model zoo:…"),
         ("metric", "sparsenes", "did you mean 'sparseness'"),
     ],
 )

@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 from environments import Environment
 
-from xplain import PluginError
+from xplain import Explanation, PluginError
 from xplain.scaffold.package import KINDS, LICENCES, LONGEST, write_package
+from xplain.testing.rigs import tone
 
+RATE = 16000
 ROOT = Path(__file__).parents[1]
 
 
@@ -66,6 +69,25 @@ def test_what_was_written_passes_its_contract(
     assert json.loads(done.stdout)["verdict"] == "passed"
 
 
+def test_the_model_that_was_written_explains_soundly(environment: Environment, made: Path) -> None:
+    clip = 0.3 * tone(400, RATE, RATE, 0, 0.5) + 0.3 * tone(3000, RATE, RATE, 0.4, 1)
+    soundfile.write(made / "clip.wav", clip.numpy(), RATE)
+    command = ("explain", "clip.wav", "--model", "made-model:1000", "--out", "out")
+    done = environment.xplain(*command, cwd=made)
+    assert done.returncode == 0, done.stderr
+    (folder,) = {path.parent for path in (made / "out").rglob("explanation.json")}
+    explanation = Explanation.load(folder)
+    assert explanation.provenance["model"]["name"] == "made-model:1000"
+    assert explanation.converged is True
+    check = """
+import xplain
+e = xplain.explain("clip.wav", "made-model:1000")
+print(e.check().kind)
+"""
+    done = environment.run("-c", check, cwd=made)
+    assert done.stdout.strip() == "sound", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_written_passes_its_own_tests(
     kind: str, environment: Environment, made: Path
@@ -110,6 +132,17 @@ def test_the_licence_is_stated(licence: str, tmp_path: Path) -> None:
         ({"name": "1st"}, "is not kebab-case"),
         ({"name": "z" * (LONGEST + 1)}, f"of at most {LONGEST} characters"),
         ({"name": "captum"}, "a distribution xplain-captum is installed"),
+        ({"name": "saliency"}, "the explainer name 'saliency' is registered by xplain-captum"),
+        ({"name": "score"}, "would be called 'Score' in its package"),
+        ({"name": "sum"}, "would be called 'Sum'"),  # which the tests define
+        ({"name": "true"}, "would be called 'True'"),
+        ({"kind": "metric", "name": "lambda"}, "would be called 'lambda'"),
+        ({"kind": "metric", "name": "torch"}, "would be called 'torch'"),
+        ({"kind": "metric", "name": "pytest"}, "would be called 'pytest'"),
+        ({"kind": "metric", "name": "float"}, "would be called 'float'"),
+        ({"kind": "metric", "name": "share"}, "would be called 'share'"),
+        ({"kind": "synthesizer", "name": "latents"}, "would be called 'Latents'"),
+        ({"kind": "replacement", "name": "clip"}, "would be called 'Clip'"),
         ({"licence": "MTI"}, "no licence 'MTI'; did you mean 'MIT'"),
     ],
 )
@@ -126,6 +159,26 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="xplain-mine exists; choose another name"):
         write_package("explainer", "mine", parent=tmp_path)
     assert list((tmp_path / "xplain-mine").iterdir()) == []
+
+
+def test_where_writing_fails_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = Path.write_text, []
+
+    def full(path: Path, *text: str) -> int:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError("no space left on device")
+        return write(path, *text)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    for parent in (tmp_path, tmp_path / "not" / "there"):
+        written.clear()
+        with pytest.raises(PluginError, match="cannot be written: no space left"):
+            write_package("explainer", "mine", parent=parent)
+        assert len(written) == 3
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_call_has_the_status_two(tmp_path: Path) -> None:

@@ -6,9 +6,19 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from wrong_metrics import (
+    changing,
+    declared,
+    is_sparse,
+    largest_share,
+    percents,
+    remembering,
+    share_or_nan,
+    tensor_share,
+    unexplained,
+)
 
 from xplain import Clip, Context, Explainer, Latents, Replacement, Score, Segmenter
-from xplain.metrics.metric import Metric, Undefined, metric
 from xplain.testing.rigs import Frames
 
 # Explainers
@@ -125,11 +135,39 @@ class GivesOneForEachDraw(Right):
         return attribution.expand_as(baseline)
 
 
-class IsBlind(Right):
+class IsUpsideDown(Right):
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
-        draws = baseline if baseline.ndim == 3 else baseline[None]
-        score(latents[None])
-        return torch.rand_like(latents) + 0 * draws.mean(dim=0)
+        return -super().attribute(score, latents, baseline)
+
+
+class IsScrambled(Right):
+    """A forgotten transpose: the memory of (N, D) read as (D, N)."""
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        attribution = super().attribute(score, latents, baseline)
+        return attribution.T.reshape(attribution.shape)
+
+
+class IsFlipped(Right):
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        return super().attribute(score, latents, baseline).flip(0)
+
+
+class IsLate(Right):
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        return super().attribute(score, latents, baseline).roll(1, 1)
+
+
+class GivesTheSameMemory(Right):
+    """Writes every clip of a shape into one tensor, and gives that."""
+
+    def __init__(self) -> None:
+        self._memory: dict[torch.Size, Tensor] = {}
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        attribution = super().attribute(score, latents, baseline)
+        memory = self._memory.setdefault(attribution.shape, torch.zeros_like(attribution))
+        return memory.copy_(attribution)
 
 
 class ForgetsItsParameter(Right):
@@ -143,6 +181,13 @@ class IgnoresItsParameter(Right):
         if not isinstance(steps, int):
             raise ValueError("steps is a number")
         self.steps = 5
+
+
+class IgnoresItsShare(Right):
+    def __init__(self, share: float = 0.5) -> None:
+        if not isinstance(share, float):
+            raise ValueError("share is a number")
+        self.share = 0.5
 
 
 # Synthesizers
@@ -188,6 +233,21 @@ class NeedsItsOwnContext(Frames):
             for n in range(len(context["length"]))
         ]
         return torch.cat(rows).repeat(len(values) // len(rows), 1)
+
+
+class KeepsTheSoundInTheContext(Frames):
+    def encode(self, waveform: Tensor) -> Latents:
+        encoded = super().encode(waveform)
+        return Latents(0.01 * encoded.values, {**encoded.context, "rest": 0.99 * waveform})
+
+    def decode(self, values: Tensor, context: Context) -> Tensor:
+        return super().decode(values, context) + context["rest"]
+
+
+class NamesFrequenciesUpsideDown(Frames):
+    def __init__(self, sample_rate: int = 8000) -> None:
+        super().__init__(sample_rate)
+        self.frequencies = [k * sample_rate / 16 for k in reversed(range(8))]
 
 
 # Segmenters
@@ -255,51 +315,9 @@ class LooksAtWhatIsKept(Zeros):
         return keep.float()
 
 
-# Metrics
-
-
-def declared(function: object, top: float = 1) -> Metric:
-    declare = metric(better="higher", range=(0, top), category="complexity", source="these tests")
-    return declare(function)  # type: ignore[arg-type]
-
-
-def largest_share(attribution: Tensor) -> float:
-    """Share of the largest element."""
-    sizes = attribution.abs()
-    if not bool(sizes.any()):
-        raise Undefined("an attribution of zeros")
-    return float(sizes.max() / sizes.sum())
-
-
-def share_or_nan(attribution: Tensor) -> float:
-    """The same, where zeros are divided by zero."""
-    sizes = attribution.abs()
-    return float(sizes.max() / sizes.sum())
-
-
-def changing(attribution: Tensor) -> float:
-    """The same, and the attribution is not what it was."""
-    value = largest_share(attribution)
-    attribution.mul_(2)
-    return value
-
-
-counted: list[float] = []
-
-
-def remembering(attribution: Tensor) -> float:
-    """The mean over all clips so far."""
-    counted.append(largest_share(attribution))
-    return sum(counted) / len(counted)
-
-
-def percents(attribution: Tensor) -> float:
-    """The same in percent, which is not in the range that is declared."""
-    return 100 * largest_share(attribution)
-
-
-def unexplained(attribution: Tensor) -> float:
-    return largest_share(attribution)
+class GivesTheLatentsBack(Replacement):
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return latents
 
 
 RIGHT: Mapping[str, object] = {
@@ -326,9 +344,14 @@ WRONG: Mapping[str, Mapping[object, str]] = {
         IgnoresTheBudget: "keeps-the-memory-budget",
         DoesNotAddUp: "adds-up-where-it-says-so",
         GivesOneForEachDraw: "takes-draws-of-the-baseline",
-        IsBlind: "finds-a-planted-cue",
+        GivesTheSameMemory: "remembers-no-clip",
+        IsUpsideDown: "finds-a-planted-cue",
+        IsScrambled: "puts-the-element-that-decides-in-its-place",
+        IsFlipped: "puts-the-element-that-decides-in-its-place",
+        IsLate: "puts-the-element-that-decides-in-its-place",
         ForgetsItsParameter: "comes-back-from-its-description",
         IgnoresItsParameter: "follows-its-parameters",
+        IgnoresItsShare: "follows-its-parameters",
     },
     "synthesizer": {
         OffByOne: "gives-the-length-back",
@@ -336,6 +359,8 @@ WRONG: Mapping[str, Mapping[object, str]] = {
         LosesSomething: "gives-back-what-went-in",
         MixesTheBatch: "separates-the-clips-of-a-batch",
         NeedsItsOwnContext: "serves-many-variants-with-one-context",
+        KeepsTheSoundInTheContext: "keeps-the-sound-in-the-latents",
+        NamesFrequenciesUpsideDown: "names-the-frequency-of-a-tone",
     },
     "segmenter": {
         NonFiniteLogits: "gives-finite-logits",
@@ -346,12 +371,15 @@ WRONG: Mapping[str, Mapping[object, str]] = {
     "replacement": {
         DrawsFromTheGlobalGenerator: "draws-from-the-clips-generator-alone",
         ChangesTheLatents: "changes-no-input",
+        GivesTheLatentsBack: "replaces-something",
         LooksAtWhatIsKept: "depends-on-what-is-kept-only-where-it-says-so",
     },
     "metric": {
         share_or_nan: "says-undefined-instead-of-nan",
         changing: "changes-no-evidence",
         remembering: "is-pure",
+        tensor_share: "gives-a-python-float",
+        is_sparse: "gives-a-python-float",
         percents: "gives-a-value-in-its-range",
         unexplained: "says-how-to-read-it",
     },

@@ -329,13 +329,25 @@ class Explanation:
             # What was given as an instance has the name of its class, and no distribution.
             if "/" in name and not registry().has(kind.replace("baseline", "replacement"), name)
         ]
-        if not absent:
-            return f"explain the clip again with {used['explainer']} over {used['synthesizer']}"
-        homes = dict.fromkeys(name.partition("/")[0] for name in absent)
-        return (
-            f"to explain the clip again, install {', '.join(homes)}, which "
-            f"{', '.join(dict.fromkeys(absent))} came from and which is not installed"
-        )
+        wanted = []
+        if absent:
+            homes = dict.fromkeys(name.partition("/")[0] for name in absent)
+            wanted.append(
+                f"install {', '.join(homes)}, which {', '.join(dict.fromkeys(absent))} came from "
+                f"and which {'is' if len(homes) == 1 else 'are'} not installed"
+            )
+        reference = str(self.provenance["model"]["name"])
+        scheme, colon, _ = reference.partition(":")
+        # A name that was given may have a colon, too; a file's reference has no scheme.
+        is_scheme = colon and re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", scheme)
+        if is_scheme and not any((p.kind, p.name) == ("model", scheme) for p in registry().plugins):
+            wanted.append(
+                f"install the plugin that the model {reference} came from, since none that is "
+                f"installed has the scheme {scheme!r}"
+            )
+        if wanted:
+            return f"to explain the clip again, {' and '.join(wanted)}"
+        return f"explain the clip again with {used['explainer']} over {used['synthesizer']}"
 
     def _write(self, folder: Path, rendered: Sequence[Rendering]) -> None:
         tensors = {

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,8 @@ def load_model(reference: str) -> Model:
     """Load a model by reference: ``scheme:rest`` of a plugin, or ``file.py:factory``.
 
     ``file.py:factory`` runs that file and calls the factory in it, which returns an
-    xplain.Model (see wrap). Raises ModelError for what cannot be found or loaded.
+    xplain.Model (see wrap). One to which no name was given is named by the reference.
+    Raises ModelError for what cannot be found or loaded.
     """
     seen: list[str] = []
     current: object = reference
@@ -164,6 +165,9 @@ def load_model(reference: str) -> Model:
             f"{reference!r} gave {type(current).__name__}, not a model; "
             "its factory has to return xplain.wrap(module, sample_rate=…, labels=…)"
         )
+    if current.name == type(current.module).__name__:
+        # The class is the same for other weights; the reference says which these are.
+        return replace(current, name=reference)
     return current
 
 

@@ -328,7 +328,7 @@ def _attributed(clip: str, score: ClipScore, values: Tensor, baseline: Tensor, j
             f"{clip}: explainer {name!r} gave {bad} values that are NaN or infinite; "
             "try other parameters, or report it to its authors"
         )
-    return attribution.detach().to(torch.float32)
+    return attribution.detach().to(torch.float32).clone()
 
 
 def _clip_seed(seed: int, audio: Audio) -> int:

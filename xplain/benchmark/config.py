@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import glob
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from xplain.audio import Audio, from_tensor
+from xplain.benchmark.data import Data, Item, known, listed, text, whole
 from xplain.errors import XplainError, nearest
 from xplain.metrics.controls import Chance, Loudness
 from xplain.metrics.curves import RATIOS
-from xplain.metrics.event import Event
 from xplain.metrics.intervals import DRAWS
 from xplain.metrics.metric import Metric
 from xplain.registry import registry
-from xplain.selection import checked_ratio
 from xplain.settings import Settings
-from xplain.testing.planted import PlantedClip, planted_clips
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+__all__ = ["CONTROLS", "Config", "Data", "Item", "Method"]
 
 METRICS = ("fidelity", "removal", "comprehensiveness", "sufficiency", "sparseness", "round-trip")
 """Where none are named."""
@@ -43,54 +41,11 @@ UNAVAILABLE = {
     "activations",
 }
 """Evidence of proxy models, which no explanation of a clip has."""
-SOURCES = ("files", "manifest", "planted")
-SETTINGS = ("replacement", "baseline", "granularity", "order", "device", "max_batch")
-
-
-@dataclass(frozen=True)
-class Item:
-    """A clip: a file or samples, its annotated label (None: not known), the event marked in it."""
-
-    audio: Path | Audio
-    label: str | None = None
-    event: Event | None = None
-
-    @property
-    def name(self) -> str:
-        """As tables list it."""
-        return self.audio.name
-
-
-@dataclass(frozen=True)
-class Data:
-    """A named set of clips."""
-
-    name: str
-    items: tuple[Item, ...]
-
-    @classmethod
-    def read(cls, table: Mapping[str, Any], home: Path) -> Data:
-        """Read one [[data]] table; paths are taken from ``home``.
-
-        planted: how many clips with a planted cue, see xplain.testing.planted; or files:
-        names or patterns; or manifest: a CSV with a column path, from its folder, and
-        where there are such a label, start and end (seconds), low and high (Hz). where:
-        columns and the values they must have. every: only every so-manieth clip.
-        """
-        _known(table, ("name", *SOURCES, "where", "every"), "[[data]]")
-        name = table.get("name")
-        if not isinstance(name, str) or sum(source in table for source in SOURCES) != 1:
-            raise XplainError("a [[data]] table needs a name, and one of files, manifest, planted")
-        if "planted" in table:
-            items = [_planted(n, c) for n, c in enumerate(planted_clips(table["planted"], 0))]
-        elif "files" in table:
-            items = [Item(path) for path in _files(table["files"], home)]
-        else:
-            items = _manifest(home / table["manifest"], table.get("where", {}))
-        items = items[:: table.get("every", 1)]
-        if not items:
-            raise XplainError(f"the data {name!r} has no clips; correct its files, or its where")
-        return cls(name, tuple(items))
+NAMES = ("replacement", "baseline", "granularity", "order", "device")
+"""Settings of explain() that are texts."""
+REQUIRED = ("models", "data", "explainers")
+LISTS = (*REQUIRED, "synthesizers", "metrics", "ratios")
+SETTINGS = (*NAMES, "max_batch")
 
 
 @dataclass(frozen=True)
@@ -137,12 +92,7 @@ class Config:
         for name in ("models", "data", "explainers", "synthesizers", "ratios"):
             if not getattr(self, name):
                 raise XplainError(f"a benchmark needs {name}; name at least one")
-        for ratio in self.ratios:
-            checked_ratio(ratio)
-        if list(self.ratios) != sorted(set(self.ratios)):
-            raise XplainError("ratios ascend, each only once")
-        if self.target not in ("prediction", "label"):
-            raise XplainError(f"a target is 'prediction' or 'label', not {self.target!r}")
+        self._check_values()
         metrics = list(self.metrics or map(_metric, METRICS))
         if ALWAYS not in (m.name for m in metrics):
             metrics.append(_metric(ALWAYS))
@@ -153,16 +103,42 @@ class Config:
                     f"{', '.join(sorted(absent))}, which a proxy model has and an explanation "
                     "has not; leave it out"
                 )
-        object.__setattr__(self, "metrics", tuple(metrics))
-        named = {method.label for method in self.explainers}
-        if len(named) < len(self.explainers):
-            raise XplainError("two explainers have the same name; give one of them a label")
-        controls = [control for control in CONTROLS if control.label not in named]
-        object.__setattr__(self, "explainers", (*self.explainers, *controls))
         labels = [metric.label for metric in metrics]
+        _once("metrics", labels, "leave one out, or set its parameters")
         if self.rank_by and self.rank_by not in labels:
             raise XplainError(f"cannot rank by {self.rank_by!r}; {nearest(self.rank_by, labels)}")
+        _check_methods(self.explainers)
+        named = {method.label for method in self.explainers}
+        controls = [control for control in CONTROLS if control.label not in named]
+        object.__setattr__(self, "metrics", tuple(metrics))
+        object.__setattr__(self, "explainers", (*self.explainers, *controls))
         object.__setattr__(self, "rank_by", self.rank_by or labels[0])
+
+    def _check_values(self) -> None:
+        """Refuse values that have the wrong type, lie outside of their range or come twice."""
+        for model in self.models:
+            text("each of the models", model)
+        for synthesizer in self.synthesizers:
+            if synthesizer is not None:
+                text("each of the synthesizers", synthesizer)
+        for ratio in self.ratios:
+            number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
+            if not number or not 0 <= ratio <= 1:
+                raise XplainError(f"ratios lie between 0 and 1, not at {ratio!r}; 0.1 is a tenth")
+        if list(self.ratios) != sorted(set(self.ratios)):
+            raise XplainError(f"ratios ascend, each only once, not {list(self.ratios)}")
+        if self.target not in ("prediction", "label"):
+            raise XplainError(f"a target is 'prediction' or 'label', not {self.target!r}")
+        if not isinstance(self.rank_by, str):
+            raise XplainError(f"rank_by is the name of a metric in quotes, not {self.rank_by!r}")
+        whole("seed", self.seed, 0)
+        whole("draws", self.draws, 1)
+        for name in ("check", "sanity"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise XplainError(f"{name} is true or false, without quotes, not {value!r}")
+        _once("models", self.models, "leave one out")
+        _once("synthesizers", self.synthesizers, "leave one out")
+        _once("data", [data.name for data in self.data], "give one of them another name")
 
     @classmethod
     def load(cls, path: str | Path) -> Config:
@@ -181,25 +157,18 @@ class Config:
     def read(cls, table: Mapping[str, Any], home: Path) -> Config:
         """Read what a TOML file holds; paths in it are taken from ``home``."""
         own = [f.name for f in fields(cls) if f.name != "settings"]
-        _known(table, (*own, *SETTINGS), "the benchmark")
+        known(table, (*own, *SETTINGS), "the benchmark")
         given = {name: table[name] for name in own if name in table}
-        for name in ("models", "data", "explainers"):
-            if not isinstance(given.get(name), list):
-                raise XplainError(f"a benchmark needs a list of {name}")
-        for name in ("models", "synthesizers", "ratios"):
-            if name in given:
-                given[name] = tuple(given[name])
+        for name in LISTS:
+            if name in given or name in REQUIRED:
+                given[name] = tuple(listed(name, given.get(name), "the benchmark"))
         given["data"] = tuple(Data.read(entry, home) for entry in given["data"])
         given["explainers"] = tuple(map(_method, given["explainers"]))
         given["metrics"] = tuple(map(_metric, given.get("metrics", ())))
-        settings: Any = {name: table[name] for name in SETTINGS if name in table}
+        settings: Any = {name: text(name, table[name]) for name in NAMES if name in table}
+        if "max_batch" in table:
+            settings["max_batch"] = whole("max_batch", table["max_batch"], 1)
         return cls(**given, settings=settings)
-
-
-def _known(table: Mapping[str, Any], names: Iterable[str], where: str) -> None:
-    for name in table:
-        if name not in names:
-            raise XplainError(f"{where} has no setting {name!r}; {nearest(name, names)}")
 
 
 def _named(entry: object, what: str) -> tuple[str, dict[str, Any]]:
@@ -213,9 +182,9 @@ def _named(entry: object, what: str) -> tuple[str, dict[str, Any]]:
 
 def _method(entry: object) -> Method:
     name, params = _named(entry, "an explainer")
-    label = params.pop("label", name)
+    label = text(f"label of the explainer {name!r}", params.pop("label", name))
     registry().find("explainer", name)
-    return Method(str(label), name, params)
+    return Method(label, name, params)
 
 
 def _metric(entry: object) -> Metric:
@@ -224,42 +193,21 @@ def _metric(entry: object) -> Metric:
     return metric
 
 
-def _files(patterns: Sequence[str], home: Path) -> list[Path]:
-    found: list[Path] = []
-    for pattern in patterns:
-        matches = sorted(glob.glob(str(home / pattern), recursive=True))
-        if not matches:
-            raise XplainError(f"no file {pattern!r} in {home}")
-        found += map(Path, matches)
-    return found
+def _check_methods(methods: Sequence[Method]) -> None:
+    """Refuse labels that come twice, or say of a method that it is a control."""
+    _once("explainers", [method.label for method in methods], "give one of them another label")
+    for method in methods:
+        for control in CONTROLS:
+            own = isinstance(method.explainer, type(control.explainer))
+            if method.label == control.label and not own:
+                raise XplainError(
+                    f"the label {method.label!r} is that of a control, which is in every table; "
+                    "give the explainer another label"
+                )
 
 
-def _planted(number: int, clip: PlantedClip) -> Item:
-    audio = from_tensor(clip.waveform, clip.sample_rate, f"planted-{number}")
-    return Item(audio, clip.label, clip.annotation)
-
-
-def _manifest(path: Path, where: Mapping[str, str]) -> list[Item]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise XplainError(f"{path} cannot be read: {error}") from error
-    columns = rows[0].keys() if rows else ()
-    for column in ("path", *where):
-        if rows and column not in columns:
-            raise XplainError(f"{path} has no column {column!r}; {nearest(column, columns)}")
-    return [
-        Item(path.parent / row["path"], row.get("label") or None, _event(path, row))
-        for row in rows
-        if all(row[column] == str(value) for column, value in where.items())
-    ]
-
-
-def _event(path: Path, row: Mapping[str, str]) -> Event | None:
-    times = [row.get(name) or None for name in ("start", "end", "low", "high")]
-    try:
-        start, end, low, high = (None if t is None else float(t) for t in times)
-    except ValueError as error:
-        raise XplainError(f"{path}: {row['path']}: {error}; times are seconds, bands Hz") from error
-    return None if start is None or end is None else Event(start, end, low, high)
+def _once(what: str, names: Iterable[str | None], advice: str) -> None:
+    """Refuse a name that comes twice, since results are told apart by it."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise XplainError(f"two {what} have the same name, {twice[0]!r}; {advice}")

@@ -52,12 +52,13 @@ class Watched(ClipScore):
 
 
 class Question:
-    """A clip of noise, a network that was never trained, and its second label."""
+    """A clip of noise, a network that was never trained or another, and its second label."""
 
     def __init__(
         self,
         reads: Reads,
         *,
+        module: nn.Module | None = None,
         samples: int = 64,
         seed: int = 0,
         level: float = 1,
@@ -65,11 +66,15 @@ class Question:
         draws: int = 0,
         device: str = "cpu",
     ) -> None:
-        """Make the latents (D, N), the baseline (D, N) or (draws, D, N), and the score."""
+        """Make the latents (D, N), the baseline (D, N) or (draws, D, N), and the score.
+
+        module: to ask about in place of a network drawn here, with three labels too.
+        """
         self.device = torch.device(device)
         synthesizer = Frames()
         with seeded(0, torch.device("cpu")):
-            self.module: nn.Module = OfSound() if reads == "sound" else OfLatents()
+            usual: nn.Module = OfSound() if reads == "sound" else OfLatents()
+        self.module = usual if module is None else module
         labels = ("a", "b", "c")
         read = "waveform" if reads == "sound" else synthesizer
         model = wrap(self.module, sample_rate=RATE, labels=labels, reads=read)

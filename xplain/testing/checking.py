@@ -28,6 +28,12 @@ def check(kind: str, name: str, parameters: Mapping[str, object] | None = None) 
     PluginError for a kind without rules, and for a name that is unknown or ambiguous. What
     cannot be made is a failed report.
     """
+    if kind == "model":
+        scheme = name.rpartition("/")[2]
+        raise PluginError(
+            "no contract for the kind 'model', of which anything may be explained; explain a clip "
+            f"with it instead: xplain explain AUDIO --model {scheme}:…"
+        )
     if kind not in RULES:
         raise PluginError(f"no contract for the kind {kind!r}; {nearest(kind, RULES)}")
     subject = registered(kind, name, parameters)

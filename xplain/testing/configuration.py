@@ -32,17 +32,19 @@ def follows_its_parameters(subject: Subject) -> None:
     made = subject.make()
     changed = 0
     for name, value in subject.parameters(made).items():
-        if isinstance(value, bool) or not isinstance(value, int) or name == "sample_rate":
+        if isinstance(value, bool) or not isinstance(value, int | float) or name == "sample_rate":
             continue
+        # A share may have to stay below 1, and a whole number to stay whole.
+        another = value + 1 if isinstance(value, int) else 0.75 * value or 0.25
         try:
-            other = subject.make_with({**subject.parameters(made), name: value + 1})
+            other = subject.make_with({**subject.parameters(made), name: another})
         except (PluginError, ValueError):
             continue  # not every number has a neighbour that is allowed
         found = subject.parameters(other)[name]
-        demand(found == value + 1, f"{name}={value + 1} is written down as {found!r}.")
+        demand(found == another, f"{name}={another} is written down as {found!r}.")
         changed += 1
     if not changed:
-        raise NotApplicable("it has no whole numbers to set")
+        raise NotApplicable("it has no numbers to set")
 
 
 def refuses_a_parameter_it_does_not_have(subject: Subject) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from xplain.borrowing import seeded
 from xplain.errors import XplainError
 from xplain.interfaces import Explainer
 from xplain.pipeline import explain
@@ -14,12 +15,19 @@ from xplain.testing import configuration
 from xplain.testing.asking import Interrupted, Question, answer, question, readable
 from xplain.testing.backgrounds import BACKGROUNDS
 from xplain.testing.planted import CUES, planted, planted_model
-from xplain.testing.rigs import RATE, Levels, Nothing
+from xplain.testing.rigs import RATE, Frames, Levels, Nothing, OfOneElement
 from xplain.testing.rules import Broken, NotApplicable, Rule, Subject, demand
 
 ABOVE_CHANCE = 0.7
 """Mean area under the ROC curve that the frames of planted cues have to reach; chance gives
 0.5, with a standard deviation of 0.05 over the three clips that are asked about."""
+
+
+DECIDING = ((1, 2), (5, 6), (6, 1))
+"""Channel and frame of elements that are elsewhere after a mirror or a transpose."""
+
+ROUNDING = 1e-5
+"""Share by which two values that are meant to be the same may differ."""
 
 
 def gives_the_latents_shape(subject: Subject) -> None:
@@ -47,6 +55,24 @@ def gives_finite_values(subject: Subject) -> None:
 def says_something(subject: Subject) -> None:
     """An attribution is not zero everywhere, where the score depends on the latents."""
     demand(bool(answer(subject, question(subject)).count_nonzero()), "zeros only.")
+
+
+def puts_the_element_that_decides_in_its_place(subject: Subject) -> None:
+    """Where one element alone decides, none has a larger absolute attribution."""
+    for element in DECIDING:
+        asked, got = decided_by(element, subject)
+        if got.shape != asked.latents.shape:
+            raise NotApplicable("its attribution has not the latents' shape")
+        sizes = torch.nan_to_num(got.detach()).abs()
+        largest = float(sizes.max())
+        # As large is enough, for methods that give a group one value.
+        kept = float(sizes[element]) >= largest * (1 - ROUNDING)
+        channel, frame = divmod(int(sizes.argmax()), sizes.shape[1])
+        found = (
+            f"{float(sizes[element]):.3g} at channel {element[0]}, frame {element[1]}, which "
+            f"decides, and {largest:.3g} at channel {channel}, frame {frame}, which does not."
+        )
+        demand(kept, found)
 
 
 def explains_the_shortest_clip(subject: Subject) -> None:
@@ -151,16 +177,19 @@ def is_the_same_again_for_a_seed(subject: Subject) -> None:
 
 
 def remembers_no_clip(subject: Subject) -> None:
-    """A clip explained after another is explained as it is alone."""
+    """A clip explained after another is explained as it is alone, and stays so after a third."""
     alone, again = (answer(subject, question(subject)) for _ in range(2))
     if not same(alone, again):
         raise NotApplicable("it does not give the same twice, even alone")
     explainer = subject.make()
     for level in (0.1, 10):  # since what is remembered may be the quietest, or the loudest
         question(subject, seed=7, samples=96, level=level).put_to(explainer)
-    after = question(subject).put_to(explainer).detach()
+    given = question(subject).put_to(explainer).detach()
+    after = given.clone()
     demand(after.shape == alone.shape, f"the shape {tuple(after.shape)} after another clip.")
     demand(same(alone, after), f"values that differ by up to {difference(alone, after):.2g}.")
+    question(subject, seed=8).put_to(explainer)
+    demand(same(given, after), "that the next clip is written into what was given for this one.")
 
 
 def keeps_the_memory_budget(subject: Subject) -> None:
@@ -224,6 +253,23 @@ def refuses_text_for_a_number(subject: Subject) -> None:
         except (XplainError, ValueError, TypeError, Broken):
             continue
         raise Broken(f"{name}='nonsense' gave an attribution.")
+
+
+def decided_by(element: tuple[int, int], subject: Subject) -> tuple[Question, Tensor]:
+    """A question that one element (channel, frame) decides, and a new instance's answer."""
+    refusal: XplainError | None = None
+    samples = 12 * Frames.size  # not as many frames as channels, so that a transpose is seen
+    for rectified in (False, True):
+        with seeded(0, torch.device("cpu")):  # a layer draws weights before they are set
+            module = OfOneElement(element, 12, rectified=rectified)
+        asked = Question("latents", module=module, samples=samples)
+        # Far from the baseline and positive in every element, so that a ReLU lets it pass.
+        asked.latents = asked.latents.abs() + 0.1
+        try:
+            return asked, asked.put_to(subject.make())
+        except XplainError as error:
+            refusal = error
+    raise NotApplicable(f"it refuses a linear network: {refusal}")
 
 
 def traces(asked: Question, explainer: Explainer) -> str:
@@ -307,6 +353,7 @@ RULES = (
             gives_float32,
             gives_finite_values,
             says_something,
+            puts_the_element_that_decides_in_its_place,
             explains_the_shortest_clip,
             takes_draws_of_the_baseline,
             answers_on_the_device_it_is_asked_on,

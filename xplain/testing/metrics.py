@@ -51,6 +51,19 @@ def gives_a_value_in_its_range(subject: Subject) -> None:
             demand(low <= each <= high, f"{each:g}, outside {low:g} … {high:g}.")
 
 
+def gives_a_python_float(subject: Subject) -> None:
+    """The value is a Python float: no tensor, which holds on to memory, and no bool."""
+    made = subject.make()
+    for seed in range(CLIPS):
+        known = evidence(seed)
+        if value(made, known) is None:
+            continue
+        with seeded(0, torch.device("cpu")):
+            # The function itself: Metric makes a float of whatever it gives.
+            found = made.function(*(getattr(known, n) for n in made.needs), **made.parameters)
+        demand(isinstance(found, float), f"a {type(found).__name__}; return float(…).")
+
+
 def says_undefined_instead_of_nan(subject: Subject) -> None:
     """Where there is no value it raises Undefined, and does not give NaN."""
     made = subject.make()
@@ -147,6 +160,7 @@ RULES = tuple(
         is_a_declared_function,
         says_how_to_read_it,
         gives_a_value_in_its_range,
+        gives_a_python_float,
         says_undefined_instead_of_nan,
         is_undefined_without_its_evidence,
         is_pure,

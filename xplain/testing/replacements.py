@@ -64,6 +64,16 @@ def gives_the_latents_shape(subject: Subject) -> None:
         demand(fits, f"{shape} for latents {wanted} with {'some' if kept else 'none'} kept.")
 
 
+def replaces_something(subject: Subject) -> None:
+    """Where nothing is kept, what it gives is not the latents themselves."""
+    asked = gap(subject)
+    before = asked.latents.clone()
+    got = asked.filled(subject.make())
+    if got.shape[-2:] != before.shape:
+        raise NotApplicable("it does not give the latents' shape")
+    demand(bool((got != before).any()), "the latents, element by element.")
+
+
 def gives_float32(subject: Subject) -> None:
     """What it gives for float32 latents is float32."""
     got = gap(subject).filled(subject.make())
@@ -161,6 +171,7 @@ RULES = (
         Rule(function)
         for function in (
             gives_the_latents_shape,
+            replaces_something,
             gives_float32,
             gives_finite_values,
             answers_on_the_device_it_is_asked_on,

@@ -114,6 +114,31 @@ class OfSound(nn.Module):
         return logits
 
 
+class OfOneElement(nn.Module):
+    """A linear network whose second logit is three times one element of the latents of Frames.
+
+    The other logits are zero. rectified: with a ReLU in front, which some methods need; it
+    changes nothing where the element is positive.
+    """
+
+    def __init__(self, element: tuple[int, int], frames: int, *, rectified: bool) -> None:
+        """Read the element (channel, frame) of latents (8, frames)."""
+        super().__init__()
+        channel, frame = element
+        linear = nn.Linear(Frames.size * frames, 3)
+        with torch.no_grad():
+            linear.weight.zero_()
+            linear.bias.zero_()
+            linear.weight[1, channel * frames + frame] = 3
+        rectifier = [nn.ReLU()] if rectified else []
+        self.layers = nn.Sequential(nn.Flatten(), *rectifier, linear)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Latents (batch, 8, frames) → logits (batch, 3)."""
+        logits: Tensor = self.layers(values)
+        return logits
+
+
 class OfLatents(nn.Module):
     """A network that reads the latents of Frames, all of it layers that most methods know."""
 

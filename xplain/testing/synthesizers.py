@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,12 @@ LENGTHS = (1, 7, 255, 256, 257, 4000, 12345)
 
 EXACT = 1e-4
 """Largest difference of a sample that a synthesizer without loss may make."""
+
+QUIETER = 20
+"""dB that the latents of silence take away from a clip at least."""
+
+TONES = (0.1, 0.3, 0.5, 0.8)
+"""Shares of half the sample rate, at which tones sound."""
 
 ROUNDING = 1e-4
 """Difference that another order of the same additions may make, of the largest value."""
@@ -69,6 +77,19 @@ def gives_back_what_went_in(subject: Subject) -> None:
         lost = float((heard - waveform).abs().max())
         found = f"a difference of {lost:.2g} in {samples} samples; a codec says lossy = True."
         demand(lost < EXACT, found)
+
+
+def keeps_the_sound_in_the_latents(subject: Subject) -> None:
+    """Latents of silence with a loud clip's context are 20 dB quieter than the clip, or more."""
+    made = subject.make()
+    if made.lossy:
+        raise NotApplicable("it is lossy, so that its silence may sound")
+    clip = noise(half_a_second(made))[None]
+    loud, silent = made.encode(clip), made.encode(torch.zeros_like(clip))
+    heard = decoded(made, Latents(silent.values, loud.context), clip.shape[1])
+    quieter = 20 * math.log10(float(clip.norm()) / max(float(heard.norm()), 1e-12))
+    found = f"{quieter:.1f} dB; what the context holds cannot be removed, so keep it in the values."
+    demand(quieter >= QUIETER, found)
 
 
 def hears_the_variants(subject: Subject) -> None:
@@ -226,6 +247,26 @@ def names_one_frequency_per_channel_or_none(subject: Subject) -> None:
     demand(inside, f"frequencies beyond 0 … {made.sample_rate / 2:g} Hz.")
 
 
+def names_the_frequency_of_a_tone(subject: Subject) -> None:
+    """The channel that a tone changes most is named within two channels of its frequency."""
+    made = subject.make()
+    if made.frequencies is None:
+        raise NotApplicable("its channels are no frequencies")
+    samples = half_a_second(made)
+    silent = made.encode(torch.zeros(1, samples)).values
+    named = torch.tensor(list(made.frequencies))
+    if len(named) != silent.shape[1]:
+        raise NotApplicable("it has not one frequency for each channel")
+    several = torch.tensor(sorted(set(named.tolist())))  # channels may share a frequency
+    for share in TONES:
+        hertz = share * made.sample_rate / 2
+        sound = made.encode(tone(hertz, samples, made.sample_rate)[None]).values
+        # Against silence, so that the logarithm of a power can be compared, too.
+        loudest = named[int((sound - silent)[0].abs().mean(dim=1).argmax())]
+        off = int((several - loudest).abs().argmin()) - int((several - hertz).abs().argmin())
+        demand(abs(off) <= 2, f"a channel named {float(loudest):g} Hz for a tone of {hertz:g} Hz.")
+
+
 def refuses_what_is_too_short(subject: Subject) -> None:
     """What it cannot encode it refuses with a PluginError, and half a second it can encode."""
     made = subject.make()
@@ -326,6 +367,7 @@ RULES = (
             gives_finite_values,
             gives_the_length_back,
             gives_back_what_went_in,
+            keeps_the_sound_in_the_latents,
             hears_the_variants,
             serves_many_variants_with_one_context,
             separates_the_clips_of_a_batch,
@@ -338,6 +380,7 @@ RULES = (
             is_the_same_again,
             remembers_no_clip,
             names_one_frequency_per_channel_or_none,
+            names_the_frequency_of_a_tone,
             refuses_what_is_too_short,
         )
     ),
