@@ -147,7 +147,12 @@ class Explanation:
     _checked: list[Verdict] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        """Keep what is claimed."""
+        """Keep what is claimed; refuse an attribution that is not of these latents."""
+        if self.attribution.shape != self.latents.shape:
+            raise XplainError(
+                f"{self.name}: an attribution of {tuple(self.attribution.shape)} for latents of "
+                f"{tuple(self.latents.shape)}; it has to have their shape"
+            )
         object.__setattr__(self, "_claim", self.attribution.clone())
 
     def __repr__(self) -> str:
