@@ -502,7 +502,8 @@ def test_ten_minutes_are_drawn_with_a_bounded_width() -> None:
     short = explained(synthesizer="waveform")
     attribution = torch.zeros(1, len(waveform))
     attribution[0, 450 * RATE] = -2.0
-    long = dataclasses.replace(short, waveform=waveform, attribution=attribution)
+    changed = {"attribution": attribution, "latents": attribution}
+    long = dataclasses.replace(short, waveform=waveform, **changed)
     values, extent = plots.drawn(long).values, plots.drawn(long).extent
     assert values.shape[1] <= plots.COLUMNS and values.min() == -2.0
     place = (int(values.argmin()) + 0.5) / values.shape[1] * extent[1]
@@ -513,7 +514,8 @@ def test_uneven_frequencies_are_put_where_they_are(live: xplain.Explanation) -> 
     frequencies = (100.0, 200.0, 800.0, 3200.0)
     planted = torch.zeros(4, 10)
     planted[2, 3] = 1.0
-    moved = dataclasses.replace(live, attribution=planted, frequencies=frequencies)
+    changed = {"attribution": planted, "latents": planted}
+    moved = dataclasses.replace(live, frequencies=frequencies, **changed)
     picture = _figure(moved).axes[0].images[1]
     rows = np.flatnonzero(picture.get_array()[:, 3, 3])
     low, high = (_centre(picture, int(r), 3)[1] for r in (rows[0], rows[-1]))
