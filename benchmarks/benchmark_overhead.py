@@ -11,9 +11,6 @@ and page are what the difference pays for. Both are run in turns.
 from __future__ import annotations
 
 import argparse
-import csv
-import os
-import sys
 import tempfile
 import time
 import warnings
@@ -21,6 +18,7 @@ from pathlib import Path
 
 import captum.attr
 import torch
+from recordings import digits
 from torch import Tensor
 
 import xplain
@@ -39,7 +37,7 @@ def main() -> None:
     arguments.add_argument("--clips", type=int, default=250)
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
-    clips = digits()[: options.clips]
+    clips = [*digits("test"), *digits("train")][: options.clips]
     model = xplain.load_model("zoo:digits")
     bare(clips[:2], model)
     benchmark(clips[:2])
@@ -55,17 +53,6 @@ def main() -> None:
         f"{len(clips)} clips × {len(METHODS) + 2} methods × {len(RATIOS)} ratios: bare "
         f"{totals[0]:.1f} s, benchmark {totals[1]:.1f} s, ratio {totals[1] / totals[0]:.3f}"
     )
-
-
-def digits() -> list[Path]:
-    """Clips of FSDD, those of the test split first."""
-    shared = os.environ.get("XPLAIN_SHARED", Path(__file__).parents[1] / ".." / "shared")
-    data = Path(shared) / "data"
-    if not (data / "manifest.csv").is_file():
-        sys.exit(f"needs the recordings of {data} (or XPLAIN_SHARED), which are absent")
-    with (data / "manifest.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["dataset"] == "fsdd"]
-    return [data / r["path"] for r in sorted(rows, key=lambda r: (r["split"], r["path"]))]
 
 
 def benchmark(clips: list[Path]) -> float:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from recordings import digits
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -64,17 +63,6 @@ def main() -> None:
         writer.writerows(rows)
     show(rows, len(clips))
     print(f"{len(clips)} clips, seed {options.seed}, xplain {xplain.__version__}, {options.out}")
-
-
-def digits(split: str) -> list[Path]:
-    """The clips of a split of FSDD, by the manifest."""
-    shared = os.environ.get("XPLAIN_SHARED", Path(__file__).parents[1] / ".." / "shared")
-    data = Path(shared) / "data"
-    if not (data / "manifest.csv").is_file():
-        sys.exit(f"needs the recordings of {data} (or XPLAIN_SHARED), which are absent")
-    with (data / "manifest.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if (r["dataset"], r["split"]) == ("fsdd", split)]
-    return [data / row["path"] for row in rows]
 
 
 def cases(clip: Path, model: xplain.Model, seed: int) -> Iterator[tuple[str, xplain.Verdict]]:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from recordings import digits
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -79,17 +78,6 @@ def main() -> None:
         writer.writerows(vars(row) for row in rows)
     show(rows)
     print(f"{len(clips)} clips, seed {options.seed}, xplain {xplain.__version__}, {options.out}")
-
-
-def digits(split: str) -> list[Path]:
-    """The clips of a split of FSDD, by the manifest."""
-    shared = os.environ.get("XPLAIN_SHARED", Path(__file__).parents[1] / ".." / "shared")
-    data = Path(shared) / "data"
-    if not (data / "manifest.csv").is_file():
-        sys.exit(f"needs the recordings of {data} (or XPLAIN_SHARED), which are absent")
-    with (data / "manifest.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if (r["dataset"], r["split"]) == ("fsdd", split)]
-    return [data / row["path"] for row in rows]
 
 
 def measure(
