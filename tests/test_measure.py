@@ -139,3 +139,23 @@ def test_an_event_is_a_span_of_frames_and_a_band_of_channels() -> None:
 
 def test_metrics_of_the_project_are_found_by_entry_point() -> None:
     assert registry().create("metric", "xplain/fidelity", {}).name == "fidelity"
+
+
+class Deaf(Halved):
+    """Whatever the latents are, what is heard is silence."""
+
+    def decode(self, values: Tensor, context: xplain.Context) -> Tensor:
+        return 0 * values[:, 0]
+
+
+@pytest.mark.parametrize("reads_latents", [True, False])
+def test_the_round_trip_is_that_of_the_audio(reads_latents: bool) -> None:
+    deaf, labels = Deaf(), ("low", "mid", "high")
+    module, reads = (Latent(), deaf) if reads_latents else (BandEnergies(), "waveform")
+    model = xplain.wrap(module, sample_rate=RATE, labels=labels, reads=reads)
+    e = xplain.explain(
+        tone(1200), model, synthesizer=deaf, explainer="occlusion", replacement="zero"
+    )
+    assert e.target.label == "mid"
+    # Of silence all three labels are as probable: a third of the decision is as before.
+    assert value(e, "round-trip") == pytest.approx([1 / 3])
