@@ -1,0 +1,1 @@
+"""Explainable NMF proxies of audio segmenters."""

@@ -1,0 +1,17 @@
+"""``xplain nmf``: dictionaries, scenes, proxies and prototypes."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def nmf() -> None:
+    """Explain a segmenter by a proxy that decides on parts of the spectrum."""
