@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt -e '.[dev]' -e 'plugins/xplain-codecs[lyra]'
 	# Our metrics are held against it; it asks for OpenCV and pandas, which none of that needs.
 	$(PIP) install -c constraints.txt --no-deps quantus
 	touch $@
