@@ -1,0 +1,78 @@
+"""What a proxy is: its labels, its spectrum, its features, its network and its dictionary."""
+
+# Annotations stay as they are, not strings: they are checked when a configuration is made.
+from dataclasses import field
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from xplain_nmf.spectrum import Spectrum
+
+LABELS = ("speech", "music", "noise", "overlap")
+"""Mariotte et al.'s: speech activity, music, noise, overlapped speech."""
+
+
+@strict
+class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
+    """Everything a proxy needs beside its weights; the defaults are the paper's.
+
+    id2label: the labels by index. components: K. component_labels: whose components they are,
+    one label each, where the dictionary is class-wise; None where it is not.
+
+    features: what Ψ reads: "spectrum", X itself; "mel", log(1 + scale · mel energies); or
+    "encoder", the last hidden states of a frozen transformers encoder of waveforms, whose
+    configuration is encoder_config. encoder_normalises: whether that encoder wants waveforms
+    of mean 0 and variance 1.
+
+    bottleneck, hidden, repeats, blocks: sizes of the network. norm: "global" layer norm, or
+    "frame", whose reach is finite. activation: "relu", or "softplus", which is never 0.
+    refinements: multiplicative updates by which Ψ's H is brought nearer to X ≈ W H;
+    what is 0 stays 0.
+
+    dictionary_trained: whether W is learned with the rest. scale, level_seconds, level_floor:
+    of the spectrum, see Spectrum; Spectrum.paper() are the defaults.
+    """
+
+    model_type = "nmf-proxy"
+
+    components: int = 256
+    component_labels: list[str] | None = None
+    features: Literal["spectrum", "mel", "encoder"] = "spectrum"
+    mels: int = 80
+    encoder_config: dict[str, Any] | None = None
+    encoder_normalises: bool = False
+    bottleneck: int = 64
+    hidden: int = 128
+    repeats: int = 3
+    blocks: int = 5
+    norm: Literal["global", "frame"] = "global"
+    activation: Literal["relu", "softplus"] = "relu"
+    refinements: int = 0
+    dictionary_trained: bool = False
+    scale: float | int = 1.0
+    level_seconds: float | int | None = None
+    level_floor: float | int = -80.0
+    id2label: dict[int, str] | dict[str, str] | None = field(
+        default_factory=lambda: dict(enumerate(LABELS))
+    )
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Refuse what cannot be a proxy."""
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
+        named = self.component_labels
+        if named is not None and len(named) != self.components:
+            raise ValueError(f"component_labels names {len(named)} of {self.components} components")
+        if (self.features == "encoder") != (self.encoder_config is not None):
+            raise ValueError("encoder_config goes with features='encoder', and only with that")
+        self.make_spectrum()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of the logits."""
+        names = {int(index): name for index, name in (self.id2label or {}).items()}
+        return tuple(names[index] for index in sorted(names))
+
+    def make_spectrum(self) -> Spectrum:
+        """The spectrum that is factorised."""
+        return Spectrum(self.scale, self.level_seconds, self.level_floor)

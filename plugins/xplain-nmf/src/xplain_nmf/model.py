@@ -1,0 +1,179 @@
+"""The proxy: features → Ψ → H ≥ 0 → Θ → logits, and X ≈ W H (arXiv 2401.08268)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.audio_utils import mel_filter_bank
+from transformers.utils.generic import ModelOutput
+
+from xplain_nmf.config import NmfProxyConfig
+from xplain_nmf.encoder import Encoder
+from xplain_nmf.spectrum import BINS, SAMPLE_RATE, Spectrum, frame_count, stft
+from xplain_nmf.tcn import Tcn
+
+TINY = 1e-8
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "softplus": functional.softplus,
+}
+
+
+@dataclass
+class ProxyOutput(ModelOutput):
+    """What a forward pass gives.
+
+    logits: (B, T, L). activations: H (B, K, T). spectrum: X (B, F, T).
+    """
+
+    logits: Tensor | None = None
+    activations: Tensor | None = None
+    spectrum: Tensor | None = None
+
+
+class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
+    """A segmenter whose every logit is a weighted sum of parts that have spectra.
+
+    Waveforms are (B, samples) float32 at 16 kHz, T = ceil(samples / 320) frames of 20 ms.
+    """
+
+    config_class = NmfProxyConfig
+    base_model_prefix = "proxy"
+    main_input_name = "waveform"
+    config: NmfProxyConfig
+
+    def __init__(self, config: NmfProxyConfig) -> None:
+        """A proxy with random weights; load one with from_pretrained."""
+        super().__init__(config)
+        self.encoder: Encoder | None = None
+        inputs = BINS
+        if config.features == "mel":
+            inputs = config.mels
+        elif config.encoder_config is not None:
+            self.encoder = Encoder(config.encoder_config, config.encoder_normalises)
+            inputs = self.encoder.channels
+        self.psi = Tcn(
+            inputs,
+            config.components,
+            bottleneck=config.bottleneck,
+            hidden=config.hidden,
+            repeats=config.repeats,
+            blocks=config.blocks,
+            norm=config.norm,
+        )
+        self.theta = nn.Linear(config.components, len(config.labels))
+        spectra = torch.rand(BINS, config.components)
+        if config.dictionary_trained:
+            self.spectra = nn.Parameter(spectra)
+        else:
+            self.register_buffer("spectra", spectra)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @property
+    def dictionary(self) -> Tensor:
+        """W (F, K): not negative, each column of length 1 over frequency.
+
+        Normalised here, so that training cannot escape the L1 term on H by a larger W.
+        """
+        return functional.normalize(self.spectra.abs(), dim=0, eps=TINY)
+
+    @torch.no_grad()
+    def set_dictionary(self, spectra: Tensor) -> None:
+        """Put a dictionary (F, K) in the place of W; ValueError for one of another shape."""
+        if spectra.shape != self.spectra.shape or bool((spectra < 0).any()):
+            raise ValueError(
+                f"a dictionary for this proxy is not negative and {tuple(self.spectra.shape)}, "
+                f"not {tuple(spectra.shape)}"
+            )
+        self.spectra.copy_(spectra)
+
+    @cached_property
+    def reach(self) -> int | None:
+        """Frames to each side of a frame that can change its logits; None: all of them."""
+        if self.config.norm == "global" or self.encoder is not None:
+            return None
+        return self.psi.reach + self._spectrum.reach
+
+    def spectrum(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → X (B, F, T), what W H is to equal."""
+        return self._spectrum(waveform)
+
+    def activations(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → H (B, K, T), not negative."""
+        return self.analyse(waveform)[1]
+
+    def analyse(self, waveform: Tensor, transform: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Waveforms (B, samples) → X (B, F, T) and H (B, K, T).
+
+        transform: their complex spectra (B, F, T), where they are known.
+        """
+        transform = stft(waveform) if transform is None else transform
+        x = self._spectrum.compress(transform, waveform)
+        h = ACTIVATIONS[self.config.activation](self.psi(self._features(waveform, transform, x)))
+        return x, self._refine(h, x)
+
+    def head(self, activations: Tensor) -> Tensor:
+        """H (B, K, T) → logits (B, T, L) = θ · h(t) + b."""
+        logits: Tensor = self.theta(activations.transpose(1, 2))
+        return logits
+
+    def forward(self, waveform: Tensor) -> ProxyOutput:
+        """Waveforms (B, samples) → logits, H and X."""
+        x, h = self.analyse(waveform)
+        return ProxyOutput(logits=self.head(h), activations=h, spectrum=x)
+
+    def train(self, mode: bool = True) -> NmfProxy:
+        """As torch's; the encoder is frozen and stays in evaluation mode."""
+        super().train(mode)
+        if self.encoder is not None:
+            self.encoder.eval()
+        return self
+
+    @cached_property
+    def _spectrum(self) -> Spectrum:
+        return self.config.make_spectrum()
+
+    def _features(self, waveform: Tensor, transform: Tensor, x: Tensor) -> Tensor:
+        if self.encoder is not None:
+            hidden: Tensor = self.encoder(waveform, frame_count(waveform.shape[-1]))
+            return hidden.transpose(1, 2)
+        if self.config.features == "mel":
+            # X is a logarithm; the bands add up energies.
+            bands = _mel_filters(self.config.mels).to(x) @ x.expm1()
+            return bands.log1p()
+        return x
+
+    def _refine(self, h: Tensor, x: Tensor) -> Tensor:
+        """Multiplicative updates (Lee, Seung 2001) of H for ‖X − W H‖²."""
+        if self.config.refinements == 0:
+            return h
+        w = self.dictionary
+        correlation, gram = w.T @ x, w.T @ w
+        for _ in range(self.config.refinements):
+            h = h * correlation / (gram @ h + TINY)
+        return h
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """What from_pretrained asks for weights that a checkpoint lacks: torch's own draws."""
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+@lru_cache
+def _mel_filters(mels: int) -> Tensor:
+    """Triangular filters (mels, F), each of area 1 over the bins it covers."""
+    filters = mel_filter_bank(BINS, mels, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, norm=None)
+    weights = torch.from_numpy(cast(Any, filters)).float().T
+    return weights / weights.sum(1, keepdim=True).clamp_min(TINY)
