@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from xplain_nmf.scenes_cli import scenes
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -15,3 +17,6 @@ app = typer.Typer(
 @app.callback()
 def nmf() -> None:
     """Explain a segmenter by a proxy that decides on parts of the spectrum."""
+
+
+app.command()(scenes)
