@@ -14,6 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from xplain.fingerprint import of_module
+
 Context = Mapping[str, Tensor]
 """What a synthesizer needs beside the latents to give audio back: tensors, batch first."""
 
@@ -29,7 +31,18 @@ class Latents:
     context: Context
 
 
-class Synthesizer(ABC):
+class Fingerprinted:
+    """What may hold weights or data that its parameters only point to."""
+
+    def fingerprint(self) -> str | None:
+        """SHA-256 of them, for provenance; None where there are none.
+
+        Given for a torch.nn.Module. One that keeps them elsewhere says it itself.
+        """
+        return of_module(self) if isinstance(self, nn.Module) else None
+
+
+class Synthesizer(Fingerprinted, ABC):
     """A representation of audio that can be changed and heard.
 
     One whose constructor has a parameter ``sample_rate`` works at any rate and
@@ -80,7 +93,7 @@ class Score(nn.Module, ABC):
         """Score variants (n, D, N) of the clip: (n,)."""
 
 
-class Explainer(ABC):
+class Explainer(Fingerprinted, ABC):
     """A method that says how much each element of the latents added to the score.
 
     It sees one clip's latents and a score over variants of that clip; never
@@ -117,7 +130,7 @@ class Clip:
     """Seeded by the seed and the clip; the only source of chance to draw from."""
 
 
-class Replacement(ABC):
+class Replacement(Fingerprinted, ABC):
     """What stands for "nothing here" in place of the elements that are not kept."""
 
     depends_on_keep: ClassVar[bool] = True
@@ -133,7 +146,7 @@ class Replacement(ABC):
         """
 
 
-class Segmenter(ABC):
+class Segmenter(Fingerprinted, ABC):
     """Frame-wise, multilabel decisions over time."""
 
     sample_rate: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -10,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from xplain.errors import ModelError, PluginError, XplainError, nearest
+from xplain.fingerprint import of_module
 from xplain.interfaces import Synthesizer
 from xplain.registry import registry
 
@@ -72,15 +71,9 @@ class Model:
             )
         return logits
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str | None:
         """SHA-256 over the names, shapes and values of all parameters and buffers."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.module.state_dict().items()):
-            if isinstance(tensor, Tensor):
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-                digest.update(flat.numpy().data)
-        return digest.hexdigest()
+        return of_module(self.module)
 
 
 def wrap(

@@ -180,7 +180,7 @@ class Registry:
         return made
 
     def describe(self, kind: str, instance: object, plugin: Plugin | None = None) -> dict[str, Any]:
-        """Name, version and parameters of an instance, for provenance.
+        """Name, version, parameters and fingerprint of an instance, for provenance.
 
         plugin: what it was made by; for others the plugin of its class is looked up.
         Parameters are the attributes named as the constructor's arguments
@@ -196,6 +196,7 @@ class Registry:
                 for name in constructor_parameters(cls)
                 if hasattr(instance, name)
             },
+            "sha256": instance.fingerprint() if hasattr(instance, "fingerprint") else None,
         }
 
 

@@ -102,7 +102,8 @@ def default_max_batch(samples: int) -> int:
 def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:
     """Whether two synthesizers make the same latents, as far as can be known.
 
-    The same object, or of the same class with the same parameters, all of them readable.
+    The same object, or of the same class with the same weights and the same parameters, all of
+    them readable.
     """
     if one is other:
         return True
@@ -111,4 +112,6 @@ def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:
     names = constructor_parameters(type(one))
     missing = object()
     mine, theirs = ([getattr(s, name, missing) for name in names] for s in (one, other))
-    return missing not in (*mine, *theirs) and mine == theirs
+    if missing in (*mine, *theirs) or mine != theirs:
+        return False
+    return one.fingerprint() == other.fingerprint()

@@ -99,6 +99,7 @@ class Job:
                 "multilabel": model.multilabel,
                 "frame_step": model.frame_step,
                 "sha256": model.fingerprint(),
+                "reads": model.reads and registry().describe("synthesizer", model.reads),
             },
             "route": route.description,
             "synthesizer": synthesizer_record,

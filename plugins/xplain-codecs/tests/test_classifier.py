@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,10 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, nn
 
 import xplain
 from xplain.errors import ModelError
 from xplain.metrics.intervals import Interval
-from xplain_codecs import codec as codecs
 from xplain_codecs.classifier import Config, save
 from xplain_codecs.codec import Codec
 from xplain_codecs.heads import GruSizes, make_head
@@ -167,40 +166,29 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
         xplain.load_model(f"latent:{folder}")
 
 
-class Weighted(nn.Module, xplain.Synthesizer):
-    """A codec with weights."""
-
-    sample_rate = RATE
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([2.0]))
-
-    def encode(self, waveform: Tensor) -> xplain.Latents:
-        return xplain.Latents(waveform[:, None] * self.scale, {})
-
-    def decode(self, values: Tensor, context: xplain.Context) -> Tensor:
-        return values[:, 0] / self.scale
-
-
-def test_other_weights_of_a_codec_are_another_codec(tmp_path: Path) -> None:
-    one, same, other = Weighted(), Weighted(), Weighted()
-    with torch.no_grad():
-        other.scale.add_(1)
-    first = codecs._weights(one, {})
-    assert first is not None and first == codecs._weights(same, {})
-    assert first != codecs._weights(other, {})
-    assert codecs._weights(Stft(RATE), {"sample_rate": RATE}) is None
-
-
-def test_files_of_weights_that_a_parameter_names_are_part_of_a_codec(tmp_path: Path) -> None:
-    """As of a codec that does not run in torch."""
-    (tmp_path / "encoder.tflite").write_bytes(b"one")
-    (tmp_path / "README.md").write_text("read me")
-    stft, parameters = Stft(RATE), {"folder": str(tmp_path), "quantised": True}
-    first = codecs._weights(stft, parameters)
-    (tmp_path / "README.md").write_text("read me again")
-    assert first is not None and codecs._weights(stft, parameters) == first
-    (tmp_path / "encoder.tflite").write_bytes(b"two")
-    assert codecs._weights(stft, parameters) != first
-    assert codecs._weights(stft, {"folder": str(tmp_path / "gone")}) is None
+def test_a_codec_whose_weights_were_replaced_is_refused(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    """The same folder, the same settings, another training of the codec in it."""
+    home = tmp_path / "codec"
+    shutil.copytree(folders["encodec"], home)
+    codec, _ = Codec.of("encodec", {"checkpoint": str(home)})
+    sizes = GruSizes(width=4, layers=1)
+    save(
+        tmp_path / "head",
+        Config(codec, sizes, ("a", "b"), "0" * 64, {}),
+        make_head(sizes, codec.channels, 2),
+        REPORT,
+    )
+    assert xplain.load_model(f"latent:{tmp_path / 'head'}").reads is not None
+    weights = safetensors.torch.load_file(home / "model.safetensors")
+    name = next(name for name in weights if name.startswith("encoder") and name.endswith("bias"))
+    weights[name] += 1e-3
+    safetensors.torch.save_file(weights, home / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"fitted on another xplain-codecs/encodec .weights '\w+"):
+        xplain.load_model(f"latent:{tmp_path / 'head'}")
+    shutil.rmtree(home)
+    with pytest.raises(
+        ModelError, match=r"which cannot be made: .*correct its parameters in config"
+    ):
+        xplain.load_model(f"latent:{tmp_path / 'head'}")

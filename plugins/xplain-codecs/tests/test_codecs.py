@@ -269,6 +269,25 @@ def test_its_description_makes_it_again(name: str, make: Make) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_other_weights_are_another_codec_and_provenance_says_which(name: str, make: Make) -> None:
+    codec, same, other = (make(name, quantised=False) for _ in range(3))
+    with torch.no_grad():
+        next(other.parameters()).add_(1e-3)
+    assert codec.fingerprint() == same.fingerprint() != other.fingerprint()
+    assert same_synthesizer(codec, same) and not same_synthesizer(codec, other)
+    head = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(codec.channels, 2))
+    model = xplain.wrap(head, sample_rate=RATE, labels=["a", "b"], reads=codec)
+    inside, outside = (
+        xplain.explain(noise(1600), model, synthesizer=s, explainer="saliency").provenance
+        for s in (same, other)
+    )
+    assert (inside["route"], outside["route"]) == ("head(z)", "head(encode(decode(z)))")
+    assert inside["synthesizer"]["sha256"] == inside["model"]["reads"]["sha256"]
+    assert outside["synthesizer"]["sha256"] == other.fingerprint()
+    assert outside["model"]["reads"]["sha256"] == codec.fingerprint()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_reads_a_codec_is_explained_in_it_and_through_it(
     name: str, make: Make
 ) -> None:

@@ -189,3 +189,27 @@ def test_the_mean_of_another_synthesizer_is_refused(makers: dict[str, Maker]) ->
     latents, clip = clip_of(torch.zeros(SAMPLES), Stft(RATE, power=1))
     with pytest.raises(PluginError, match=r"power=0\.5.*these are latents of.*power=1"):
         filled(makers["data-mean stft"](), latents, clip)
+
+
+def test_the_mean_of_a_codec_with_other_weights_is_refused(tmp_path: Path, make: Any) -> None:
+    codec, sound = make("encodec"), record(tmp_path / "a.wav", torch.sin(torch.arange(900) / 5))
+    measure([sound], codec).save(tmp_path / "mean")
+    clip = (torch.zeros(SAMPLES), codec)
+    assert filled(DataMean(str(tmp_path / "mean")), *clip_of(*clip)).shape[0] == codec.channels
+    with torch.no_grad():
+        next(codec.parameters()).add_(1e-3)
+    with pytest.raises(PluginError, match=r"weights \w{8}\).*these are latents of.*weights"):
+        filled(DataMean(str(tmp_path / "mean")), *clip_of(*clip))
+
+
+def test_what_a_file_holds_is_in_the_fingerprint(tmp_path: Path) -> None:
+    sound = torch.sin(torch.arange(300) / 5)
+    prints = []
+    for number, heard in enumerate((sound, sound, 0.5 * sound)):
+        path = record(tmp_path / f"{number}.wav", heard)
+        measure([path], Waveform(RATE)).save(tmp_path / f"{number}.mean")
+        for made in (Recording(str(path)), DataMean(str(tmp_path / f"{number}.mean"))):
+            prints.append(registry().describe("replacement", made)["sha256"])
+    assert prints[:2] == prints[2:4]
+    assert len(set(prints)) == 4
+    assert registry().describe("replacement", WhiteNoise())["sha256"] is None

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xplain import Synthesizer
 from xplain.errors import ModelError, PluginError, XplainError
 from xplain.registry import registry
-
-WEIGHTS = (".tflite", ".onnx", ".safetensors")
-"""How names of files of weights end."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +19,7 @@ class Codec:
     """A registered synthesizer, and what its latents depend on.
 
     name: distribution/name. version: of the distribution, for the record alone.
-    sample_rate: Hz. channels: D of its latents. weights: SHA-256 of its weights; None where it
-    has none that can be read.
+    sample_rate: Hz. channels: D of its latents. weights: their SHA-256; None where it has none.
     """
 
     name: str
@@ -49,7 +43,7 @@ class Codec:
             parameters={**described["parameters"], **parameters},
             sample_rate=synthesizer.sample_rate,
             channels=_channels(plugin.full_name, synthesizer),
-            weights=_weights(synthesizer, parameters),
+            weights=described["sha256"],
         )
         return codec, synthesizer
 
@@ -93,26 +87,3 @@ def _channels(name: str, synthesizer: Synthesizer) -> int:
             f"synthesizer {name!r} cannot encode a second of silence ({type(error).__name__}: "
             f"{error}); give other parameters, or report it to its authors"
         ) from error
-
-
-def _weights(synthesizer: Synthesizer, parameters: Mapping[str, Any]) -> str | None:
-    """SHA-256 of a module's tensors, or of the files that a parameter of another names."""
-    digest = hashlib.sha256()
-    state = synthesizer.state_dict() if isinstance(synthesizer, nn.Module) else {}
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(flat.numpy().data)
-    files = [] if tensors else _weight_files(parameters)
-    for file in files:
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest() if tensors or files else None
-
-
-def _weight_files(parameters: Mapping[str, Any]) -> list[Path]:
-    """Files of weights that torch does not know, such as Lyra's, by name."""
-    named = [Path(v).expanduser() for v in parameters.values() if isinstance(v, str) and v]
-    found = [file for path in named for file in (path.iterdir() if path.is_dir() else [path])]
-    return sorted(f for f in found if f.suffix in WEIGHTS and f.is_file())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xplain import Clip, PluginError, Replacement, Synthesizer
 from xplain.audio import read, resample
+from xplain.fingerprint import of_files
 from xplain.progress import track
 from xplain.registry import registry
 from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
@@ -24,7 +25,7 @@ HOW = "make it with `xplain data-mean MANIFEST --synthesizer NAME --out FILE`"
 class Average:
     """Each channel's mean (D,) over all frames of some clips, and whose latents these are.
 
-    synthesizer: name and parameters, as provenance records them.
+    synthesizer: name, parameters and weights, as provenance records them.
     """
 
     mean: Tensor
@@ -66,9 +67,9 @@ def measure(recordings: Sequence[Path], synthesizer: Synthesizer) -> Average:
 
 
 def described(synthesizer: Synthesizer) -> dict[str, Any]:
-    """Name and parameters of a synthesizer: what its latents depend on."""
+    """Name, parameters and weights of a synthesizer: what its latents depend on."""
     record = registry().describe("synthesizer", synthesizer)
-    return {"name": record["name"], "parameters": record["parameters"]}
+    return {name: record[name] for name in ("name", "parameters", "sha256")}
 
 
 class DataMean(Replacement):
@@ -86,6 +87,10 @@ class DataMean(Replacement):
         self.file = file
         self._average = Average.load(Path(file).expanduser())
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the mean."""
+        return of_files({"mean": self._average.mean.numpy().tobytes()})
+
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """The mean in every frame of (D, N); PluginError in latents of another synthesizer."""
         measured, mine = self._average.synthesizer, described(clip.synthesizer)
@@ -98,5 +103,7 @@ class DataMean(Replacement):
 
 
 def _shown(synthesizer: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{k}={v!r}" for k, v in synthesizer["parameters"].items())
-    return f"{synthesizer['name']} ({settings})"
+    settings = [f"{k}={v!r}" for k, v in synthesizer["parameters"].items()]
+    if synthesizer["sha256"] is not None:
+        settings.append(f"weights {synthesizer['sha256'][:8]}")
+    return f"{synthesizer['name']} ({', '.join(settings)})"

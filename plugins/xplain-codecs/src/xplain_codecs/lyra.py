@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xplain import Context, Latents, PluginError, Synthesizer
+from xplain.fingerprint import of_files
 from xplain_codecs.checks import check_latents, check_waveform, length_of
 
 HOP = 320
@@ -59,10 +60,16 @@ class Lyra(Synthesizer):
         self.folder = folder
         self.quantised = quantised
         self.codebooks = codebooks
-        encoder, quantizer, decoder = (_read(folder, name) for name in FILES)
+        networks = {name: _read(folder, name) for name in FILES}
+        self._sha256 = of_files(networks)
+        encoder, quantizer, decoder = networks.values()
         self._encoder = _Stream(encoder)
         self._decoder = _Stream(decoder)
         self._quantizer = _Quantizer(quantizer, codebooks or STAGES)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the three networks."""
+        return self._sha256
 
     def encode(self, waveform: Tensor) -> Latents:
         """Waveforms (B, samples) → latents (B, 64, frames)."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from xplain import Clip, PluginError, Replacement
 from xplain.audio import read, resample
+from xplain.fingerprint import of_files
 
 
 class Recording(Replacement):
@@ -20,6 +21,10 @@ class Recording(Replacement):
                 "the replacement 'recording' stands for a sound of yours: give file= a recording"
             )
         self.file = file
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the recording; AudioError where it cannot be read."""
+        return of_files({"recording": read(self.file).waveform.numpy().tobytes()})
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """Latents (D, N) of the recording; AudioError where it cannot be read."""
