@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from xplain.audio import Audio as Audio
+    from xplain.clips import Failure as Failure
     from xplain.errors import ArtifactError as ArtifactError
     from xplain.errors import AudioError as AudioError
     from xplain.errors import ModelError as ModelError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from xplain.errors import XplainWarning as XplainWarning
     from xplain.explanation import Explanation as Explanation
     from xplain.hookspecs import hookimpl as hookimpl
+    from xplain.hysteresis import Thresholds as Thresholds
+    from xplain.interfaces import AdditiveSegmenter as AdditiveSegmenter
     from xplain.interfaces import Clip as Clip
     from xplain.interfaces import Context as Context
     from xplain.interfaces import Explainer as Explainer
@@ -32,10 +35,11 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from xplain.models import load_model as load_model
     from xplain.models import wrap as wrap
     from xplain.pipeline import ClipsError as ClipsError
-    from xplain.pipeline import Failure as Failure
     from xplain.pipeline import explain as explain
     from xplain.pipeline import explain_each as explain_each
     from xplain.registry import list_plugins as list_plugins
+    from xplain.segmentation import Segmentation as Segmentation
+    from xplain.segmenting import segment as segment
     from xplain.targets import Target as Target
     from xplain.verdict import Verdict as Verdict
 
@@ -43,6 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "audio": ["Audio"],
+    "clips": ["Failure"],
     "errors": [
         "ArtifactError",
         "AudioError",
@@ -54,7 +59,9 @@ _HOMES = {
     ],
     "explanation": ["Explanation"],
     "hookspecs": ["hookimpl"],
+    "hysteresis": ["Thresholds"],
     "interfaces": [
+        "AdditiveSegmenter",
         "Clip",
         "Context",
         "Explainer",
@@ -65,8 +72,10 @@ _HOMES = {
         "Synthesizer",
     ],
     "models": ["Model", "load_model", "wrap"],
-    "pipeline": ["ClipsError", "Failure", "explain", "explain_each"],
+    "pipeline": ["ClipsError", "explain", "explain_each"],
     "registry": ["list_plugins"],
+    "segmentation": ["Segmentation"],
+    "segmenting": ["segment"],
     "targets": ["Target"],
     "verdict": ["Verdict"],
 }

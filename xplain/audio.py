@@ -6,7 +6,8 @@ import hashlib
 import math
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +24,15 @@ from xplain.errors import AudioError, XplainWarning
 FULL_SCALE = 2**15
 """One past the largest 16-bit sample."""
 
+BLOCK = 2**18
+"""Samples per channel that are read at once."""
+
 UNKNOWN = (-1, 0, 0x7FFFFFFF, 0xFFFFFFFF)
 """Lengths that stand for "to the end of the file"."""
+
+_NO_SAMPLES = "{}: the recording holds no samples; nothing can be explained"
+_SILENT = "{}: the recording is silent"
+_TOO_SHORT = "{}: shorter than one sample at {} Hz; record more"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,21 @@ class Audio:
         return not bool(self.waveform.any())
 
 
+@dataclass(frozen=True)
+class Stream:
+    """One recording, mixed down, that is read while it is used.
+
+    blocks: (n,) float32 at sample_rate Hz, one after another; iterating raises what read()
+    raises and warns of what it warns of. source: as an Audio's. duration: seconds.
+    """
+
+    name: str
+    sample_rate: int
+    duration: float
+    source: Mapping[str, object]
+    blocks: Iterator[Tensor]
+
+
 def read(path: str | Path) -> Audio:
     """Read a recording and mix its channels down to one by their mean.
 
@@ -59,41 +82,32 @@ def read(path: str | Path) -> Audio:
     audio, truncated, empty, or that holds NaN or infinite samples.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise AudioError(f"{path}: the file {what}; give the path of a recording")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes); record or export it again")
-    try:
-        # Opened here, since libsndfile cannot open every name that a file system can hold.
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as file:
-            frames, rate, subtype = file.frames, file.samplerate, file.subtype
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        reason = getattr(error, "error_string", error)
-        raise AudioError(
-            f"{path}: not a recording that can be read ({reason}); convert it to WAV or FLAC"
-        ) from error
-    if len(samples) < frames or _promised_bytes(path) > path.stat().st_size:
-        raise AudioError(
-            f"{path}: the file is truncated, its header promises more audio than it holds; "
-            "copy or export it again"
-        )
-    return check(
-        Audio(
-            torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))),
-            rate,
-            path.stem,
-            {
-                "path": str(path),
-                "sha256": _sha256(path),
-                "sample_rate": rate,
-                "channels": samples.shape[1],
-                "subtype": subtype,
-                "duration": frames / rate,
-            },
-        )
-    )
+    with _opened(path) as file:
+        samples = file.read(dtype="float32", always_2d=True)
+        if len(samples) < file.frames:
+            raise _truncated(path)
+        audio = Audio(_mixed(samples), file.samplerate, path.stem, _source(path, file))
+    return check(audio)
+
+
+def stream(path: str | Path, rate: int) -> Stream:
+    """Read a recording as read() does, at ``rate`` Hz, in blocks: of any length in little memory.
+
+    What is wrong with the file is raised at once, what is wrong with its samples when they
+    are reached.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        own, duration, source = file.samplerate, file.frames / file.samplerate, _source(path, file)
+    blocks = _resampled(_checked(_read_blocks(path), own, path), own, rate, path)
+    return Stream(path.stem, rate, duration, source, blocks)
+
+
+def as_stream(audio: Audio, rate: int) -> Stream:
+    """Hand out a recording in memory as stream() does one in a file."""
+    pieces = (audio.waveform[i : i + BLOCK] for i in range(0, len(audio.waveform), BLOCK))
+    blocks = _resampled(pieces, audio.sample_rate, rate, audio.name)
+    return Stream(audio.name, rate, audio.duration, audio.source, blocks)
 
 
 def from_tensor(waveform: Tensor | npt.NDArray[np.floating], rate: int, name: str) -> Audio:
@@ -122,16 +136,10 @@ def check(audio: Audio) -> Audio:
             f"shape {tuple(audio.waveform.shape)}"
         )
     if len(audio.waveform) == 0:
-        raise AudioError(f"{where}: the recording holds no samples; nothing can be explained")
-    bad = ~torch.isfinite(audio.waveform)
-    if bad.any():
-        first = int(bad.int().argmax())
-        raise AudioError(
-            f"{where}: NaN or infinite samples ({int(bad.sum())} of them), the first at "
-            f"{first / audio.sample_rate:.3f} s; repair or export the recording again"
-        )
+        raise AudioError(_NO_SAMPLES.format(where))
+    _refuse_bad(audio.waveform, where, audio.sample_rate)
     if audio.silent:
-        warnings.warn(f"{where}: the recording is silent", XplainWarning, stacklevel=3)
+        warnings.warn(_SILENT.format(where), XplainWarning, stacklevel=3)
     return audio
 
 
@@ -141,7 +149,7 @@ def resample(audio: Audio, rate: int) -> Audio:
         return audio
     converted = soxr.resample(audio.waveform.numpy(), audio.sample_rate, rate, quality="VHQ")
     if len(converted) == 0:
-        raise AudioError(f"{audio.name}: shorter than one sample at {rate} Hz; record more")
+        raise AudioError(_TOO_SHORT.format(audio.name, rate))
     return Audio(torch.from_numpy(converted), rate, audio.name, audio.source)
 
 
@@ -192,6 +200,106 @@ def write(path: Path, waveform: Tensor, rate: int) -> float:
     with path.open("wb") as file:
         soundfile.write(file, samples, rate, subtype="PCM_16", format="WAV")
     return gain
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A file to read samples from; AudioError where that is not possible."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise AudioError(f"{path}: the file {what}; give the path of a recording")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: the file is empty (0 bytes); record or export it again")
+    try:
+        # Opened here, since libsndfile cannot open every name that a file system can hold.
+        with path.open("rb") as raw, soundfile.SoundFile(raw) as file:
+            if _promised_bytes(path) > path.stat().st_size:
+                raise _truncated(path)
+            yield file
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        reason = getattr(error, "error_string", error)
+        raise AudioError(
+            f"{path}: not a recording that can be read ({reason}); convert it to WAV or FLAC"
+        ) from error
+
+
+def _source(path: Path, file: soundfile.SoundFile) -> dict[str, object]:
+    return {
+        "path": str(path),
+        "sha256": _sha256(path),
+        "sample_rate": file.samplerate,
+        "channels": file.channels,
+        "subtype": file.subtype,
+        "duration": file.frames / file.samplerate,
+    }
+
+
+def _truncated(path: str | Path) -> AudioError:
+    return AudioError(
+        f"{path}: the file is truncated, its header promises more audio than it holds; "
+        "copy or export it again"
+    )
+
+
+def _read_blocks(path: Path) -> Iterator[Tensor]:
+    """A file's samples, mixed down, in blocks (n,)."""
+    with _opened(path) as file:
+        left = file.frames
+        while left > 0:
+            samples = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
+            if len(samples) == 0:
+                raise _truncated(path)
+            left -= len(samples)
+            yield _mixed(samples)
+
+
+def _checked(blocks: Iterator[Tensor], rate: int, where: Path) -> Iterator[Tensor]:
+    """Blocks as check() wants them: some samples, all finite, not all zero."""
+    count, silent = 0, True
+    for block in blocks:
+        _refuse_bad(block, where, rate, count)
+        count += len(block)
+        silent = silent and not bool(block.any())
+        yield block
+    if count == 0:
+        raise AudioError(_NO_SAMPLES.format(where))
+    if silent:
+        warnings.warn(_SILENT.format(where), XplainWarning, stacklevel=2)
+
+
+def _refuse_bad(waveform: Tensor, where: object, rate: int, before: int = 0) -> None:
+    """Refuse samples (n,), with so many before them, that are NaN or infinite."""
+    bad = ~torch.isfinite(waveform)
+    if bad.any():
+        first = before + int(bad.int().argmax())
+        raise AudioError(
+            f"{where}: NaN or infinite samples ({int(bad.sum())} of them), the first at "
+            f"{first / rate:.3f} s; repair or export the recording again"
+        )
+
+
+def _resampled(
+    blocks: Iterator[Tensor], rate: int, new_rate: int, where: object
+) -> Iterator[Tensor]:
+    """Blocks at another rate, as resample() gives them."""
+    if rate == new_rate:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(rate, new_rate, 1, dtype="float32", quality="VHQ")
+    count = 0
+    for block in blocks:
+        converted = resampler.resample_chunk(block.numpy())
+        count += len(converted)
+        yield torch.from_numpy(converted)
+    converted = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if count + len(converted) == 0:
+        raise AudioError(_TOO_SHORT.format(where, new_rate))
+    yield torch.from_numpy(converted)
+
+
+def _mixed(samples: npt.NDArray[np.float32]) -> Tensor:
+    """Channels (n, channels) mixed down to (n,) by their mean."""
+    return torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32)))
 
 
 def _promised_bytes(path: Path) -> int:

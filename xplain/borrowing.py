@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from xplain.errors import XplainError
+
 _ONE_AT_A_TIME = threading.RLock()
 """A model's modes and the global generators belong to the whole process."""
 
@@ -57,6 +59,18 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
             for parameter, wanted, gradient in wants:
                 parameter.requires_grad_(wanted)
                 parameter.grad = gradient
+
+
+def usable_device(asked: str | torch.device | None, module: nn.Module) -> torch.device:
+    """The device asked for, or a module's own; XplainError where it cannot be used here."""
+    home = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+    try:
+        device = home if asked is None else torch.device(asked)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise XplainError(f"the device {str(asked)!r} cannot be used here: {reason}") from error
+    return device
 
 
 @contextmanager

@@ -9,12 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from xplain.fingerprint import of_module
+from xplain.hysteresis import Thresholds
+
+if TYPE_CHECKING:  # what comes of it is built upon it
+    from xplain.segmentation import Segmentation
 
 Context = Mapping[str, Tensor]
 """What a synthesizer needs beside the latents to give audio back: tensors, batch first."""
@@ -147,7 +152,14 @@ class Replacement(Fingerprinted, ABC):
 
 
 class Segmenter(Fingerprinted, ABC):
-    """Frame-wise, multilabel decisions over time."""
+    """Frame-wise, multilabel decisions over time.
+
+    Frame t stands for the time from frame_step · t to frame_step · (t + 1), and a recording
+    of so many samples has ceil(samples / (frame_step · sample_rate)) frames; one that gives
+    a few less has none for the last tenth of a second. One that has weights is a
+    torch.nn.Module too, and is put on the device and into evaluation mode. What it cannot
+    decide it refuses with an XplainError.
+    """
 
     sample_rate: int
     """Hz, of the waveforms that go in."""
@@ -155,6 +167,52 @@ class Segmenter(Fingerprinted, ABC):
     """Seconds from one frame to the next."""
     labels: tuple[str, ...]
 
+    window: float = 20.0
+    """Seconds that are decided at once; of a longer recording, one such window after another."""
+    context: float = 2.0
+    """Seconds that are heard on each side of a window. Where no logit depends on more than
+    this to either side, windows change nothing."""
+    fade: float = 0.5
+    """Seconds around a border in which one window's logits go over into the next one's."""
+    thresholds: Mapping[str, Thresholds] = MappingProxyType({})
+    """When a label begins and ends; Thresholds() for labels that are not named."""
+
     @abstractmethod
     def logits(self, waveform: Tensor) -> Tensor:
         """Waveforms (B, samples) → logits (B, frames, L), one sigmoid per label."""
+
+    def segment(self, waveform: Tensor) -> Segmentation:
+        """Decide a recording (samples,) of any length, at sample_rate Hz, in windows."""
+        from xplain.segmenting import segment
+
+        return segment(waveform, self)
+
+
+class AdditiveSegmenter(Segmenter):
+    """A segmenter whose logits are a weighted sum of non-negative parts that have spectra.
+
+    logits[t, c] = bias[c] + Σ_k weights[c, k] · parts[k, t]: so over a stretch of time part k
+    added weights[c, k] · mean_t parts[k, t] to the logit of label c, and these add up to the
+    mean logit minus the bias. Where a part is in the spectrum says its row of ``spectra``.
+    """
+
+    weights: Tensor
+    """(L, K), of either sign."""
+    bias: Tensor
+    """(L,)."""
+    spectra: Tensor
+    """(K, F), not negative: what each part looks like."""
+    frequencies: Tensor
+    """(F,), Hz, ascending."""
+
+    @abstractmethod
+    def parts(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → parts (B, K, frames), not negative."""
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → logits (B, frames, L)."""
+        return self.head(self.parts(waveform))
+
+    def head(self, parts: Tensor) -> Tensor:
+        """Parts (B, K, frames) → logits (B, frames, L)."""
+        return parts.transpose(1, 2) @ self.weights.T + self.bias

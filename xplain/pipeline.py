@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import TypeVar, overload
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
@@ -24,6 +22,9 @@ from typing_extensions import Unpack
 from xplain import audio as audio_io
 from xplain.audio import Audio
 from xplain.borrowing import borrowed, seeded
+from xplain.clips import AudioLike as AudioLike
+from xplain.clips import Failure as Failure
+from xplain.clips import guarded, named
 from xplain.editing import Editor
 from xplain.errors import ModelError, PluginError, XplainError, XplainWarning
 from xplain.explanation import Explanation
@@ -35,9 +36,7 @@ from xplain.settings import Job, Settings
 from xplain.targets import ResolvedTarget, clip_logits, probabilities, resolve
 from xplain.workbench import Workbench
 
-AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
 Several = TypeVar("Several", bound=AudioLike)
-T = TypeVar("T")
 
 
 class ClipsError(XplainError):
@@ -54,14 +53,6 @@ class ClipsError(XplainError):
         super().__init__(
             f"{len(failures)} of {total} clips failed (the others are in .explanations): {reasons}"
         )
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A clip that could not be explained, and why."""
-
-    name: str
-    error: XplainError
 
 
 @overload
@@ -127,34 +118,16 @@ def compare_each(
     methods for the first clip, then for the next.
     """
     for number, clip in enumerate(clips):
-        name = str(clip) if isinstance(clip, str | Path) else f"clip-{number}"
-        opened, said = _guarded(name, partial(_open, clip, name, jobs[0]))
+        name = named(clip, number)
+        opened, said = guarded(name, partial(_open, clip, name, jobs[0]))
         for job in jobs:
             if isinstance(opened, Failure):
                 yield opened
                 continue
-            result, more = _guarded(name, partial(_attribute, opened, job))
+            result, more = guarded(name, partial(_attribute, opened, job))
             if isinstance(result, Explanation):
                 result = replace(result, warnings=(*said, *more))
             yield result
-
-
-def _guarded(name: str, work: Callable[[], T]) -> tuple[T | Failure, list[str]]:
-    """What work gives, or why it fails; and the warnings, which are passed on."""
-    result: T | Failure
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", XplainWarning)
-        try:
-            result = work()
-        except XplainError as error:
-            result = Failure(name, error)
-        except Exception as error:
-            wrapped = XplainError(f"{name}: {type(error).__name__}: {error}")
-            wrapped.__cause__ = error
-            result = Failure(name, wrapped)
-    for warning in caught:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return result, [str(w.message) for w in caught if issubclass(w.category, XplainWarning)]
 
 
 def _take(clip: AudioLike, name: str, job: Job) -> Audio:

@@ -1,0 +1,375 @@
+"""segment(): reads recordings in blocks, decides them in windows, gathers the result."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+import xplain
+from xplain import audio as audio_io
+from xplain.audio import Audio, Stream
+from xplain.borrowing import borrowed, usable_device
+from xplain.clips import AudioLike, Failure, guarded, named
+from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest
+from xplain.hysteresis import Stretch, Thresholds, Tracker
+from xplain.interfaces import AdditiveSegmenter, Segmenter
+from xplain.models import Model, load_model
+from xplain.progress import track
+from xplain.registry import registry
+from xplain.relevance import Relevance, Sums
+from xplain.segmentation import Segmentation
+from xplain.segments import Band, Part, Segment
+from xplain.targets import label_index
+from xplain.windows import Windows
+
+Several = TypeVar("Several", bound=AudioLike)
+Why: TypeAlias = tuple[tuple[Band, ...] | None, tuple[Part, ...]]
+"""Bands that speak for a segment, where asked, and the parts they come from."""
+
+
+class SegmentSettings(TypedDict, total=False):
+    """What can be set for segment() and segment_each()."""
+
+    params: Mapping[str, object]
+    """The segmenter's parameters, where it is given by its registered name."""
+    thresholds: Mapping[str, Thresholds]
+    """Per label, in place of the segmenter's own."""
+    explain: bool
+    """Whether segments say which frequencies speak for them; default False."""
+    device: str | torch.device | None
+    """Where to compute; default: where the segmenter is."""
+    sample_rate: int | None
+    """Hz, of audio given as a tensor; default: the segmenter's."""
+
+
+class RecordingsError(XplainError):
+    """Some recordings of a call failed; the others are done.
+
+    segmentations: of those that are done. failures: of the others, with their names.
+    """
+
+    def __init__(self, segmentations: list[Segmentation], failures: list[Failure]) -> None:
+        """Gather what is done and what failed."""
+        self.segmentations, self.failures = segmentations, failures
+        total = len(segmentations) + len(failures)
+        reasons = "; ".join(str(f.error) for f in failures)
+        super().__init__(
+            f"{len(failures)} of {total} recordings failed (the others are in .segmentations): "
+            f"{reasons}"
+        )
+
+
+@overload
+def segment(
+    audio: AudioLike, segmenter: str | Segmenter | Model, **settings: Unpack[SegmentSettings]
+) -> Segmentation: ...
+@overload
+def segment(
+    audio: list[Several] | tuple[Several, ...],
+    segmenter: str | Segmenter | Model,
+    **settings: Unpack[SegmentSettings],
+) -> list[Segmentation]: ...
+def segment(
+    audio: AudioLike | list[Several] | tuple[Several, ...],
+    segmenter: str | Segmenter | Model,
+    **settings: Unpack[SegmentSettings],
+) -> Segmentation | list[Segmentation]:
+    """Say which label holds when in one recording, or in many.
+
+    audio: a file, an Audio, or samples (samples,); or a list of these, of any lengths. Files
+    are read in blocks: a recording of any length needs the memory of a few minutes.
+    segmenter: a Segmenter, a registered one's name, a model that decides per frame, or a
+    reference to one such as "zoo:radio".
+
+    settings: see SegmentSettings. params, thresholds, explain (False), device, sample_rate.
+
+    Returns a Segmentation, or for a list a list of them. Raises a subclass of XplainError;
+    for a list RecordingsError, after every recording that can be segmented was.
+    """
+    if not isinstance(audio, list | tuple):
+        (result,) = segment_each([audio], segmenter, **settings)
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+    done: list[Segmentation] = []
+    failures: list[Failure] = []
+    for result in track(segment_each(audio, segmenter, **settings), len(audio), "segmenting"):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            done.append(result)
+    if failures:
+        raise RecordingsError(done, failures)
+    return done
+
+
+def segment_each(
+    clips: Sequence[AudioLike],
+    segmenter: str | Segmenter | Model,
+    **settings: Unpack[SegmentSettings],
+) -> Iterator[Segmentation | Failure]:
+    """Segment recordings one after another, as segment() does; a Failure where one fails.
+
+    What is wrong with the call as a whole (a name, a label, a window) is raised before the
+    first recording.
+    """
+    job = _Job.prepare(segmenter, settings)
+    return _each(clips, job)
+
+
+def _each(clips: Sequence[AudioLike], job: _Job) -> Iterator[Segmentation | Failure]:
+    for number, clip in enumerate(clips):
+        name = named(clip, number)
+        result, said = guarded(name, partial(_segment, clip, name, job))
+        if isinstance(result, Segmentation):
+            result = replace(result, warnings=(*said, *result.warnings))
+        yield result
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Settings made sure of: everything that is the same for all recordings of a call."""
+
+    segmenter: Segmenter
+    windows: Windows
+    thresholds: Mapping[str, Thresholds]
+    relevance: Relevance | None
+    device: torch.device
+    sample_rate: int
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def prepare(cls, asked: str | Segmenter | Model, settings: SegmentSettings) -> _Job:
+        """Resolve names and refuse what cannot work for any recording."""
+        for name in settings:
+            if name not in SegmentSettings.__annotations__:
+                known = nearest(name, SegmentSettings.__annotations__)
+                raise TypeError(f"segment() has no setting {name!r}; {known}")
+        segmenter, record = _resolve(asked, settings.get("params") or {})
+        thresholds = _thresholds(segmenter, settings.get("thresholds") or {})
+        windows = Windows.of(
+            segmenter.sample_rate,
+            segmenter.frame_step,
+            window=segmenter.window,
+            context=segmenter.context,
+            fade=segmenter.fade,
+        )
+        device = usable_device(settings.get("device"), _modules(segmenter))
+        return cls(
+            segmenter=segmenter,
+            windows=windows,
+            thresholds=thresholds,
+            relevance=(
+                Relevance(segmenter)
+                if settings.get("explain") and isinstance(segmenter, AdditiveSegmenter)
+                else None
+            ),
+            device=device,
+            sample_rate=settings.get("sample_rate") or segmenter.sample_rate,
+            provenance={
+                "xplain": xplain.__version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "segmenter": record,
+                "device": str(device),
+            },
+        )
+
+
+def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
+    """Segment one recording."""
+    stream, segmenter = _take(clip, name, job), job.segmenter
+    decisions = _Decisions(job)
+    module = _modules(segmenter)
+    with torch.inference_mode(False), borrowed(module, job.device), torch.no_grad():
+        for values in job.windows.run(stream.blocks, partial(_listen, job)):
+            decisions.feed(values)
+    frames, segments = decisions.finish(stream.duration)
+    if len(frames) == 0:
+        raise AudioError(
+            f"{stream.name}: shorter than a frame of {segmenter.frame_step:g} s; record more"
+        )
+    return Segmentation(
+        name=stream.name,
+        frames=frames,
+        labels=segmenter.labels,
+        frame_step=segmenter.frame_step,
+        duration=stream.duration,
+        thresholds=job.thresholds,
+        segments=segments,
+        provenance={**job.provenance, "audio": dict(stream.source)},
+    )
+
+
+def _take(clip: AudioLike, name: str, job: _Job) -> Stream:
+    """Open a recording, or check one that is in memory."""
+    rate = job.segmenter.sample_rate
+    if isinstance(clip, str | Path):
+        return audio_io.stream(clip, rate)
+    if not isinstance(clip, Audio):
+        clip = audio_io.from_tensor(clip, job.sample_rate, name)
+    return audio_io.as_stream(audio_io.check(clip), rate)
+
+
+def _listen(job: _Job, waveform: Tensor) -> Tensor:
+    """What is added up over windows: an additive segmenter's parts, else logits (frames, C)."""
+    segmenter, name = job.segmenter, job.provenance["segmenter"]["name"]
+    batch = waveform.to(job.device)[None]
+    try:
+        if isinstance(segmenter, AdditiveSegmenter):
+            values, width = segmenter.parts(batch), segmenter.weights.shape[1]
+            expected, values = f"parts (1, {width}, frames)", values.transpose(1, 2)
+        else:
+            values, width = segmenter.logits(batch), len(segmenter.labels)
+            expected = f"logits (1, frames, {width})"
+    except XplainError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"segmenter {name!r} failed on a window of {len(waveform)} samples: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(values, Tensor) or values.ndim != 3 or values.shape[::2] != (1, width):
+        gave = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise PluginError(f"segmenter {name!r} gave {gave}, not {expected}; its authors mend it")
+    if not torch.isfinite(values).all():
+        raise PluginError(
+            f"segmenter {name!r} gave values that are NaN or infinite; mend it, or leave this "
+            "recording out"
+        )
+    return values[0].float().cpu()
+
+
+def _modules(segmenter: Segmenter) -> nn.Module:
+    """What of a segmenter has weights."""
+    return segmenter if isinstance(segmenter, nn.Module) else nn.Module()
+
+
+class _Decisions:
+    """What becomes of values as they come in: probabilities and segments."""
+
+    def __init__(self, job: _Job) -> None:
+        segmenter = job.segmenter
+        self._labels, self._step = segmenter.labels, segmenter.frame_step
+        self._trackers = [Tracker(job.thresholds[n], self._step) for n in segmenter.labels]
+        self._head: tuple[Tensor, Tensor] | None = None
+        if isinstance(segmenter, AdditiveSegmenter):
+            self._head = segmenter.weights.detach().float().cpu().T, segmenter.bias.detach().cpu()
+        self._relevance = job.relevance
+        self._sums = Sums(0 if self._head is None else len(self._head[0]))
+        self._frames = [torch.zeros(0, len(segmenter.labels))]
+        self._found: list[tuple[int, Stretch, Why]] = []
+
+    def feed(self, values: Tensor) -> None:
+        """Take the next parts (n, K), or logits (n, L)."""
+        logits = values if self._head is None else values @ self._head[0] + self._head[1]
+        frames = logits.sigmoid()
+        self._frames.append(frames)
+        columns = frames.numpy().T
+        if self._relevance is not None:
+            borders = [t.edges(column) for t, column in zip(self._trackers, columns, strict=True)]
+            self._sums.feed(values.numpy(), chain.from_iterable(borders))
+        for label, (tracker, column) in enumerate(zip(self._trackers, columns, strict=True)):
+            self._take(label, tracker.feed(column))
+        self._sums.keep(chain.from_iterable(tracker.pending for tracker in self._trackers))
+
+    def finish(self, duration: float) -> tuple[Tensor, tuple[Segment, ...]]:
+        """The recording is over: its probabilities (T, L), and its segments by their start."""
+        for label, tracker in enumerate(self._trackers):
+            self._take(label, tracker.finish())
+        frames = torch.cat(self._frames)
+        self._found.sort(key=lambda found: (found[1], found[0]))
+        return frames, tuple(
+            Segment(
+                label=self._labels[label],
+                start=round(start * self._step, 6),
+                end=round(min(end * self._step, duration), 6),
+                score=float(frames[start:end, label].mean(dtype=torch.float64)),
+                bands=bands,
+                parts=parts,
+            )
+            for label, (start, end), (bands, parts) in self._found
+        )
+
+    def _take(self, label: int, stretches: list[Stretch]) -> None:
+        for stretch in stretches:
+            why: Why = (None, ())
+            if self._relevance is not None:
+                why = self._relevance.of(label, self._sums.mean(stretch))
+            self._found.append((label, stretch, why))
+
+
+class ModelSegmenter(nn.Module, Segmenter):
+    """A model that decides per frame, as a segmenter.
+
+    Of labels that exclude each other, logit c becomes z_c − log Σ_{j≠c} exp z_j, whose
+    sigmoid is the softmax.
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Take a model's logits; ModelError for one that decides once per clip."""
+        super().__init__()
+        if model.frame_step is None:
+            raise ModelError(
+                f"{model.name} decides once per clip, so it cannot segment a recording; wrap one "
+                "that decides per frame with frame_step=, or explain this one: xplain explain"
+            )
+        self.model, self.module = model, model.module
+        self.reads = model.reads
+        self.sample_rate, self.frame_step = model.sample_rate, model.frame_step
+        self.labels = model.labels
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → logits (B, frames, L)."""
+        reads = self.model.reads
+        logits = self.model(waveform if reads is None else reads.encode(waveform).values)
+        if self.model.multilabel:
+            return logits
+        others = torch.eye(len(self.labels), dtype=torch.bool, device=logits.device)
+        rest = logits[..., None, :].masked_fill(others, -torch.inf).logsumexp(dim=-1)
+        return logits - rest
+
+
+def _resolve(
+    asked: str | Segmenter | Model, params: Mapping[str, object]
+) -> tuple[Segmenter, dict[str, Any]]:
+    """A segmenter from what was asked for, and its record for provenance."""
+    if params and not (isinstance(asked, str) and ":" not in asked):
+        raise PluginError("params go with a registered segmenter's name; set them on the instance")
+    model = load_model(asked) if isinstance(asked, str) and ":" in asked else asked
+    if isinstance(model, Model):
+        segmenter = model.segmenter or ModelSegmenter(model)
+        record: dict[str, Any] = {"name": model.name, "version": model.version, "parameters": {}}
+        sha256 = model.fingerprint()
+    else:
+        plugin = registry().find("segmenter", model) if isinstance(model, str) else None
+        if isinstance(model, str):
+            model = registry().create("segmenter", model, params)
+        if not isinstance(model, Segmenter):
+            raise PluginError(
+                "a segmenter is a name, a reference, an xplain.Segmenter or a model that decides "
+                f"per frame, not {model!r}"
+            )
+        segmenter, sha256 = model, model.fingerprint()
+        record = registry().describe("segmenter", segmenter, plugin)
+    shown = {name: getattr(segmenter, name) for name in ("window", "context", "fade")}
+    about = {"sample_rate": segmenter.sample_rate, "labels": list(segmenter.labels)}
+    about |= {"frame_step": segmenter.frame_step, "sha256": sha256}
+    return segmenter, {**record, **about, **shown}
+
+
+def _thresholds(segmenter: Segmenter, asked: Mapping[str, Thresholds]) -> dict[str, Thresholds]:
+    """Thresholds of every label: those asked for, else the segmenter's, else the default."""
+    for label in (*asked, *segmenter.thresholds):
+        label_index(label, segmenter.labels)
+    known = {**segmenter.thresholds, **asked}
+    return {label: known.get(label) or Thresholds() for label in segmenter.labels}
