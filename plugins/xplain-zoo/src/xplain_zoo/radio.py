@@ -1,0 +1,192 @@
+"""A segmenter of radio and meetings: speech, music, noise and overlapped speech every 20 ms.
+
+Log-mel bands, divided by the level around them, and dilated convolutions over time. It is the
+black box that zoo:radio explains. Nothing in it looks further than ``context`` to either side
+(normalisation included), so a window with that much around it gives what the whole would.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xplain_zoo.digits import mel
+
+LABELS = ("speech", "music", "noise", "overlap")
+WEIGHTS = Path(__file__).parent / "weights" / "radio-teacher"
+
+
+@dataclass(frozen=True)
+class RadioConfig:
+    """Everything that is needed to build the network; stored as config.json."""
+
+    labels: tuple[str, ...] = LABELS
+    sample_rate: int = 16000  # Hz
+    window: int = 1024  # samples
+    hop: int = 320  # samples; frame t is centred on sample 320 t + 160
+    bands: int = 80
+    low: float = 40.0  # Hz, lower edge of the first band
+    high: float = 7800.0  # Hz, upper edge of the last band
+    level_frames: int = 125  # to each side, over which the level is averaged
+    depth: float = 1e-4  # power of a band relative to the level under which it counts as empty
+    quiet: float = 1e-9  # power (re full scale, -90 dB) under which everything is silence
+    channels: int = 96
+    hidden: int = 96
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16)
+    dropout: float = 0.1
+    thresholds: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5)  # probabilities, chosen in training
+
+    @property
+    def frame_step(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop / self.sample_rate
+
+    @property
+    def context(self) -> float:
+        """Seconds before and after a frame on which it depends, at most."""
+        around = self.level_frames + 2 + sum(self.dilations)
+        return (around * self.hop + self.window // 2 - self.hop // 2) / self.sample_rate
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> RadioConfig:
+        """Read what save() wrote."""
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+        return cls(**{**fields, **lists})
+
+
+class Bands(nn.Module):
+    """Waveform → power in mel bands → logarithm relative to the level around."""
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, config: RadioConfig) -> None:
+        """Compute the window and the filters of a configuration."""
+        super().__init__()
+        self.config = config
+        self.register_buffer("window", torch.hann_window(config.window), persistent=False)
+        self.register_buffer("filters", mel_filters(config), persistent=False)
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) → (batch, bands, frames), frames = ceil(samples / hop)."""
+        window, hop = self.config.window, self.config.hop
+        samples = waveform.shape[-1]
+        left = window // 2 - hop // 2
+        frames = -(-samples // hop)
+        right = (frames - 1) * hop + window - left - samples
+        spectrum = torch.stft(
+            F.pad(waveform, (left, right)),
+            window,
+            hop,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+        # Squares instead of abs(): the gradient of a square is finite at silence. White noise
+        # of power p has the power p in all bands together, up to their gaps.
+        squares = spectrum.real.square() + spectrum.imag.square()
+        return self.filters @ squares * (2 / (window * self.window.square().sum()))
+
+    def forward(self, power: Tensor) -> Tensor:
+        """Power (batch, bands, frames) → features, the same whatever the level of the sound.
+
+        About -9 for what is empty, and 0 for a band that alone has the level around.
+        """
+        around = self.config.level_frames
+        level = F.avg_pool1d(
+            power.sum(dim=1, keepdim=True),
+            2 * around + 1,
+            stride=1,
+            padding=around,
+            # The mean of what there is: zeros beyond the ends are not part of the recording.
+            count_include_pad=False,
+        )
+        level = level + self.config.quiet
+        return torch.log(power / level + self.config.depth)
+
+
+class Block(nn.Module):
+    """A dilated convolution over time beside which everything passes unchanged."""
+
+    def __init__(self, config: RadioConfig, dilation: int) -> None:
+        """Draw the weights."""
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(
+                config.channels, config.hidden, 3, padding=dilation, dilation=dilation, bias=False
+            ),
+            # At inference a constant per channel: no statistics over time reach into a window.
+            nn.BatchNorm1d(config.hidden),
+            nn.SiLU(),
+            nn.Dropout1d(config.dropout),
+            nn.Conv1d(config.hidden, config.channels, 1),
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channels, frames) → the same."""
+        changed: Tensor = values + self.body(values)
+        return changed
+
+
+class RadioSegmenter(nn.Module):
+    """Waveforms (batch, samples) at 16 kHz → logits (batch, frames, labels), one sigmoid each."""
+
+    def __init__(self, config: RadioConfig | None = None) -> None:
+        """Draw the weights of a configuration."""
+        super().__init__()
+        self.config = config = config or RadioConfig()
+        self.bands = Bands(config)
+        self.enter = nn.Sequential(
+            nn.BatchNorm1d(config.bands), nn.Conv1d(config.bands, config.channels, 5, padding=2)
+        )
+        self.blocks = nn.Sequential(*(Block(config, dilation) for dilation in config.dilations))
+        self.leave = nn.Sequential(
+            nn.BatchNorm1d(config.channels),
+            nn.SiLU(),
+            nn.Conv1d(config.channels, len(config.labels), 1),
+        )
+
+    def decide(self, features: Tensor) -> Tensor:
+        """Logits of features: (batch, bands, frames) → (batch, frames, labels)."""
+        logits: Tensor = self.leave(self.blocks(self.enter(features)))
+        return logits.transpose(1, 2)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Logits, ceil(samples / 320) frames of 20 ms each."""
+        return self.decide(self.bands(self.bands.power(waveform)))
+
+    @classmethod
+    def from_folder(cls, folder: Path = WEIGHTS) -> RadioSegmenter:
+        """The model that config.json and model.safetensors describe, in eval mode."""
+        model = cls(RadioConfig.read(folder / "config.json"))
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return model.eval()
+
+    def to_folder(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.save(folder / "config.json")
+        state = {k: v.detach().contiguous().cpu() for k, v in self.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+
+
+def mel_filters(config: RadioConfig) -> Tensor:
+    """Triangles equally spaced in mel: (bands, bins)."""
+    frequencies = torch.fft.rfftfreq(config.window, 1 / config.sample_rate)
+    place = 2595.0 * torch.log10(1.0 + frequencies / 700.0)
+    edges = torch.linspace(mel(config.low), mel(config.high), config.bands + 2)
+    rising = (place - edges[:-2, None]) / (edges[1] - edges[0])
+    falling = (edges[2:, None] - place) / (edges[1] - edges[0])
+    return torch.minimum(rising, falling).clamp(min=0.0)
