@@ -119,6 +119,21 @@ def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
     assert first["files"]["folder"] != second["files"]["folder"]
 
 
+def test_synthesizers_replacements_and_baselines_take_parameters(desk: Desk) -> None:
+    soundfile.write(desk.folder / "hum.wav", tone(100).numpy(), RATE)
+    done = desk.explain(
+        "a.wav", "--synthesizer", "stft", "--synthesizer-param", "window=0.016",
+        "--replacement", "recording", "--replacement-param", "file=hum.wav",
+        "--baseline", "white-noise", "--baseline-param", "draws=2", "--param", "steps=5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    p = xplain.Explanation.load(desk.folder / "out" / "a").provenance
+    assert p["synthesizer"]["parameters"]["window"] == 0.016
+    assert p["replacement"]["parameters"] == {"file": "hum.wav"}
+    assert p["baseline"]["parameters"] == {"draws": 2}
+    assert p["explainer"]["parameters"]["steps"] == 5
+
+
 def test_a_broken_clip_is_named_and_the_others_are_done(desk: Desk) -> None:
     done = desk.explain("text.wav", "a.wav", "missing.wav", "--json")
     assert done.returncode == 1
@@ -141,6 +156,11 @@ def test_a_broken_clip_is_named_and_the_others_are_done(desk: Desk) -> None:
         (["--param", "step=3"], "did you mean 'steps'"),
         (["--param", "steps"], "NAME=VALUE"),
         (["--param", "tolerance=NaN"], "cannot be NaN"),
+        (["--synthesizer-param", "windw=1"], "did you mean 'window'"),
+        (["--replacement-param", "file"], "--replacement-param takes NAME=VALUE"),
+        (["--replacement", "recording"], "give file= a recording"),
+        (["--replacement", "recording", "--replacement-param", "file=gone.wav"], "does not exist"),
+        (["--baseline-param", "draws=2"], "give a baseline"),
         (["--target", "low", "--versus", "low"], "against itself"),
         (["--target", "low@0-1"], "once per clip"),
         (["--replacement", "silense"], "did you mean 'silence'"),

@@ -13,6 +13,7 @@ from toys import RATE, BandEnergies, Convolutions, Noisy, tone
 
 import xplain
 from xplain.models import make_synthesizer
+from xplain.settings import Settings
 
 Noise = Callable[..., Tensor]
 
@@ -219,6 +220,40 @@ def test_provenance_says_where_everything_came_from(bands: xplain.Model, tmp_pat
     assert p["audio"]["subtype"] == "PCM_24" and len(p["audio"]["sha256"]) == 64
     assert p["seed"] == 3 and p["route"] == "model(decode(z))"
     assert p["reconstruction"]["label"] == "low"
+
+
+def test_one_recorded_choice_is_baseline_and_replacement_unless_they_are_separated(
+    bands: xplain.Model, tmp_path: Path
+) -> None:
+    hum, clip = tone(100), tone(440)
+    soundfile.write(tmp_path / "hum.wav", hum.numpy(), RATE, subtype="FLOAT")
+    chosen: Settings = {
+        "synthesizer": "waveform",
+        "replacement": "recording",
+        "replacement_params": {"file": str(tmp_path / "hum.wav")},
+    }
+    one = xplain.explain(clip, bands, **chosen)
+    assert one.provenance["baseline"] == one.provenance["replacement"]
+    assert one.provenance["replacement"]["parameters"] == {"file": str(tmp_path / "hum.wav")}
+    assert torch.equal(one.baseline[0], hum) and torch.equal(one.keep(0), hum)
+    noisy: Settings = {"baseline": "white-noise", "baseline_params": {"draws": 3}}
+    two = xplain.explain(clip, bands, **chosen, **noisy)
+    assert two.baseline.shape == (3, 1, len(clip))
+    assert two.provenance["baseline"]["parameters"] == {"draws": 3}
+    assert two.provenance["replacement"] == one.provenance["replacement"]
+    assert torch.equal(two.keep(0), hum)
+
+
+def test_a_synthesizer_by_name_takes_parameters(bands: xplain.Model) -> None:
+    e = xplain.explain(tone(440), bands, synthesizer_params={"window": 0.016, "power": 1})
+    described = e.provenance["synthesizer"]
+    assert described["name"] == "xplain-codecs/stft"
+    assert described["parameters"] == {
+        "sample_rate": RATE, "window": 0.016, "overlap": 4, "power": 1,
+    }  # fmt: skip
+    made = make_synthesizer("stft", RATE, {"window": 0.016, "power": 1})
+    by_hand = xplain.explain(tone(440), bands, synthesizer=made)
+    assert torch.equal(e.attribution, by_hand.attribution)
 
 
 def test_the_fingerprint_changes_with_any_weight() -> None:

@@ -25,6 +25,13 @@ def test_gradient_methods_are_refused_where_no_gradient_passes(noise: Noise) -> 
     assert xplain.explain(noise(0.3), model, explainer=Noisy()).completeness_error is None
 
 
+class Nothing(xplain.Replacement):
+    """Zeros, as an instance."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: xplain.Clip) -> Tensor:
+        return torch.zeros_like(latents)
+
+
 class Answers(nn.Module):
     """Gives whatever it is told to."""
 
@@ -91,6 +98,14 @@ def test_a_method_that_gives_something_else_is_named(
         ({"replacement": "zeros"}, xplain.PluginError, "did you mean 'zero'"),
         ({"params": {"stesp": 3}}, xplain.PluginError, "did you mean 'steps'"),
         ({"params": {"steps": 0}}, xplain.PluginError, "whole number, at least 1"),
+        ({"synthesizer_params": {"windw": 1}}, xplain.PluginError, "did you mean 'window'"),
+        ({"replacement_params": {"file": "a"}}, xplain.PluginError, "no parameter 'file'"),
+        ({"baseline_params": {"draws": 2}}, xplain.PluginError, "give a baseline"),
+        (
+            {"replacement": Nothing(), "replacement_params": {"draws": 2}},
+            xplain.PluginError,
+            "go with the name of a replacement, and this is a Nothing",
+        ),
         ({"granularity": "elements"}, xplain.XplainError, "did you mean 'element'"),
         ({"order": "signde"}, xplain.XplainError, "did you mean 'signed'"),
         ({"max_batch": 0}, xplain.XplainError, "at least 1"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from xplain.errors import ModelError, PluginError, XplainError, nearest
 from xplain.fingerprint import of_module
-from xplain.interfaces import Segmenter, Synthesizer
+from xplain.interfaces import Synthesizer
 from xplain.registry import registry
 
 MAX_REFERENCES = 8
@@ -29,8 +29,7 @@ class Model:
     waveforms; None for waveforms. sample_rate: Hz of the waveforms it, or that
     synthesizer, takes. multilabel: whether labels are independent (sigmoid) or exclude
     each other (softmax). frame_step: seconds per frame of one that decides per frame.
-    differentiable: whether gradients pass from the logits to the input. segmenter: what
-    segments recordings in its place, where it has more to say than the module's logits.
+    differentiable: whether gradients pass from the logits to the input.
     """
 
     module: nn.Module
@@ -42,7 +41,6 @@ class Model:
     differentiable: bool = True
     name: str = "model"
     version: str | None = None
-    segmenter: Segmenter | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits of what the model reads; ModelError where they have another shape."""
@@ -89,7 +87,6 @@ def wrap(
     differentiable: bool = True,
     name: str | None = None,
     version: str | None = None,
-    segmenter: Segmenter | None = None,
 ) -> Model:
     """Say of your own torch module what xplain has to know; see Model for the arguments.
 
@@ -120,11 +117,6 @@ def wrap(
             f"{name}: the synthesizer it reads works at {synthesizer.sample_rate} Hz, not at "
             f"{sample_rate} Hz; give the same rate to both"
         )
-    if segmenter is not None and segmenter.labels != tuple(labels):
-        raise ModelError(
-            f"{name}: its segmenter decides {', '.join(segmenter.labels)}, the model "
-            f"{', '.join(map(str, labels))}; give the same labels, in the same order, to both"
-        )
     return Model(
         module=module,
         sample_rate=int(sample_rate),
@@ -135,7 +127,6 @@ def wrap(
         differentiable=differentiable,
         name=name,
         version=version,
-        segmenter=segmenter,
     )
 
 

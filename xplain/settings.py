@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypedDict
 
 import torch
 
 import xplain
+from xplain.borrowing import usable_device
 from xplain.errors import ModelError, PluginError, TargetError, XplainError, nearest
 from xplain.interfaces import Explainer, Replacement, Synthesizer
 from xplain.models import Model, make_synthesizer
@@ -24,18 +26,22 @@ class Settings(TypedDict, total=False):
 
     synthesizer: str | Synthesizer | None
     """What the attribution is computed in; default: what the model reads, else "stft"."""
+    synthesizer_params: Mapping[str, object]
+    """The synthesizer's parameters, where it is given by name; so for the others."""
     explainer: str | Explainer
     """Default "integrated-gradients"."""
     params: Mapping[str, object]
-    """The explainer's parameters, where it is given by name."""
+    """The explainer's parameters."""
     target: str | Target | None
     """A label, "label@start-end" in seconds; default: the model's own decision."""
     versus: str | None
     """Another label, whose logit is subtracted."""
     replacement: str | Replacement
     """What stands in place of elements that are removed; default "silence"."""
+    replacement_params: Mapping[str, object]
     baseline: str | Replacement | None
     """What the attribution compares with; default: the replacement."""
+    baseline_params: Mapping[str, object]
     granularity: str
     """What is ranked: "element" (default), "channel", "frame", "block" or "block:CxF"."""
     order: str
@@ -73,19 +79,32 @@ class Job:
         synthesizer, synthesizer_record = _resolve(
             "synthesizer",
             settings.get("synthesizer") or model.reads or "stft",
-            lambda name: make_synthesizer(name, model.sample_rate),
+            settings.get("synthesizer_params"),
+            lambda name, params: make_synthesizer(name, model.sample_rate, params),
         )
-        explainer, explainer_record = _explainer(
-            settings.get("explainer") or "integrated-gradients", settings.get("params") or {}
+        explainer, explainer_record = _resolve(
+            "explainer",
+            settings.get("explainer") or "integrated-gradients",
+            settings.get("params"),
         )
-        replacement, replacement_record = _replacement(settings.get("replacement") or "silence")
-        asked = settings.get("baseline")
-        baseline, baseline_record = (
-            (replacement, replacement_record) if asked is None else _replacement(asked)
+        replacement, replacement_record = _resolve(
+            "replacement",
+            settings.get("replacement") or "silence",
+            settings.get("replacement_params"),
         )
+        baseline, baseline_record = replacement, replacement_record
+        if settings.get("baseline") is not None:
+            baseline, baseline_record = _resolve(
+                "replacement", settings.get("baseline"), settings.get("baseline_params")
+            )
+        elif settings.get("baseline_params"):
+            raise PluginError(
+                "the baseline is the replacement where none is given; give a baseline for "
+                "baseline_params, or replacement_params"
+            )
         route = Route(model, synthesizer)
         route.check(explainer, explainer_record["name"])
-        device = _device(settings.get("device"), model)
+        device = usable_device(settings.get("device"), model.module)
         seed = settings.get("seed", 0)
         provenance = {
             "xplain": xplain.__version__,
@@ -127,17 +146,9 @@ class Job:
 
     def by(self, explainer: str | Explainer, params: Mapping[str, object]) -> Job:
         """Make the same job by another method."""
-        made, record = _explainer(explainer, params)
+        made, record = _resolve("explainer", explainer, params)
         self.route.check(made, record["name"])
         return replace(self, explainer=made, provenance={**self.provenance, "explainer": record})
-
-
-def _explainer(
-    asked: str | Explainer, params: Mapping[str, object]
-) -> tuple[Explainer, dict[str, Any]]:
-    if params and not isinstance(asked, str):
-        raise PluginError("params go with an explainer's name; set them on the instance")
-    return _resolve("explainer", asked, lambda name: registry().create("explainer", name, params))
 
 
 def _check(model: Model, settings: Settings) -> None:
@@ -157,20 +168,30 @@ def _check(model: Model, settings: Settings) -> None:
             raise XplainError(f"{name} is at least 1, not {value}")
 
 
-def _resolve(kind: str, asked: object, make: Callable[[str], object]) -> tuple[Any, dict[str, Any]]:
+def _resolve(
+    kind: str,
+    asked: object,
+    params: Mapping[str, object] | None,
+    make: Callable[[str, Mapping[str, object]], object] | None = None,
+) -> tuple[Any, dict[str, Any]]:
     """An instance of what was asked for by name or as itself, and its record."""
     plugin = registry().find(kind, asked) if isinstance(asked, str) else None
-    instance = make(asked) if isinstance(asked, str) else asked
+    if isinstance(asked, str):
+        make = make or partial(registry().create, kind)
+        instance = make(asked, params or {})
+    elif params:
+        raise PluginError(
+            f"parameters ({', '.join(params)}) go with the name of a {kind}, and this is a "
+            f"{type(asked).__name__}; set them on the instance, or give a name"
+        )
+    else:
+        instance = asked
     kinds = interface(kind)
     if not isinstance(instance, kinds):
         raise PluginError(
             f"{kind} is a name or an instance of xplain.{kinds.__name__}, not {instance!r}"
         )
     return instance, registry().describe(kind, instance, plugin)
-
-
-def _replacement(asked: object) -> tuple[Any, dict[str, Any]]:
-    return _resolve("replacement", asked, lambda name: registry().create("replacement", name, {}))
 
 
 def _target(model: Model, settings: Settings) -> Target:
@@ -199,15 +220,3 @@ def _target(model: Model, settings: Settings) -> Target:
             "leave out @START-END"
         )
     return target
-
-
-def _device(asked: str | torch.device | None, model: Model) -> torch.device:
-    weights = [*model.module.parameters(), *model.module.buffers()]
-    home = weights[0].device if weights else torch.device("cpu")
-    try:
-        device = home if asked is None else torch.device(asked)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise XplainError(f"the device {str(asked)!r} cannot be used here: {reason}") from error
-    return device

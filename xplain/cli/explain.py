@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.parameters import parameter
+from xplain.cli.parameters import parameters
 from xplain.progress import say
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ def explain(
         str | None,
         typer.Option(help="What to attribute in [default: what the model reads, or stft]"),
     ] = None,
+    synthesizer_param: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the synthesizer")
+    ] = None,
     explainer: Annotated[str, typer.Option(help="The method")] = "integrated-gradients",
     param: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="A parameter of the method")
@@ -46,9 +49,15 @@ def explain(
     baseline: Annotated[
         str | None, typer.Option(help="What the method compares with [default: the replacement]")
     ] = None,
+    baseline_param: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the baseline")
+    ] = None,
     replacement: Annotated[
         str, typer.Option(help="What takes the place of removed elements")
     ] = "silence",
+    replacement_param: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the replacement")
+    ] = None,
     granularity: Annotated[
         str, typer.Option(help="What is ranked: element, channel, frame, block")
     ] = "element",
@@ -72,12 +81,15 @@ def explain(
     """Explain what a model decided about recordings."""
     settings: dict[str, Any] = {
         "synthesizer": synthesizer,
+        "synthesizer_params": parameters("--synthesizer-param", synthesizer_param),
         "explainer": explainer,
-        "params": dict(map(parameter, param or [])),
+        "params": parameters("--param", param),
         "target": target,
         "versus": versus,
         "baseline": baseline,
+        "baseline_params": parameters("--baseline-param", baseline_param),
         "replacement": replacement,
+        "replacement_params": parameters("--replacement-param", replacement_param),
         "granularity": granularity,
         "order": order,
         "seed": seed,

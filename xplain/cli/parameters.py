@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from xplain.errors import PluginError
 
 
-def parameter(text: str) -> tuple[str, object]:
-    """Read K=V; V is a JSON value where it is one, else text."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise PluginError(f"--param takes NAME=VALUE, not {text!r}; for example steps=200")
+def parameters(option: str, texts: Sequence[str] | None) -> dict[str, object]:
+    """Read the NAME=VALUE of an option; a value is JSON where it can be, else text."""
+    return {name: _value(f"{option} {name}", text) for name, text in pairs(option, texts).items()}
 
+
+def pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
+    """Read the NAME=TEXT of an option that is given several times."""
+    read = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise PluginError(f"{option} takes NAME=VALUE, not {text!r}")
+        read[name] = value
+    return read
+
+
+def _value(what: str, text: str) -> object:
     def refuse(constant: str) -> None:
-        raise PluginError(f"--param {name} cannot be {constant}; give a number")
+        raise PluginError(f"{what} cannot be {constant}; give a number")
 
     try:
-        return name, json.loads(value, parse_constant=refuse)
+        value: object = json.loads(text, parse_constant=refuse)
     except ValueError:
-        return name, value
+        return text
+    return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xplain.cli.parameters import parameter
+from xplain.cli.parameters import parameters
 from xplain.errors import PluginError, nearest
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def check(
     with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints
         from xplain.testing.checking import check as held_against_the_rules
 
-        report = held_against_the_rules(kind, name, dict(map(parameter, param or [])))
+        report = held_against_the_rules(kind, name, parameters("--param", param))
     if as_json:
         print(json.dumps(report.to_dict(), indent=1))
     else:

@@ -6,11 +6,11 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from xplain.errors import XplainError
+from xplain.cli.parameters import pairs, parameters
 from xplain.progress import say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -63,13 +63,12 @@ def fit(
     from xplain_codecs.fit import fit as fitted
     from xplain_codecs.training import Training
 
-    rows = [_pair("--where", text) for text in where or []]
     task = Task(
         manifest=manifest,
         synthesizer=synthesizer,
         head=head,
-        synthesizer_params=_parameters("--synthesizer-param", synthesizer_param),
-        head_params=_parameters("--head-param", head_param),
+        synthesizer_params=parameters("--synthesizer-param", synthesizer_param),
+        head_params=parameters("--head-param", head_param),
         training=Training(
             epochs=epochs,
             patience=patience,
@@ -80,7 +79,7 @@ def fit(
             balanced=balanced,
             seed=seed,
         ),
-        where=dict(rows),
+        where=pairs("--where", where),
         split_by=split_by,
     )
     machines = sys.stdout
@@ -95,26 +94,3 @@ def fit(
         say(f"classifier: latent:{out}")
     if report.failed:
         raise typer.Exit(1)
-
-
-def _parameters(option: str, texts: list[str] | None) -> dict[str, Any]:
-    """Read K=V; V is a JSON value where it is one, else text."""
-    read: dict[str, Any] = {}
-    for text in texts or []:
-        name, value = _pair(option, text)
-
-        def refuse(constant: str, name: str = name) -> None:
-            raise XplainError(f"{option} {name} cannot be {constant}; give a number")
-
-        try:
-            read[name] = json.loads(value, parse_constant=refuse)
-        except ValueError:
-            read[name] = value
-    return read
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise XplainError(f"{option} takes NAME=VALUE, not {text!r}")
-    return name, value

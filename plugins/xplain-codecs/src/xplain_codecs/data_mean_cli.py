@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from xplain.errors import XplainError
+from xplain.cli.parameters import pairs, parameters
 from xplain.progress import say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -33,24 +32,9 @@ def data_mean(
     from xplain_codecs.data_mean import measure
     from xplain_codecs.manifest import read_manifest
 
-    parameters = {name: _value(text) for name, text in map(_pair, synthesizer_param or [])}
-    made = registry().create("synthesizer", synthesizer, parameters)
-    entries = read_manifest(manifest, dict(map(_pair, where or [])), None, 0)
+    params = parameters("--synthesizer-param", synthesizer_param)
+    made = registry().create("synthesizer", synthesizer, params)
+    entries = read_manifest(manifest, pairs("--where", where), None, 0)
     average = measure([e.file for e in entries if e.part == "train"], made)
     average.save(out)
     say(f"{out}: the mean of {average.frames} frames of {average.clips} clips")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise XplainError(f"a parameter is NAME=VALUE, not {text!r}")
-    return name, value
-
-
-def _value(text: str) -> Any:
-    """A JSON value where it is one, else text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
