@@ -74,17 +74,21 @@ class Stream:
     blocks: Iterator[Tensor]
 
 
-def read(path: str | Path) -> Audio:
-    """Read a recording and mix its channels down to one by their mean.
+def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audio:
+    """Read a recording, or what of it lies from start to end seconds, mixed down to one channel.
 
-    Anything libsndfile reads (WAV of every depth, FLAC, Ogg, MP3, AIFF, …), at its
-    own rate. Warns of silence. Raises AudioError for a file that is missing, not
-    audio, truncated, empty, or that holds NaN or infinite samples.
+    Anything libsndfile reads (WAV of every depth, FLAC, Ogg, MP3, AIFF, …), at its own
+    rate; channels become their mean. Warns of silence. Raises AudioError for a file that is
+    missing, not audio, truncated, empty, or that holds NaN or infinite samples.
     """
     path = Path(path)
     with _opened(path) as file:
-        samples = file.read(dtype="float32", always_2d=True)
-        if len(samples) < file.frames:
+        first = min(round(start * file.samplerate), file.frames)
+        last = file.frames if end is None else min(round(end * file.samplerate), file.frames)
+        if first:
+            file.seek(first)
+        samples = file.read(max(0, last - first), dtype="float32", always_2d=True)
+        if len(samples) < last - first:
             raise _truncated(path)
         audio = Audio(_mixed(samples), file.samplerate, path.stem, _source(path, file))
     return check(audio)

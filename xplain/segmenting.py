@@ -6,9 +6,8 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, TypeVar, overload
+from typing import Any, TypedDict, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -19,21 +18,22 @@ from xplain import audio as audio_io
 from xplain.audio import Audio, Stream
 from xplain.borrowing import borrowed, usable_device
 from xplain.clips import AudioLike, Failure, guarded, named
-from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest
-from xplain.hysteresis import Stretch, Thresholds, Tracker
+from xplain.decisions import Decisions
+from xplain.errors import AudioError, PluginError, XplainError, nearest
+from xplain.excerpts import Excerpts
+from xplain.hysteresis import Thresholds
 from xplain.interfaces import AdditiveSegmenter, Segmenter
-from xplain.models import Model, load_model
+from xplain.models import Model
 from xplain.progress import track
-from xplain.registry import registry
-from xplain.relevance import Relevance, Sums
+from xplain.relevance import Relevance
 from xplain.segmentation import Segmentation
-from xplain.segments import Band, Part, Segment
+from xplain.segmenters import as_model, resolve
 from xplain.targets import label_index
 from xplain.windows import Windows
 
 Several = TypeVar("Several", bound=AudioLike)
-Why: TypeAlias = tuple[tuple[Band, ...] | None, tuple[Part, ...]]
-"""Bands that speak for a segment, where asked, and the parts they come from."""
+RELEVANCE = {"method": "relevance of parts: weights · mean over the segment, from the same pass"}
+"""How an additive segmenter explains itself, for provenance."""
 
 
 class SegmentSettings(TypedDict, total=False):
@@ -143,6 +143,7 @@ class _Job:
     windows: Windows
     thresholds: Mapping[str, Thresholds]
     relevance: Relevance | None
+    excerpts: Excerpts | None
     device: torch.device
     sample_rate: int
     provenance: Mapping[str, Any]
@@ -154,7 +155,9 @@ class _Job:
             if name not in SegmentSettings.__annotations__:
                 known = nearest(name, SegmentSettings.__annotations__)
                 raise TypeError(f"segment() has no setting {name!r}; {known}")
-        segmenter, record = _resolve(asked, settings.get("params") or {})
+        segmenter, record = resolve(asked, settings.get("params") or {})
+        explain = settings.get("explain", False)
+        additive = segmenter if isinstance(segmenter, AdditiveSegmenter) else None
         thresholds = _thresholds(segmenter, settings.get("thresholds") or {})
         windows = Windows.of(
             segmenter.sample_rate,
@@ -164,15 +167,17 @@ class _Job:
             fade=segmenter.fade,
         )
         device = usable_device(settings.get("device"), _modules(segmenter))
+        relevance = Relevance(additive) if explain and additive else None
+        excerpts = None
+        if explain and not additive:
+            model = as_model(segmenter, record["name"])
+            excerpts = Excerpts(model, segmenter.context, device)
         return cls(
             segmenter=segmenter,
             windows=windows,
             thresholds=thresholds,
-            relevance=(
-                Relevance(segmenter)
-                if settings.get("explain") and isinstance(segmenter, AdditiveSegmenter)
-                else None
-            ),
+            relevance=relevance,
+            excerpts=excerpts,
             device=device,
             sample_rate=settings.get("sample_rate") or segmenter.sample_rate,
             provenance={
@@ -181,6 +186,7 @@ class _Job:
                 "torch": torch.__version__,
                 "segmenter": record,
                 "device": str(device),
+                "explanation": RELEVANCE if relevance else excerpts and excerpts.record,
             },
         )
 
@@ -188,7 +194,7 @@ class _Job:
 def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
     """Segment one recording."""
     stream, segmenter = _take(clip, name, job), job.segmenter
-    decisions = _Decisions(job)
+    decisions = Decisions(segmenter, job.thresholds, job.relevance)
     module = _modules(segmenter)
     with torch.inference_mode(False), borrowed(module, job.device), torch.no_grad():
         for values in job.windows.run(stream.blocks, partial(_listen, job)):
@@ -198,7 +204,7 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
         raise AudioError(
             f"{stream.name}: shorter than a frame of {segmenter.frame_step:g} s; record more"
         )
-    return Segmentation(
+    segmentation = Segmentation(
         name=stream.name,
         frames=frames,
         labels=segmenter.labels,
@@ -208,6 +214,9 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
         segments=segments,
         provenance={**job.provenance, "audio": dict(stream.source)},
     )
+    if job.excerpts is None:
+        return segmentation
+    return replace(segmentation, segments=tuple(job.excerpts.explained(clip, segmentation)))
 
 
 def _take(clip: AudioLike, name: str, job: _Job) -> Stream:
@@ -252,119 +261,6 @@ def _listen(job: _Job, waveform: Tensor) -> Tensor:
 def _modules(segmenter: Segmenter) -> nn.Module:
     """What of a segmenter has weights."""
     return segmenter if isinstance(segmenter, nn.Module) else nn.Module()
-
-
-class _Decisions:
-    """What becomes of values as they come in: probabilities and segments."""
-
-    def __init__(self, job: _Job) -> None:
-        segmenter = job.segmenter
-        self._labels, self._step = segmenter.labels, segmenter.frame_step
-        self._trackers = [Tracker(job.thresholds[n], self._step) for n in segmenter.labels]
-        self._head: tuple[Tensor, Tensor] | None = None
-        if isinstance(segmenter, AdditiveSegmenter):
-            self._head = segmenter.weights.detach().float().cpu().T, segmenter.bias.detach().cpu()
-        self._relevance = job.relevance
-        self._sums = Sums(0 if self._head is None else len(self._head[0]))
-        self._frames = [torch.zeros(0, len(segmenter.labels))]
-        self._found: list[tuple[int, Stretch, Why]] = []
-
-    def feed(self, values: Tensor) -> None:
-        """Take the next parts (n, K), or logits (n, L)."""
-        logits = values if self._head is None else values @ self._head[0] + self._head[1]
-        frames = logits.sigmoid()
-        self._frames.append(frames)
-        columns = frames.numpy().T
-        if self._relevance is not None:
-            borders = [t.edges(column) for t, column in zip(self._trackers, columns, strict=True)]
-            self._sums.feed(values.numpy(), chain.from_iterable(borders))
-        for label, (tracker, column) in enumerate(zip(self._trackers, columns, strict=True)):
-            self._take(label, tracker.feed(column))
-        self._sums.keep(chain.from_iterable(tracker.pending for tracker in self._trackers))
-
-    def finish(self, duration: float) -> tuple[Tensor, tuple[Segment, ...]]:
-        """The recording is over: its probabilities (T, L), and its segments by their start."""
-        for label, tracker in enumerate(self._trackers):
-            self._take(label, tracker.finish())
-        frames = torch.cat(self._frames)
-        self._found.sort(key=lambda found: (found[1], found[0]))
-        return frames, tuple(
-            Segment(
-                label=self._labels[label],
-                start=round(start * self._step, 6),
-                end=round(min(end * self._step, duration), 6),
-                score=float(frames[start:end, label].mean(dtype=torch.float64)),
-                bands=bands,
-                parts=parts,
-            )
-            for label, (start, end), (bands, parts) in self._found
-        )
-
-    def _take(self, label: int, stretches: list[Stretch]) -> None:
-        for stretch in stretches:
-            why: Why = (None, ())
-            if self._relevance is not None:
-                why = self._relevance.of(label, self._sums.mean(stretch))
-            self._found.append((label, stretch, why))
-
-
-class ModelSegmenter(nn.Module, Segmenter):
-    """A model that decides per frame, as a segmenter.
-
-    Of labels that exclude each other, logit c becomes z_c − log Σ_{j≠c} exp z_j, whose
-    sigmoid is the softmax.
-    """
-
-    def __init__(self, model: Model) -> None:
-        """Take a model's logits; ModelError for one that decides once per clip."""
-        super().__init__()
-        if model.frame_step is None:
-            raise ModelError(
-                f"{model.name} decides once per clip, so it cannot segment a recording; wrap one "
-                "that decides per frame with frame_step=, or explain this one: xplain explain"
-            )
-        self.model, self.module = model, model.module
-        self.reads = model.reads
-        self.sample_rate, self.frame_step = model.sample_rate, model.frame_step
-        self.labels = model.labels
-
-    def logits(self, waveform: Tensor) -> Tensor:
-        """Waveforms (B, samples) → logits (B, frames, L)."""
-        reads = self.model.reads
-        logits = self.model(waveform if reads is None else reads.encode(waveform).values)
-        if self.model.multilabel:
-            return logits
-        others = torch.eye(len(self.labels), dtype=torch.bool, device=logits.device)
-        rest = logits[..., None, :].masked_fill(others, -torch.inf).logsumexp(dim=-1)
-        return logits - rest
-
-
-def _resolve(
-    asked: str | Segmenter | Model, params: Mapping[str, object]
-) -> tuple[Segmenter, dict[str, Any]]:
-    """A segmenter from what was asked for, and its record for provenance."""
-    if params and not (isinstance(asked, str) and ":" not in asked):
-        raise PluginError("params go with a registered segmenter's name; set them on the instance")
-    model = load_model(asked) if isinstance(asked, str) and ":" in asked else asked
-    if isinstance(model, Model):
-        segmenter = model.segmenter or ModelSegmenter(model)
-        record: dict[str, Any] = {"name": model.name, "version": model.version, "parameters": {}}
-        sha256 = model.fingerprint()
-    else:
-        plugin = registry().find("segmenter", model) if isinstance(model, str) else None
-        if isinstance(model, str):
-            model = registry().create("segmenter", model, params)
-        if not isinstance(model, Segmenter):
-            raise PluginError(
-                "a segmenter is a name, a reference, an xplain.Segmenter or a model that decides "
-                f"per frame, not {model!r}"
-            )
-        segmenter, sha256 = model, model.fingerprint()
-        record = registry().describe("segmenter", segmenter, plugin)
-    shown = {name: getattr(segmenter, name) for name in ("window", "context", "fade")}
-    about = {"sample_rate": segmenter.sample_rate, "labels": list(segmenter.labels)}
-    about |= {"frame_step": segmenter.frame_step, "sha256": sha256}
-    return segmenter, {**record, **about, **shown}
 
 
 def _thresholds(segmenter: Segmenter, asked: Mapping[str, Thresholds]) -> dict[str, Thresholds]:

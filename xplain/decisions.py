@@ -1,0 +1,77 @@
+"""From a segmenter's values, as they come in, to probabilities and segments that say why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from xplain.hysteresis import Stretch, Thresholds, Tracker
+from xplain.interfaces import AdditiveSegmenter, Segmenter
+from xplain.relevance import Relevance, Sums
+from xplain.segments import Band, Part, Segment
+
+Why: TypeAlias = tuple[tuple[Band, ...] | None, tuple[Part, ...]]
+"""Bands that speak for a segment, where asked, and the parts they come from."""
+
+
+class Decisions:
+    """What becomes of values as they come in: probabilities and segments."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        thresholds: Mapping[str, Thresholds],
+        relevance: Relevance | None,
+    ) -> None:
+        """Decide by thresholds of every label; say why, where relevance is given."""
+        self._labels, self._step = segmenter.labels, segmenter.frame_step
+        self._trackers = [Tracker(thresholds[n], self._step) for n in segmenter.labels]
+        self._head: tuple[Tensor, Tensor] | None = None
+        if isinstance(segmenter, AdditiveSegmenter):
+            self._head = segmenter.weights.detach().float().cpu().T, segmenter.bias.detach().cpu()
+        self._relevance = relevance
+        self._sums = Sums(0 if self._head is None else len(self._head[0]))
+        self._frames = [torch.zeros(0, len(segmenter.labels))]
+        self._found: list[tuple[int, Stretch, Why]] = []
+
+    def feed(self, values: Tensor) -> None:
+        """Take the next parts (n, K), or logits (n, L)."""
+        logits = values if self._head is None else values @ self._head[0] + self._head[1]
+        frames = logits.sigmoid()
+        self._frames.append(frames)
+        columns = frames.numpy().T
+        if self._relevance is not None:
+            borders = [t.edges(column) for t, column in zip(self._trackers, columns, strict=True)]
+            self._sums.feed(values.numpy(), chain.from_iterable(borders))
+        for label, (tracker, column) in enumerate(zip(self._trackers, columns, strict=True)):
+            self._take(label, tracker.feed(column))
+        self._sums.keep(chain.from_iterable(tracker.pending for tracker in self._trackers))
+
+    def finish(self, duration: float) -> tuple[Tensor, tuple[Segment, ...]]:
+        """The recording is over: its probabilities (T, L), and its segments by their start."""
+        for label, tracker in enumerate(self._trackers):
+            self._take(label, tracker.finish())
+        frames = torch.cat(self._frames)
+        self._found.sort(key=lambda found: (found[1], found[0]))
+        return frames, tuple(
+            Segment(
+                label=self._labels[label],
+                start=round(start * self._step, 6),
+                end=round(min(end * self._step, duration), 6),
+                score=float(frames[start:end, label].mean(dtype=torch.float64)),
+                bands=bands,
+                parts=parts,
+            )
+            for label, (start, end), (bands, parts) in self._found
+        )
+
+    def _take(self, label: int, stretches: list[Stretch]) -> None:
+        for stretch in stretches:
+            why: Why = (None, ())
+            if self._relevance is not None:
+                why = self._relevance.of(label, self._sums.mean(stretch))
+            self._found.append((label, stretch, why))

@@ -1,0 +1,105 @@
+"""What can segment: registered segmenters, and models that decide per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xplain.errors import ModelError, PluginError
+from xplain.interfaces import Segmenter
+from xplain.models import Model, load_model, wrap
+from xplain.registry import registry
+
+
+def resolve(
+    asked: str | Segmenter | Model, params: Mapping[str, object]
+) -> tuple[Segmenter, dict[str, Any]]:
+    """A segmenter from what was asked for, and its record for provenance."""
+    if params and not (isinstance(asked, str) and ":" not in asked):
+        raise PluginError("params go with a registered segmenter's name; set them on the instance")
+    model = load_model(asked) if isinstance(asked, str) and ":" in asked else asked
+    if isinstance(model, Model):
+        segmenter = model.segmenter or ModelSegmenter(model)
+        record: dict[str, Any] = {"name": model.name, "version": model.version, "parameters": {}}
+        sha256 = model.fingerprint()
+    else:
+        plugin = registry().find("segmenter", model) if isinstance(model, str) else None
+        if isinstance(model, str):
+            model = registry().create("segmenter", model, params)
+        if not isinstance(model, Segmenter):
+            raise PluginError(
+                "a segmenter is a name, a reference, an xplain.Segmenter or a model that decides "
+                f"per frame, not {model!r}"
+            )
+        segmenter, sha256 = model, model.fingerprint()
+        record = registry().describe("segmenter", segmenter, plugin)
+    shown = {name: getattr(segmenter, name) for name in ("window", "context", "fade")}
+    about = {"sample_rate": segmenter.sample_rate, "labels": list(segmenter.labels)}
+    about |= {"frame_step": segmenter.frame_step, "sha256": sha256}
+    return segmenter, {**record, **about, **shown}
+
+
+class ModelSegmenter(nn.Module, Segmenter):
+    """A model that decides per frame, as a segmenter.
+
+    Of labels that exclude each other, logit c becomes z_c − log Σ_{j≠c} exp z_j, whose
+    sigmoid is the softmax.
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Take a model's logits; ModelError for one that decides once per clip."""
+        super().__init__()
+        if model.frame_step is None:
+            raise ModelError(
+                f"{model.name} decides once per clip, so it cannot segment a recording; wrap one "
+                "that decides per frame with frame_step=, or explain this one: xplain explain"
+            )
+        self.model, self.module = model, model.module
+        self.reads = model.reads
+        self.sample_rate, self.frame_step = model.sample_rate, model.frame_step
+        self.labels = model.labels
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → logits (B, frames, L)."""
+        reads = self.model.reads
+        logits = self.model(waveform if reads is None else reads.encode(waveform).values)
+        if self.model.multilabel:
+            return logits
+        others = torch.eye(len(self.labels), dtype=torch.bool, device=logits.device)
+        rest = logits[..., None, :].masked_fill(others, -torch.inf).logsumexp(dim=-1)
+        return logits - rest
+
+
+class LogitsOf(nn.Module):
+    """A segmenter as the module of a model."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        """Ask a segmenter."""
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → logits (B, frames, L)."""
+        return self.segmenter.logits(waveform)
+
+
+def as_model(segmenter: Segmenter, name: str) -> Model:
+    """A segmenter as a model to explain, with gradients where they pass."""
+    if isinstance(segmenter, ModelSegmenter):
+        return segmenter.model
+    model = wrap(
+        LogitsOf(segmenter),
+        sample_rate=segmenter.sample_rate,
+        labels=segmenter.labels,
+        multilabel=True,
+        frame_step=segmenter.frame_step,
+        name=name,
+    )
+    home = next((p.device for p in model.module.parameters()), torch.device("cpu"))
+    probe = torch.zeros(1, segmenter.sample_rate, device=home, requires_grad=True)
+    with torch.inference_mode(False), torch.enable_grad():
+        return replace(model, differentiable=model(probe).requires_grad)
