@@ -38,6 +38,11 @@ class Decisions:
         self._frames = [torch.zeros(0, len(segmenter.labels))]
         self._found: list[tuple[int, Stretch, Why]] = []
 
+    @property
+    def frames(self) -> int:
+        """How many frames are decided."""
+        return sum(map(len, self._frames))
+
     def feed(self, values: Tensor) -> None:
         """Take the next parts (n, K), or logits (n, L)."""
         logits = values if self._head is None else values @ self._head[0] + self._head[1]

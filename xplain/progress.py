@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,3 +41,28 @@ def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
         disable=total < 2,
     ) as bar:
         yield from bar.track(work, total=total, description=description)
+
+
+@contextmanager
+def following() -> Iterator[Callable[[str, float, float], None]]:
+    """Show how far into a recording work is: tell it the name, the seconds done and in all."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        "{task.description}",
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
+        TimeRemainingColumn(),
+        console=_console(),
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", visible=False)
+
+        def follow(name: str, done: float, total: float) -> None:
+            # A name may hold what rich would take for markup.
+            shown = name.replace("[", r"\[")
+            bar.update(task, description=shown, completed=done, total=total, visible=True)
+
+        yield follow

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, overload
+from typing import Any, TypeAlias, TypedDict, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ from xplain.targets import label_index
 from xplain.windows import Windows
 
 Several = TypeVar("Several", bound=AudioLike)
+Hook: TypeAlias = Callable[[str, float, float], object]
+
 RELEVANCE = {"method": "relevance of parts: weights · mean over the segment, from the same pass"}
 """How an additive segmenter explains itself, for provenance."""
 
@@ -49,6 +51,8 @@ class SegmentSettings(TypedDict, total=False):
     """Where to compute; default: where the segmenter is."""
     sample_rate: int | None
     """Hz, of audio given as a tensor; default: the segmenter's."""
+    hook: Hook | None
+    """Told the recording's name, the seconds of it that are decided, and how many it has."""
 
 
 class RecordingsError(XplainError):
@@ -90,7 +94,8 @@ def segment(
     segmenter: a Segmenter, a registered one's name, a model that decides per frame, or a
     reference to one such as "zoo:radio".
 
-    settings: see SegmentSettings. params, thresholds, explain (False), device, sample_rate.
+    settings: see SegmentSettings. params, thresholds, explain (False), device, sample_rate,
+    hook.
 
     Returns a Segmentation, or for a list a list of them. Raises a subclass of XplainError;
     for a list RecordingsError, after every recording that can be segmented was.
@@ -146,6 +151,7 @@ class _Job:
     excerpts: Excerpts | None
     device: torch.device
     sample_rate: int
+    hook: Hook | None
     provenance: Mapping[str, Any]
 
     @classmethod
@@ -180,6 +186,7 @@ class _Job:
             excerpts=excerpts,
             device=device,
             sample_rate=settings.get("sample_rate") or segmenter.sample_rate,
+            hook=settings.get("hook"),
             provenance={
                 "xplain": xplain.__version__,
                 "python": platform.python_version(),
@@ -199,6 +206,8 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
     with torch.inference_mode(False), borrowed(module, job.device), torch.no_grad():
         for values in job.windows.run(stream.blocks, partial(_listen, job)):
             decisions.feed(values)
+            if job.hook is not None:
+                job.hook(stream.name, decisions.frames * segmenter.frame_step, stream.duration)
     frames, segments = decisions.finish(stream.duration)
     if len(frames) == 0:
         raise AudioError(
