@@ -35,7 +35,14 @@ class Editor:
         self.route, self.latents, self.samples = route, latents, samples
         self.seed, self.max_batch = seed, max_batch
         self.device = latents.values.device
-        self._filled: dict[Replacement, Tensor] = {}
+        self._nothing: dict[Replacement, Tensor] = {}
+
+    def nothing(self, replacement: Replacement) -> Tensor:
+        """What a replacement gives where nothing is kept: (D, N), or draws (S, D, N)."""
+        if replacement not in self._nothing:
+            none = torch.zeros_like(self.latents.values[0], dtype=torch.bool)
+            self._nothing[replacement] = self.fill(replacement, none)
+        return self._nothing[replacement]
 
     def fill(self, replacement: Replacement, keep: Tensor) -> Tensor:
         """What a replacement gives for the places that are not kept: (D, N), or draws."""
@@ -60,10 +67,10 @@ class Editor:
         """The latents with what is not kept replaced: keeps bool (n, D, N) → (n, D, N)."""
         values, keeps = self.latents.values[0], keeps.to(self.device)
         if replacement.depends_on_keep:
-            return torch.stack([torch.where(k, values, self._one(replacement, k)) for k in keeps])
-        if replacement not in self._filled:
-            self._filled[replacement] = self._one(replacement, torch.zeros_like(keeps[0]))
-        return torch.where(keeps, values, self._filled[replacement])
+            filled = torch.stack([_one(self.fill(replacement, keep)) for keep in keeps])
+        else:
+            filled = _one(self.nothing(replacement))
+        return torch.where(keeps, values, filled)
 
     def logits(self, replacement: Replacement, keeps: Tensor, *, heard: bool = False) -> Tensor:
         """What the model says when only ``keeps``, bool (n, D, N), is left, within the budget.
@@ -104,18 +111,22 @@ class Editor:
     def ask(self, original: Tensor, variants: Tensor) -> tuple[Tensor, Tensor]:
         """What the model says of the clip (1, samples) at its own rate, and of variants (n, D, N).
 
-        Within the budget, and in one batch where both come to the model as audio.
+        Within the budget, and in one batch where both come to the model as audio. The first
+        variant is the clip's latents: where the model reads these, what it says of them is what
+        it says of the clip.
         """
         route, context = self.route, self.latents.context
-        if not route.direct:
-            parts = torch.split(variants, self.max_batch)
-            audible = torch.cat([route.audible(part, context) for part in parts])
-            if audible.shape[1:] == original.shape[1:]:
-                asked = torch.split(torch.cat([original, audible]), self.max_batch)
-                logits = torch.cat([route.hear(part) for part in asked])
-                return logits[:1], logits[1:]
         parts = torch.split(variants, self.max_batch)
-        return route.hear(original), torch.cat([route(part, context) for part in parts])
+        if route.direct:
+            logits = torch.cat([route(part, context) for part in parts])
+            return logits[:1], logits
+        audible = torch.cat([route.audible(part, context) for part in parts])
+        if audible.shape[1:] != original.shape[1:]:
+            heard = torch.split(audible, self.max_batch)
+            return route.hear(original), torch.cat([route.hear(part) for part in heard])
+        asked = torch.split(torch.cat([original, audible]), self.max_batch)
+        logits = torch.cat([route.hear(part) for part in asked])
+        return logits[:1], logits[1:]
 
     def decisions(self, logits: Tensor, target: ResolvedTarget) -> list[Heard]:
         """Logits as decisions about the target."""
@@ -142,11 +153,6 @@ class Editor:
                 "mend it, or leave this clip out"
             )
         return said
-
-    def _one(self, replacement: Replacement, keep: Tensor) -> Tensor:
-        """What is filled in, (D, N); of draws, which stand for one another, the first."""
-        filled = self.fill(replacement, keep)
-        return filled if filled.ndim == 2 else filled[0]
 
     def _render_batch(
         self,
@@ -202,3 +208,8 @@ class Editor:
                     XplainWarning,
                     stacklevel=2,
                 )
+
+
+def _one(filled: Tensor) -> Tensor:
+    """What is filled in, (D, N); of draws, which stand for one another, the first."""
+    return filled if filled.ndim == 2 else filled[0]

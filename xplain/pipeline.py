@@ -172,7 +172,7 @@ def _open(clip: AudioLike, name: str, job: Job) -> _Opened:
         latents = _encoded(waveform, job)
         values = latents.values[0]
         editor = Editor(route, latents, len(waveform), seed=seed, max_batch=max_batch)
-        baseline = editor.fill(job.baseline, torch.zeros_like(values, dtype=torch.bool))
+        baseline = editor.nothing(job.baseline)
         original, ends = editor.ask(
             at_model.clone().to(job.device)[None],  # a copy, since a model may write into it
             torch.cat([values[None], baseline.reshape(-1, *values.shape)]),
