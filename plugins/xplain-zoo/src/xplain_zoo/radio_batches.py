@@ -58,6 +58,10 @@ class Mixer:
         self.having = [
             [i for i, levels in enumerate(self.levels) if levels[part] > 0] for part in range(3)
         ]
+        shares = {"speech": ranges.speech, "music": ranges.music, "noise": ranges.noise}
+        for (name, share), having in zip(shares.items(), self.having, strict=True):
+            if share > 0 and not having:
+                raise SystemExit(f"no scene has {name}; add some, or set its share to 0")
 
     def batch(self, size: int) -> Batch:
         """Mix so many examples."""
