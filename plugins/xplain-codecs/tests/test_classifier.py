@@ -17,6 +17,7 @@ from xplain.errors import ModelError
 from xplain.metrics.intervals import Interval
 from xplain_codecs.classifier import Config, save
 from xplain_codecs.codec import Codec
+from xplain_codecs.encodec import Encodec
 from xplain_codecs.heads import GruSizes, make_head
 from xplain_codecs.report import Report
 from xplain_codecs.stft import Stft
@@ -192,3 +193,40 @@ def test_a_codec_whose_weights_were_replaced_is_refused(
         ModelError, match=r"which cannot be made: .*correct its parameters in config"
     ):
         xplain.load_model(f"latent:{tmp_path / 'head'}")
+
+
+def fitted_on(checkpoint: Path, folder: Path) -> dict[str, Any]:
+    """Save a classifier on a codec that is read from a folder; gives the parameters it records."""
+    codec, _ = Codec.of("encodec", {"checkpoint": str(checkpoint)})
+    sizes = GruSizes(width=4, layers=1)
+    config = Config(codec, sizes, ("a", "b"), "0" * 64, {})
+    save(folder, config, make_head(sizes, codec.channels, 2), REPORT)
+    written: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    parameters: dict[str, Any] = written["synthesizer"]["parameters"]
+    return parameters
+
+
+@pytest.mark.parametrize(("place", "way"), [("codec", "../codec"), ("head/codec", "./codec")])
+def test_a_codec_in_the_folder_or_next_to_it_moves_with_it(
+    folders: dict[str, Path], tmp_path: Path, place: str, way: str
+) -> None:
+    first = tmp_path / "first"
+    (first / "head").mkdir(parents=True)
+    shutil.copytree(folders["encodec"], first / place)
+    parameters = fitted_on(first / place, first / "head")
+    assert parameters["checkpoint"] == way
+    if not (first / place).exists():  # saving replaces the folder as a whole
+        shutil.copytree(folders["encodec"], first / place)
+    first.rename(tmp_path / "second")
+    reads = xplain.load_model(f"latent:{tmp_path / 'second' / 'head'}").reads
+    assert isinstance(reads, Encodec)
+    assert Path(str(reads.checkpoint)) == tmp_path / "second" / place
+
+
+def test_a_codec_elsewhere_is_named_as_it_was(folders: dict[str, Path], tmp_path: Path) -> None:
+    far = folders["encodec"]
+    assert fitted_on(far, tmp_path / "head")["checkpoint"] == str(far)
+    (tmp_path / "head").rename(tmp_path / "moved")
+    reads = xplain.load_model(f"latent:{tmp_path / 'moved'}").reads
+    assert isinstance(reads, Encodec)
+    assert reads.checkpoint == str(far)

@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,8 @@ def save(folder: Path, config: Config, head: Head, report: Report) -> None:
         draft.chmod(0o755)
         tensors = {n: t.detach().cpu().contiguous() for n, t in head.state_dict().items()}
         (draft / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
-        for name, content in (("config", config.to_dict()), ("report", report.to_dict())):
+        portable = replace(config, codec=config.codec.beside(folder))
+        for name, content in (("config", portable.to_dict()), ("report", report.to_dict())):
             text = json.dumps(content, indent=1, allow_nan=False)
             (draft / f"{name}.json").write_text(text + "\n", "utf-8")
         swap(draft, folder)
@@ -114,7 +115,8 @@ def read_config(folder: Path) -> Config:
             f"{SCHEMA}; upgrade it, or fit again"
         )
     try:
-        return Config.from_dict(data)
+        config = Config.from_dict(data)
+        return replace(config, codec=config.codec.found_from(folder))
     except (*DAMAGE, ModelError, AttributeError) as error:
         raise _damaged(folder, "config.json", error) from error
 

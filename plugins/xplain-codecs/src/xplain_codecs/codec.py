@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,9 +72,46 @@ class Codec:
             )
         return synthesizer
 
+    def beside(self, folder: Path) -> Codec:
+        """As the classifier in ``folder`` records it: what lies near it is named from there.
+
+        A parameter that names a file or folder in that folder, or next to it, becomes ./… or
+        ../…, so that both can be moved together.
+        """
+        home = folder.resolve()
+        return self._with_texts(lambda text: _from(home, text))
+
+    def found_from(self, folder: Path) -> Codec:
+        """What beside() gave, as it is found from here: where ``folder`` is now."""
+        home = folder.resolve()
+        return self._with_texts(
+            lambda text: str((home / text).resolve()) if _is_near(home, text) else text
+        )
+
+    def _with_texts(self, change: Callable[[str], str]) -> Codec:
+        parameters = {
+            name: change(value) if isinstance(value, str) else value
+            for name, value in self.parameters.items()
+        }
+        return replace(self, parameters=parameters)
+
     def identity(self) -> dict[str, Any]:
         """What two codecs share that make the same latents."""
         return {name: value for name, value in asdict(self).items() if name != "version"}
+
+
+def _from(home: Path, text: str) -> str:
+    """The way from a folder to a file or folder in or next to it; other texts as they are."""
+    path = Path(text).expanduser()
+    found = path.resolve()
+    if not text or not path.exists() or (home not in found.parents and found.parent != home.parent):
+        return text
+    way = Path(os.path.relpath(found, home)).as_posix()
+    return way if way.startswith("../") else f"./{way}"
+
+
+def _is_near(home: Path, text: str) -> bool:
+    return text.startswith(("./", "../")) and (home / text).exists()
 
 
 def _channels(name: str, synthesizer: Synthesizer) -> int:
