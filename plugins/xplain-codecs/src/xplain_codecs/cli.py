@@ -48,6 +48,16 @@ def fit(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Each label counts the same, however rare")
     ] = False,
+    emphasis: Annotated[
+        float,
+        typer.Option(
+            help="Share of clips that are trained on with what counts alone, or without it: "
+            "explanations hold better"
+        ),
+    ] = 0.0,
+    heard: Annotated[
+        float, typer.Option(help="Of these, the share that is decoded and encoded again")
+    ] = 0.5,
     seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
     latents: Annotated[
         Path | None,
@@ -77,6 +87,8 @@ def fit(
             weight_decay=weight_decay,
             smoothing=smoothing,
             balanced=balanced,
+            emphasis=emphasis,
+            heard=heard,
             seed=seed,
         ),
         where=pairs("--where", where),

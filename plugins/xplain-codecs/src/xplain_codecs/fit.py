@@ -27,6 +27,7 @@ from xplain.registry import registry
 from xplain.storage import write_text
 from xplain_codecs.classifier import Config, read_config, read_report, save
 from xplain_codecs.codec import Codec
+from xplain_codecs.emphasis import Emphasis
 from xplain_codecs.heads import Head, Sizes, head_sizes, make_head, with_positions
 from xplain_codecs.latents import Failed, LatentClip, encode, statistics
 from xplain_codecs.manifest import PARTS, Entry, check_labels, read_manifest
@@ -79,15 +80,27 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
         return done
     _begin(partial, job)
     clips, failed = encode(
-        entries, digests, codec, synthesizer, latents or partial / "latents", home
+        entries,
+        digests,
+        codec,
+        synthesizer,
+        latents or partial / "latents",
+        home,
+        editable=task.training.emphasis > 0,
     )
     check_labels([clip.entry for clip in clips], task.manifest)
     parts = {part: [clip for clip in clips if clip.entry.part == part] for part in PARTS}
     sizes = with_positions(sizes, max(clip.frames for clip in parts["train"]))
     labels = tuple(sorted({entry.label for entry in entries}))
     head = _fresh(sizes, codec, labels, parts["train"], task.training.seed).to(home)
+    emphasis = Emphasis(synthesizer, task.training.emphasis, task.training.heard)
     history = train(
-        head, parts["train"], parts["dev"], task.training, partial / "checkpoint.safetensors"
+        head,
+        parts["train"],
+        parts["dev"],
+        task.training,
+        partial / "checkpoint.safetensors",
+        emphasis if task.training.emphasis else None,
     )
     report = _report(head, labels, parts, history, failed, task.training.seed, started)
     record = _record(task, job, parts, report.accuracy)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from xplain import Synthesizer, XplainError
+from xplain import Context, Synthesizer, XplainError
 from xplain.audio import read, resample
 from xplain.errors import ArtifactError, PluginError
 from xplain.progress import say, track
@@ -25,8 +25,22 @@ MOST_FAILED = 0.1
 NAMED = 10
 """How many failed clips are named where too many failed."""
 
+CONTEXT = "context."
+"""Before the names of the tensors of a clip's context, in its file."""
+
 FLAT = 1e-6
 """Standard deviation under which a channel holds the same everywhere, and is not scaled."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What it takes to edit a clip's latents and to hear them.
+
+    silence: latents (D, N) of silence of the clip's length. context: for decoding, batch of 1.
+    """
+
+    silence: Tensor
+    context: Context
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,24 @@ class LatentClip:
 
     def read(self) -> Tensor:
         """Latents (D, N); ArtifactError where someone has removed them."""
+        return self._tensors()["values"]
+
+    def edges(self) -> Edges:
+        """What editing it takes, of a clip that was encoded for it; ArtifactError as read()."""
+        tensors = self._tensors()
+        context = {n.removeprefix(CONTEXT): t for n, t in tensors.items() if n.startswith(CONTEXT)}
+        return Edges(tensors["silence"], context)
+
+    def _tensors(self) -> dict[str, Tensor]:
         try:
-            return load_tensors(self.file)[0]["values"]
+            tensors = load_tensors(self.file)[0]
+            tensors["values"]
         except DAMAGE as error:
             raise ArtifactError(
                 f"{self.file}: the latents of {self.entry.name} cannot be read any more "
                 f"({type(error).__name__}: {error}); call again, and they are encoded anew"
             ) from error
+        return tensors
 
 
 @dataclass(frozen=True)
@@ -64,12 +89,14 @@ def encode(
     synthesizer: Synthesizer,
     folder: Path,
     device: torch.device,
+    editable: bool = False,
 ) -> tuple[list[LatentClip], list[Failed]]:
     """Encode each clip by itself, as it is explained, unless ``folder`` holds its latents.
 
     digests: SHA-256 of the files. A file of latents is named by the recording and the codec,
-    so that a folder may hold those of many. A clip that cannot be encoded is named and left
-    out; XplainError where too many cannot.
+    so that a folder may hold those of many. editable: with what it takes to edit the training
+    clips. A clip that cannot be encoded is named and left out; XplainError where too many
+    cannot.
     """
     labels = sorted({entry.label for entry in entries})
     if isinstance(synthesizer, nn.Module):
@@ -82,11 +109,12 @@ def encode(
         name = hashlib.sha256(f"{identity}\n{digest}".encode()).hexdigest()
         file = folder / f"{name}.safetensors"
         try:
-            frames = _frames(file, codec.channels, identity)
+            edited = editable and entry.part == "train"
+            frames = _frames(file, codec.channels, identity, edited)
             if frames is None:
-                values = _encoded(entry.file, codec, synthesizer, device)
-                save_tensors(file, {"values": values}, identity)
-                frames = values.shape[1]
+                tensors = _encoded(entry.file, codec, synthesizer, device, edited)
+                save_tensors(file, tensors, identity)
+                frames = tensors["values"].shape[1]
         except XplainError as error:
             failures.append(Failed(entry.name, str(error)))
             say(f"left out: {error}")
@@ -115,7 +143,7 @@ def statistics(clips: Sequence[LatentClip]) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.where(std < FLAT, 1.0, std).float()
 
 
-def _frames(file: Path, channels: int, identity: str) -> int | None:
+def _frames(file: Path, channels: int, identity: str, editable: bool) -> int | None:
     """The number of frames of latents on disk; None where there are none of this codec."""
     try:
         tensors, note = load_tensors(file)
@@ -123,15 +151,23 @@ def _frames(file: Path, channels: int, identity: str) -> int | None:
     except DAMAGE:
         return None
     fits = note == identity and values.ndim == 2 and len(values) == channels
+    fits = fits and (not editable or "silence" in tensors)
     return values.shape[1] if fits else None
 
 
 @torch.no_grad()
-def _encoded(file: Path, codec: Codec, synthesizer: Synthesizer, device: torch.device) -> Tensor:
-    """Latents (D, N) of a recording; XplainError where there are none."""
-    waveform = resample(read(file), codec.sample_rate).waveform
+def _encoded(
+    file: Path, codec: Codec, synthesizer: Synthesizer, device: torch.device, editable: bool
+) -> dict[str, Tensor]:
+    """Latents (D, N) of a recording, and its edges; XplainError where there are none."""
+    waveform = resample(read(file), codec.sample_rate).waveform[None].to(device)
     try:
-        values = synthesizer.encode(waveform[None].to(device)).values[0].cpu()
+        latents = synthesizer.encode(waveform)
+        values = latents.values[0].cpu()
+        tensors = {"values": values}
+        if editable:
+            tensors["silence"] = synthesizer.encode(torch.zeros_like(waveform)).values[0]
+            tensors |= {f"{CONTEXT}{name}": tensor for name, tensor in latents.context.items()}
     except XplainError as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:
@@ -145,4 +181,4 @@ def _encoded(file: Path, codec: Codec, synthesizer: Synthesizer, device: torch.d
         )
     if not torch.isfinite(values).all():
         raise PluginError(f"{file}: {codec.name} gave latents that are NaN or infinite")
-    return values
+    return tensors

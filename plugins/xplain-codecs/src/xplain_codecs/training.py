@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from xplain.borrowing import seeded
 from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say, track
+from xplain_codecs.emphasis import Emphasis
 from xplain_codecs.heads import Head
 from xplain_codecs.latents import LatentClip
 from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
@@ -42,7 +43,7 @@ class Training:
 
     epochs: at most. patience: epochs without a better one on dev after which it stops.
     batch: clips. smoothing: of the labels. balanced: whether each label counts the same,
-    however many clips it has.
+    however many clips it has. emphasis, heard: see Emphasis; shares of the clips.
     """
 
     epochs: int = 20
@@ -52,6 +53,8 @@ class Training:
     weight_decay: float = 0.01
     smoothing: float = 0.1
     balanced: bool = False
+    emphasis: float = 0.0
+    heard: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,6 +68,9 @@ class Training:
             raise XplainError(f"the weight decay is 0 or more, not {self.weight_decay}")
         if not 0 <= self.smoothing < 1:
             raise XplainError(f"smoothing is a share from 0, below 1, not {self.smoothing}")
+        for name in ("emphasis", "heard"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise XplainError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,11 @@ def train(
     dev_clips: Sequence[LatentClip],
     training: Training,
     checkpoint: Path,
+    emphasis: Emphasis | None = None,
 ) -> History:
     """Train a head where it is, from ``checkpoint`` on if there is one; leaves the best weights.
+
+    emphasis: edits some of the training clips, which have been encoded for it.
 
     Raises ArtifactError for a damaged checkpoint, XplainError where the loss is lost.
     """
@@ -123,7 +132,7 @@ def train(
     weights = class_weights(train_clips, len(head.out.bias), training.balanced)
     left = _epochs(history, training)
     for number in track(left, training.epochs - len(history.epochs), "training"):
-        epoch = _epoch(head, train_clips, dev_clips, training, optimiser, weights, number)
+        epoch = _epoch(head, train_clips, dev_clips, training, optimiser, weights, number, emphasis)
         if history.add(epoch):
             best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
         _save(checkpoint, history, head, best, optimiser)
@@ -165,6 +174,7 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     weights: Tensor,
     number: int,
+    emphasis: Emphasis | None,
 ) -> Epoch:
     device = head.mean.device
     head.train()
@@ -175,7 +185,8 @@ def _epoch(
             done = (number * len(batches) + step) / (training.epochs * len(batches))
             for group in optimiser.param_groups:
                 group["lr"] = training.learning_rate * _rate(done)
-            total += _step(head, chosen, training, optimiser, weights.to(device)) * len(chosen)
+            loss = _step(head, chosen, training, optimiser, weights.to(device), emphasis)
+            total += loss * len(chosen)
     logits = logits_of(head, dev_clips)
     truth = torch.tensor([clip.label for clip in dev_clips])
     dev_loss = float(F.cross_entropy(logits, truth, weights))
@@ -207,11 +218,15 @@ def _step(
     training: Training,
     optimiser: torch.optim.Optimizer,
     weights: Tensor,
+    emphasis: Emphasis | None,
 ) -> float:
     device = head.mean.device
     latents = pad_sequence([clip.read().T for clip in clips], batch_first=True).mT.to(device)
     lengths = torch.tensor([clip.frames for clip in clips], device=device)
     truth = torch.tensor([clip.label for clip in clips], device=device)
+    if emphasis is not None:
+        certain = F.one_hot(truth, len(weights)).to(latents)
+        latents, truth = emphasis.apply(head, clips, latents, certain)
     loss = F.cross_entropy(
         head(latents, lengths), truth, weights, label_smoothing=training.smoothing
     )
