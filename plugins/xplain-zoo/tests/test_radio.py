@@ -17,7 +17,7 @@ from xplain_zoo import measure_radio, train_radio
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter
 from xplain_zoo.radio_batches import Mixer, Ranges
 from xplain_zoo.radio_data import Meeting, Scene, read_meetings, read_scenes, turns_to_frames
-from xplain_zoo.radio_scores import best_thresholds, decide, f1
+from xplain_zoo.radio_scores import choose_thresholds, decide, f1
 
 SMALL = RadioConfig(bands=12, level_frames=5, channels=8, hidden=8, dilations=(1, 2))
 
@@ -115,13 +115,22 @@ def test_f1_is_scikit_learns():
     assert f1(torch.zeros(3, 1, dtype=torch.bool), torch.zeros(3, 1)).isnan().all()
 
 
-def test_the_best_threshold_is_the_one_that_parts_the_frames():
-    probabilities = torch.tensor([[0.1], [0.2], [0.33], [0.35], [0.9]], dtype=torch.float64)
-    labels = torch.tensor([[0], [0], [0], [1], [1]])
-    (threshold,) = best_thresholds(torch.logit(probabilities), labels)
-    assert threshold in (0.33, 0.34)
-    decided = decide(torch.logit(probabilities), [0.34])
-    assert decided.flatten().tolist() == [False, False, False, True, True]
+def test_decisions_are_those_that_part_the_frames():
+    """Two labels; of the second, blips of one frame and a gap of two are noise in the logits."""
+    first = torch.tensor([0.1, 0.2, 0.33, 0.35, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]).repeat(4)
+    truth = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1, 1, 1]).repeat(4)
+    low, high = [0.105], [0.895]
+    second = torch.tensor(low * 5 + high + low * 14 + high * 10 + low * 2 + high * 8)
+    there = torch.tensor([0] * 20 + [1] * 20)
+    logits = torch.logit(torch.stack([first, second], dim=1).double())
+    labels = torch.stack([truth, there], dim=1)
+    plain, smooth = choose_thresholds([logits], [labels], 0.02)
+    assert plain.onset in (0.34, 0.35)
+    assert smooth.min_on > 0.02
+    assert smooth.min_off > 0.04
+    decided = decide(logits, [plain, smooth], 0.02)
+    assert decided.tolist() == (labels > 0).tolist()
+    assert f1(decided, labels).tolist() == [1, 1]
 
 
 def scene(speech: list[int], overlap: list[int], music: list[int], noise: list[int]) -> Scene:
@@ -238,6 +247,8 @@ def test_a_training_learns_writes_what_loads_and_is_repeated_by_its_seed(folder,
     record = json.loads((outs[0] / "training.json").read_text())
     assert record["recipe"]["steps"] == 60
     assert record["scenes"][0]["count"] == 2
+    loaded = RadioSegmenter.from_folder(outs[0])
+    assert loaded.config == RadioConfig.read(outs[0] / "config.json") != RadioConfig()
     capsys.readouterr()
     measure_radio.main([str(folder), "--weights", str(outs[0])])
     report = json.loads(capsys.readouterr().out)

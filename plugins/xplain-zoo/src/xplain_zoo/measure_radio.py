@@ -46,7 +46,7 @@ def scores(
     decided, known = [], []
     for waveform, labels in clips:
         logits = model(waveform[None] * 10 ** (level / 20))[0]
-        decided.append(decide(logits, model.config.thresholds))
+        decided.append(decide(logits, model.config.thresholds, model.config.frame_step))
         known.append(labels)
     names = LABELS if known[0].shape[1] == len(LABELS) else ("speech", "overlap")
     columns = [LABELS.index(name) for name in names]

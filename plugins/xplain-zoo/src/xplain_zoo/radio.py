@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xplain.hysteresis import Thresholds
 from xplain_zoo.digits import mel
 
 LABELS = ("speech", "music", "noise", "overlap")
@@ -41,7 +42,7 @@ class RadioConfig:
     hidden: int = 96
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16)
     dropout: float = 0.1
-    thresholds: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5)  # probabilities, chosen in training
+    thresholds: tuple[Thresholds, ...] = (Thresholds(),) * len(LABELS)  # chosen in training
 
     @property
     def frame_step(self) -> float:
@@ -63,6 +64,7 @@ class RadioConfig:
         """Read what save() wrote."""
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+        lists["thresholds"] = tuple(Thresholds(**each) for each in fields["thresholds"])
         return cls(**{**fields, **lists})
 
 

@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter
 from xplain_zoo.radio_batches import Batch, Mixer, Ranges
 from xplain_zoo.radio_data import Meeting, Scene, read_meetings, read_scenes
-from xplain_zoo.radio_scores import best_thresholds, decide, f1
+from xplain_zoo.radio_scores import choose_thresholds, decide, f1
 
 RECIPE = Path(__file__).with_name("radio.json")
 
@@ -68,9 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.monotonic()
     model = fit(scenes, meetings, dev, recipe)
     logits, labels = judge(model, dev)
-    thresholds = best_thresholds(logits, labels)
+    step = model.config.frame_step
+    thresholds = choose_thresholds(logits, labels, step)
     model.config = replace(model.config, thresholds=thresholds)
     model.to_folder(options.out)
+    decided = torch.cat([decide(clip, thresholds, step) for clip in logits])
     record = {
         "recipe": asdict(recipe),
         "scenes": [fingerprint(folder) for folder in (*options.scenes, options.dev)],
@@ -78,9 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "hours": round(sum(len(s.waveform) for s in scenes) / 16000 / 3600, 2),
         "seconds": round(time.monotonic() - started),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "thresholds": dict(zip(LABELS, thresholds, strict=True)),
-        "dev_f1": named(f1(decide(logits, thresholds), labels)),
-        "dev_f1_at_half": named(f1(logits > 0, labels)),
+        "dev_f1": named(f1(decided, torch.cat(labels))),
+        "dev_f1_at_half": named(f1(torch.cat(logits) > 0, torch.cat(labels))),
     }
     (options.out / "training.json").write_text(
         json.dumps(record, indent=2) + "\n", encoding="utf-8"
@@ -132,7 +133,7 @@ def fit(
             line = f"step {step}/{recipe.steps} loss {total / (step % 100 or 100):.4f}"
             if step % 300 == 0 or step == recipe.steps:
                 logits, labels = judge(mean.module, dev)
-                line += f" dev {named(f1(decide(logits, best_thresholds(logits, labels)), labels))}"
+                line += f" dev {named(f1(torch.cat(logits) > 0, torch.cat(labels)))}"
             print(f"{line} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
             total = 0.0
     model.load_state_dict(mean.module.state_dict())
@@ -152,11 +153,11 @@ def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -
 
 
 @torch.no_grad()
-def judge(model: nn.Module, scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
-    """Logits and labels of all frames of scenes, each heard whole: (frames, 4) twice."""
+def judge(model: nn.Module, scenes: Sequence[Scene]) -> tuple[list[Tensor], list[Tensor]]:
+    """Logits and labels of scenes, each heard whole: (frames, 4) of each."""
     model.eval()
     logits = [model(scene.waveform[None].float() / 2**15)[0] for scene in scenes]
-    return torch.cat(logits), torch.cat([scene.labels for scene in scenes])
+    return logits, [scene.labels for scene in scenes]
 
 
 def named(scores: Tensor) -> dict[str, float]:
