@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from wrong_metrics import declared
-from wrong_plugins import RIGHT, WRONG, GivesTheSameMemory, Lossy
+from wrong_plugins import RIGHT, WRONG, Additive, GivesTheSameMemory, Lossy
 
 from xplain import Explanation, PluginError, explain
 from xplain.testing import ExplainerContract, SynthesizerContract
@@ -37,6 +37,13 @@ def failures(found: Report) -> list[str]:
 def test_what_is_right_passes(kind: str) -> None:
     found = examine(Subject(kind, RIGHT[kind]), RULES[kind])
     assert found.verdict == "passed", failures(found)
+
+
+def test_an_additive_segmenter_passes() -> None:
+    found = report("segmenter", Additive)
+    assert found.verdict == "passed", failures(found)
+    skipped = [o.rule for o in found.outcomes if o.state == "not applicable"]
+    assert not {"says-what-its-parts-are", "adds-up-its-parts"} & set(skipped)
 
 
 @pytest.mark.parametrize(("kind", "wrong", "rule"), WRONG_ONES)

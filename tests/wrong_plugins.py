@@ -18,7 +18,17 @@ from wrong_metrics import (
     unexplained,
 )
 
-from xplain import Clip, Context, Explainer, Latents, Replacement, Score, Segmenter
+from xplain import (
+    AdditiveSegmenter,
+    Clip,
+    Context,
+    Explainer,
+    Latents,
+    Replacement,
+    Score,
+    Segmenter,
+    Thresholds,
+)
 from xplain.testing.rigs import Frames
 
 # Explainers
@@ -288,6 +298,63 @@ class NormalisesTheRecording(Loud):
         return super().logits(0.03 * waveform / level)
 
 
+class ThresholdOfNoLabel(Loud):
+    thresholds: Mapping[str, Thresholds] = {"quiet": Thresholds()}
+
+
+class HearsNoContext(Loud):
+    """Loudness over a second, decided from windows that do not overlap."""
+
+    context = 0.0
+    fade = 0.0
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        logits = super().logits(waveform).transpose(1, 2)
+        return 3 * nn.functional.avg_pool1d(nn.functional.pad(logits, (25, 25)), 51, 1).mT
+
+
+class Additive(AdditiveSegmenter):
+    """Two labels from the energy in four bands of a frame."""
+
+    sample_rate = 8000
+    frame_step = 0.02
+    labels = ("low", "high")
+
+    def __init__(self) -> None:
+        self.weights = torch.tensor([[3.0, 1.0, -1.0, 0.0], [-1.0, 0.0, 1.0, 3.0]])
+        self.bias = torch.tensor([-1.0, -2.0])
+        self.spectra = torch.eye(4).repeat_interleave(20, dim=1)
+        self.frequencies = torch.arange(80) * 50.0
+
+    def parts(self, waveform: Tensor) -> Tensor:
+        padded = nn.functional.pad(waveform, (0, -waveform.shape[1] % 160))
+        frames = padded.reshape(len(waveform), -1, 160)
+        bins = torch.fft.rfft(frames).abs()[..., :80]
+        return bins.reshape(*bins.shape[:2], 4, 20).mean(dim=3).mT
+
+
+class AddsMoreThanItsParts(Additive):
+    def logits(self, waveform: Tensor) -> Tensor:
+        return super().logits(waveform).tanh() - 0.5
+
+
+class NegativeParts(Additive):
+    def parts(self, waveform: Tensor) -> Tensor:
+        return super().parts(waveform) - 0.5
+
+
+class SpectraOfTheOtherSide(Additive):
+    def __init__(self) -> None:
+        super().__init__()
+        self.frequencies = self.frequencies.flip(0)
+
+
+class NegativeSpectra(Additive):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spectra = self.spectra - 0.1
+
+
 # Replacements
 
 
@@ -367,6 +434,12 @@ WRONG: Mapping[str, Mapping[object, str]] = {
         OutOfStep: "keeps-step-with-time",
         GivesProbabilities: "gives-logits-not-probabilities",
         NormalisesTheRecording: "agrees-with-its-windows",
+        ThresholdOfNoLabel: "segments-a-recording",
+        HearsNoContext: "leaves-no-seam-between-windows",
+        AddsMoreThanItsParts: "adds-up-its-parts",
+        NegativeParts: "adds-up-its-parts",
+        SpectraOfTheOtherSide: "says-what-its-parts-are",
+        NegativeSpectra: "says-what-its-parts-are",
     },
     "replacement": {
         DrawsFromTheGlobalGenerator: "draws-from-the-clips-generator-alone",

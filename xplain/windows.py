@@ -87,14 +87,15 @@ class Windows:
                 round(first * self.hop), round((stop + self.fade + self.context) * self.hop)
             )
             values = self._checked(listen(heard), len(heard))[start - first :]
-            if len(values) < (self.fade if waveform.over else stop - start + self.fade):
+            mixed = 0 if fading is None else self.fade
+            if len(values) < (mixed if waveform.over else stop - start + self.fade):
                 raise PluginError(
                     f"{len(values)} frames are too few to go over into the next window; "
                     "give more context"
                 )
             if fading is not None:
-                mixed = torch.lerp(fading, values[: self.fade], rise)
-                values = torch.cat([mixed, values[self.fade :]])
+                risen = torch.lerp(fading, values[: self.fade], rise)
+                values = torch.cat([risen, values[self.fade :]])
             if waveform.over:
                 yield values
                 return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from xplain.errors import XplainError
-from xplain.interfaces import Segmenter
+from xplain.interfaces import AdditiveSegmenter, Segmenter
 from xplain.testing import configuration
 from xplain.testing.rigs import noise, tone
 from xplain.testing.rules import Broken, NotApplicable, Rule, Subject, demand
@@ -20,6 +22,9 @@ IN_STEP = 0.1
 
 AGREEMENT = 0.05
 """Mean difference of a probability in a window from the same in the whole recording."""
+
+BORDER = 0.25
+"""Seconds on each side of a border between windows in which a seam is looked for."""
 
 TOO_SHORT = (1, 7, 255)
 """Samples that may be refused."""
@@ -102,6 +107,64 @@ def agrees_with_its_windows(subject: Subject) -> None:
     demand(off <= AGREEMENT, f"probabilities that differ by {off:.2f} on average.")
 
 
+def segments_a_recording(subject: Subject) -> None:
+    """Of a recording, segment() gives the logits' probabilities and segments that lie in it."""
+    only_where(subject, *BEFORE_SEGMENTS)
+    made = subject.make()
+    clip = scenes(made)[1]
+    expected = torch.sigmoid(logits(made, clip[None])[0])
+    found = made.segment(clip)
+    frames = found.frames
+    # segment() leaves out a frame that begins after the recording's end.
+    fits = close(expected[: len(frames)], frames, ROUNDING) and len(expected) - len(frames) <= 1
+    demand(fits, f"other probabilities, {tuple(frames.shape)} for {tuple(expected.shape)}.")
+    beyond = [s for s in found.segments if not 0 <= s.start < s.end <= found.duration]
+    demand(not beyond, f"segments outside of {found.duration:g} s: {beyond[:2]}.")
+
+
+def leaves_no_seam_between_windows(subject: Subject) -> None:
+    """With its context, windows of a second are decided at their borders as the whole is."""
+    only_where(subject, *BEFORE_SEGMENTS, segments_a_recording, agrees_with_its_windows)
+    made = subject.make()
+    recording = torch.cat([scenes(made)[1], scenes(made)[0], scenes(made)[1]])
+    whole = torch.sigmoid(logits(made, recording[None])[0])
+    made.window = 1.0
+    made.fade = min(made.fade, 0.5)
+    found = made.segment(recording).frames
+    near = max(1, round(BORDER / made.frame_step))
+    step = max(1, round(1 / made.frame_step))
+    borders = range(step, min(len(found), len(whole)) - near, step)
+    differs = (found - whole[: len(found)]).abs()
+    off = max(float(differs[b - near : b + near].mean()) for b in borders)
+    demand(off <= AGREEMENT, f"probabilities that differ by {off:.2f} around a border.")
+
+
+def says_what_its_parts_are(subject: Subject) -> None:
+    """An additive one has weights (L, K), bias (L,), spectra (K, F) from 0, frequencies (F,)."""
+    made = additive(subject)
+    weights, spectra, frequencies = made.weights, made.spectra, made.frequencies
+    labels, parts, bins = len(made.labels), weights.shape[-1], frequencies.shape[-1]
+    shapes = [tuple(t.shape) for t in (weights, made.bias, spectra, frequencies)]
+    fit = shapes == [(labels, parts), (labels,), (parts, bins), (bins,)]
+    demand(fit, f"weights, bias, spectra, frequencies of shapes {shapes}.")
+    demand(bool((spectra >= 0).all()), f"spectra down to {float(spectra.min()):.2g}.")
+    demand(bool((frequencies.diff() > 0).all()), "frequencies that do not ascend.")
+    inside = bool(((frequencies >= 0) & (frequencies <= made.sample_rate / 2)).all())
+    demand(inside, f"frequencies from {frequencies[0]:g} to {frequencies[-1]:g} Hz.")
+
+
+def adds_up_its_parts(subject: Subject) -> None:
+    """An additive one's parts (B, K, frames) are not negative; with its weights they add up."""
+    made = additive(subject)
+    clips = scenes(made)
+    with torch.no_grad():
+        parts = made.parts(clips)
+        demand(bool((parts >= 0).all()), f"parts down to {float(parts.min()):.2g}.")
+        added = torch.einsum("ck,bkt->btc", made.weights, parts) + made.bias
+    found = float((added - logits(made, clips)).abs().max())
+    demand(close(added, logits(made, clips), ROUNDING), f"logits that are off by {found:.2g}.")
+
+
 def separates_the_clips_of_a_batch(subject: Subject) -> None:
     """A clip is decided beside another as it is alone."""
     made = subject.make()
@@ -172,6 +235,26 @@ def refuses_what_is_too_short(subject: Subject) -> None:
             raise Broken(f"{type(error).__name__} of {samples} samples: {error}.") from error
 
 
+def additive(subject: Subject) -> AdditiveSegmenter:
+    """The subject; NotApplicable where it is no additive segmenter."""
+    made = subject.make()
+    if not isinstance(made, AdditiveSegmenter):
+        raise NotApplicable("it is no xplain.AdditiveSegmenter")
+    return made
+
+
+def only_where(subject: Subject, *rules: Callable[[Subject], None]) -> None:
+    """Raise NotApplicable where other rules are broken, so that each fault is named once."""
+    for rule in rules:
+        try:
+            rule(subject)
+        except NotApplicable:
+            continue
+        except Exception as error:
+            name = rule.__name__.replace("_", "-")
+            raise NotApplicable(f"it does not keep {name}") from error
+
+
 def scenes(made: Segmenter) -> Tensor:
     """Two clips of four seconds (2, samples): noise, and a tone that comes and goes."""
     samples = 4 * made.sample_rate
@@ -189,6 +272,9 @@ def logits(made: Segmenter, waveform: Tensor) -> Tensor:
     return got
 
 
+BEFORE_SEGMENTS = (keeps_step_with_time, gives_finite_logits, adds_up_its_parts)
+"""Rules whose breach shows in every segmentation too."""
+
 RULES = (
     *configuration.RULES,
     *(
@@ -200,6 +286,10 @@ RULES = (
             gives_finite_logits,
             gives_logits_not_probabilities,
             agrees_with_its_windows,
+            segments_a_recording,
+            leaves_no_seam_between_windows,
+            says_what_its_parts_are,
+            adds_up_its_parts,
             separates_the_clips_of_a_batch,
             answers_on_the_device_it_is_asked_on,
             changes_no_input,
