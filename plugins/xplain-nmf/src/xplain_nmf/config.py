@@ -12,6 +12,9 @@ from xplain_nmf.spectrum import Spectrum
 LABELS = ("speech", "music", "noise", "overlap")
 """Mariotte et al.'s: speech activity, music, noise, overlapped speech."""
 
+KIND_OF = {"overlap": "speech"}
+"""Components of the first are of the second too: overlapped speech is speech."""
+
 
 @strict
 class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -20,10 +23,14 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     id2label: the labels by index. components: K. component_labels: whose components they are,
     one label each, where the dictionary is class-wise; None where it is not.
 
-    features: what Ψ reads: "spectrum", X itself; "mel", log(1 + scale · mel energies); or
+    features: what Ψ reads: "spectrum", X itself; "mel", log(1 + scale · mel energies);
     "encoder", the last hidden states of a frozen transformers encoder of waveforms, whose
-    configuration is encoder_config. encoder_normalises: whether that encoder wants waveforms
-    of mean 0 and variance 1.
+    configuration is encoder_config and whose weights are part of the proxy; or "model", X
+    beside what a layer of another model gives, usually of the teacher, which is named by
+    reference and not part of the proxy. encoder_normalises: whether the encoder wants
+    waveforms of mean 0 and variance 1. model, layer, model_sha256: reference, name of the
+    layer in it, and fingerprint; layer_channels: what the layer gives for a frame;
+    model_reach: frames to each side of a frame on which it depends, None where unknown.
 
     bottleneck, hidden, repeats, blocks: sizes of the network. norm: "global" layer norm, or
     "frame", whose reach is finite. activation: "relu", or "softplus", which is never 0.
@@ -38,10 +45,15 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
 
     components: int = 256
     component_labels: list[str] | None = None
-    features: Literal["spectrum", "mel", "encoder"] = "spectrum"
+    features: Literal["spectrum", "mel", "encoder", "model"] = "spectrum"
     mels: int = 80
     encoder_config: dict[str, Any] | None = None
     encoder_normalises: bool = False
+    model: str | None = None
+    layer: str | None = None
+    layer_channels: int = 0
+    model_sha256: str | None = None
+    model_reach: int | None = None
     bottleneck: int = 64
     hidden: int = 128
     repeats: int = 3
@@ -65,6 +77,8 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             raise ValueError(f"component_labels names {len(named)} of {self.components} components")
         if (self.features == "encoder") != (self.encoder_config is not None):
             raise ValueError("encoder_config goes with features='encoder', and only with that")
+        if (self.features == "model") != (self.model is not None and self.layer is not None):
+            raise ValueError("model and layer go with features='model', and only with that")
         self.make_spectrum()
 
     @property
@@ -72,6 +86,20 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         """The labels, in the order of the logits."""
         names = {int(index): name for index, name in (self.id2label or {}).items()}
         return tuple(names[index] for index in sorted(names))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The different labels of components, in their order; none without component_labels."""
+        return tuple(dict.fromkeys(self.component_labels or ()))
+
+    def kinds_of(self, label: str) -> tuple[str, ...]:
+        """Whose components are a label's own: its own and, of speech, those of overlap."""
+        return tuple(kind for kind in self.kinds if label in (kind, KIND_OF.get(kind)))
+
+    def own_components(self, label: str) -> list[int]:
+        """The components of a class-wise dictionary that are a label's own; none without one."""
+        kinds = self.kinds_of(label)
+        return [k for k, kind in enumerate(self.component_labels or ()) if kind in kinds]
 
     def make_spectrum(self) -> Spectrum:
         """The spectrum that is factorised."""

@@ -17,6 +17,7 @@ from transformers.utils.generic import ModelOutput
 
 from xplain_nmf.config import NmfProxyConfig
 from xplain_nmf.encoder import Encoder
+from xplain_nmf.hidden import LayerFeatures
 from xplain_nmf.spectrum import BINS, SAMPLE_RATE, Spectrum, frame_count, stft
 from xplain_nmf.tcn import Tcn
 
@@ -38,6 +39,12 @@ class ProxyOutput(ModelOutput):
     logits: Tensor | None = None
     activations: Tensor | None = None
     spectrum: Tensor | None = None
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, H and X."""
+        assert self.logits is not None and self.activations is not None
+        assert self.spectrum is not None
+        return self.logits, self.activations, self.spectrum
 
 
 class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
@@ -61,6 +68,8 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         elif config.encoder_config is not None:
             self.encoder = Encoder(config.encoder_config, config.encoder_normalises)
             inputs = self.encoder.channels
+        elif config.features == "model":
+            inputs = BINS + config.layer_channels
         self.psi = Tcn(
             inputs,
             config.components,
@@ -101,7 +110,10 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Frames to each side of a frame that can change its logits; None: all of them."""
         if self.config.norm == "global" or self.encoder is not None:
             return None
-        return self.psi.reach + self._spectrum.reach
+        if self.config.features != "model":
+            return self.psi.reach + self._spectrum.reach
+        read = self.config.model_reach
+        return None if read is None else self.psi.reach + max(read, self._spectrum.reach)
 
     def spectrum(self, waveform: Tensor) -> Tensor:
         """Waveforms (B, samples) → X (B, F, T), what W H is to equal."""
@@ -139,6 +151,12 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         return self
 
     @cached_property
+    def _layer(self) -> LayerFeatures:
+        """Of the other model, which is loaded when it is first read."""
+        config = self.config
+        return LayerFeatures.load(config.model or "", config.layer or "", config.model_sha256)
+
+    @cached_property
     def _spectrum(self) -> Spectrum:
         return self.config.make_spectrum()
 
@@ -150,6 +168,9 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
             # X is a logarithm; the bands add up energies.
             bands = _mel_filters(self.config.mels).to(x) @ x.expm1()
             return bands.log1p()
+        if self.config.features == "model":
+            normalised = functional.layer_norm(x.transpose(1, 2), (BINS,), eps=1e-3)
+            return torch.cat([normalised.transpose(1, 2), self._layer(waveform)], dim=1)
         return x
 
     def _refine(self, h: Tensor, x: Tensor) -> Tensor:
@@ -168,7 +189,9 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         if isinstance(module, nn.Linear | nn.Conv1d):
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             if module.bias is not None:
-                nn.init.zeros_(module.bias)
+                # Not zeros: silence would be zero in every channel, which no norm can divide.
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                nn.init.uniform_(module.bias, -bound, bound)
 
 
 @lru_cache

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 KERNEL = 3
+EPSILON = 1e-3
+"""Added to the variance of a frame, which can be nearly 0 in silence."""
 
 
 class GlobalNorm(nn.Module):
@@ -41,7 +43,7 @@ class FrameNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, T) → the same shape."""
         variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-        return (x - mean) * (variance + 1e-5).rsqrt() * self.weight + self.bias
+        return (x - mean) * (variance + EPSILON).rsqrt() * self.weight + self.bias
 
 
 NORMS: dict[str, type[GlobalNorm] | type[FrameNorm]] = {"global": GlobalNorm, "frame": FrameNorm}

@@ -1,0 +1,50 @@
+"""The two ways of training a proxy: the paper's, and ours, whose explanations are causal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xplain_nmf.objectives import Objective, Weights
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is minimised, and how the proxy differs from the configuration's defaults.
+
+    classwise: whether it needs a dictionary whose components are of one label each.
+    """
+
+    objective: Objective
+    config: Mapping[str, Any]
+    classwise: bool
+
+
+PRESETS = {
+    # Mariotte et al. 2024: 10 KL(teacher ‖ student) + 5 MSE(X, W H) + 0.1 mean |H|.
+    "paper": Preset(Objective(Weights(10.0, 5.0, 0.1)), {}, classwise=False),
+    "causal": Preset(
+        Objective(
+            Weights(
+                distillation=10.0,
+                factorisation=1.0,
+                sparsity=0.01,
+                separation=5.0,
+                necessity=0.5,
+                removal=0.5,
+                keeping=0.2,
+            ),
+            start=0.25,
+            thinning=3,
+        ),
+        {
+            "norm": "frame",
+            "scale": 3.0,
+            "level_seconds": 4.0,
+            "refinements": 4,
+            "dictionary_trained": True,
+        },
+        classwise=True,
+    ),
+}

@@ -1,0 +1,181 @@
+"""The audio a proxy is trained on: pieces of equal length, with stems and labels where known."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from xplain import audio
+from xplain.errors import AudioError, XplainError, XplainWarning, nearest
+from xplain_nmf.config import LABELS
+from xplain_nmf.spectrum import HOP, SAMPLE_RATE, frame_count
+
+STEMS = {"speech": ("speech_1", "speech_2"), "music": ("music",), "noise": ("noise",)}
+"""The columns whose files add up to what is heard of a kind."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where a piece is. start: seconds into the recording."""
+
+    path: Path
+    start: float
+    stems: Mapping[str, tuple[Path, ...]] | None
+    labels: Path | None
+
+
+class Recordings(Dataset[dict[str, Tensor]]):
+    """Pieces of the recordings in a manifest; see :func:`read_recordings`.
+
+    A piece: "waveform" (samples,) at 16 kHz; "stems" (3, samples) speech, music, noise where
+    every recording has them; "labels" (T, L) 0 or 1 where every recording has them; "teacher"
+    (T, L), once :meth:`answer` has put it there.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], seconds: float, labels: Sequence[str]) -> None:
+        """Take where the pieces are; labels: those of the proxy, in order."""
+        self.pieces, self.seconds = list(pieces), seconds
+        self.samples = round(seconds * SAMPLE_RATE)
+        self.has_stems = all(piece.stems is not None for piece in pieces)
+        known = all(piece.labels is not None for piece in pieces)
+        self.has_labels = known and set(labels) <= set(LABELS)
+        self._columns = [LABELS.index(label) for label in labels] if self.has_labels else []
+        self._held: dict[int, dict[str, Tensor]] = {}
+        self._teacher: Tensor | None = None
+
+    def answer(self, probabilities: Tensor) -> None:
+        """Put the teacher's probabilities (pieces, T, L) beside the pieces."""
+        expected = (len(self), frame_count(self.samples))
+        if probabilities.shape[:2] != expected:
+            raise ValueError(f"{tuple(probabilities.shape)} for {expected} pieces and frames")
+        self._teacher = probabilities
+
+    def __len__(self) -> int:
+        """How many pieces there are."""
+        return len(self.pieces)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """One piece; its audio is read once and held with 16 bits."""
+        if index not in self._held:
+            self._held[index] = self._read(self.pieces[index])
+        held = self._held[index]
+        item = {k: v.float() / audio.FULL_SCALE for k, v in held.items() if k != "labels"}
+        if "labels" in held:
+            item["labels"] = held["labels"].float()
+        if self._teacher is not None:
+            item["teacher"] = self._teacher[index]
+        return item
+
+    def fingerprint(self) -> str:
+        """SHA-256 over which pieces of which files these are."""
+        digest = hashlib.sha256(f"{self.samples}\n".encode())
+        for piece in self.pieces:
+            size = piece.path.stat().st_size
+            digest.update(f"{piece.path.name} {size} {piece.start:.3f}\n".encode())
+        return digest.hexdigest()
+
+    def _read(self, piece: Piece) -> dict[str, Tensor]:
+        held = {"waveform": self._pcm(read_piece(piece.path, piece.start, self.samples))}
+        if self.has_stems and piece.stems is not None:
+            stems = torch.zeros(len(piece.stems), self.samples)
+            for row, paths in zip(stems, piece.stems.values(), strict=True):
+                for path in paths:
+                    row += read_piece(path, piece.start, self.samples)
+            held["stems"] = self._pcm(stems)
+        if self.has_labels and piece.labels is not None:
+            first = round(piece.start * SAMPLE_RATE / HOP)
+            whole = load_file(piece.labels)["labels"][first:][: frame_count(self.samples)]
+            rows = torch.zeros(frame_count(self.samples), len(self._columns), dtype=torch.uint8)
+            rows[: len(whole)] = whole[:, self._columns]
+            held["labels"] = rows
+        return held
+
+    @staticmethod
+    def _pcm(waveform: Tensor) -> Tensor:
+        scaled = (waveform * audio.FULL_SCALE).round()
+        return scaled.clamp(-audio.FULL_SCALE, audio.FULL_SCALE - 1).to(torch.int16)
+
+
+def read_recordings(
+    manifest: Path, seconds: float, labels: Sequence[str], split: str | None = None
+) -> Recordings:
+    """Cut the recordings of a manifest into pieces of so many seconds.
+
+    manifest: CSV with a column path (from its folder) and, where there are any, split, the
+    stem columns speech_1, speech_2, music and noise, and labels, as ``xplain nmf scenes``
+    writes them. The last piece of a recording begins so that it ends with it; a recording
+    that is shorter than a piece is followed by silence. Raises XplainError for a manifest
+    that cannot be used, AudioError for a file that cannot.
+    """
+    if not seconds >= 1:
+        raise XplainError(f"pieces last at least a second, not {seconds:g}")
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise XplainError(f"{manifest} cannot be read as a manifest ({error})") from error
+    columns = reader.fieldnames or ()
+    if "path" not in columns:
+        raise XplainError(f"{manifest} has no column 'path'; {nearest('path', columns)}")
+    if split is not None and "split" in columns:
+        splits = {row["split"] for row in rows}
+        rows = [row for row in rows if row["split"] == split]
+        if not rows:
+            raise XplainError(f"{manifest} has no split {split!r}; {nearest(split, splits)}")
+    if not rows:
+        raise XplainError(f"{manifest} names no recording")
+    pieces = [piece for row in rows for piece in _cut(manifest.parent, row, seconds)]
+    return Recordings(pieces, seconds, labels)
+
+
+def read_piece(path: Path, start: float, samples: int) -> Tensor:
+    """So many samples at 16 kHz from a place in a file, mixed down: (samples,) float32."""
+    try:
+        with path.open("rb") as raw, soundfile.SoundFile(raw) as file:
+            rate = file.samplerate
+            file.seek(min(round(start * rate), file.frames))
+            read = file.read(round(samples * rate / SAMPLE_RATE), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        raise AudioError(f"{path}: cannot be read ({error}); check the manifest") from error
+    waveform = torch.from_numpy(np.ascontiguousarray(read.mean(axis=1, dtype=np.float32)))
+    with warnings.catch_warnings():
+        # A piece of a recording may well be silent.
+        warnings.simplefilter("ignore", XplainWarning)
+        checked = audio.check(audio.Audio(waveform, rate, str(path)))
+    at_rate = audio.resample(checked, SAMPLE_RATE).waveform[:samples]
+    return torch.nn.functional.pad(at_rate, (0, samples - len(at_rate)))
+
+
+def _cut(folder: Path, row: Mapping[str, str], seconds: float) -> list[Piece]:
+    path = folder / row["path"]
+    try:
+        length = soundfile.info(str(path)).duration
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        raise AudioError(f"{path}: cannot be read ({error}); check the manifest") from error
+    if length == 0:
+        raise AudioError(f"{path}: holds no samples; leave it out of the manifest")
+    stems = None
+    if all(column in row for columns in STEMS.values() for column in columns):
+        stems = {
+            kind: tuple(folder / row[column] for column in columns if row[column])
+            for kind, columns in STEMS.items()
+        }
+    labels = folder / row["labels"] if row.get("labels") else None
+    # On a grid of label frames, so that a piece's labels are rows of the recording's.
+    last = int(max(0.0, length - seconds) * SAMPLE_RATE) // HOP * HOP / SAMPLE_RATE
+    starts = [n * seconds for n in range(int(last // seconds) + 1)]
+    if starts[-1] < last:
+        starts.append(last)
+    return [Piece(path, start, stems, labels) for start in starts]
