@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ class Counted(xplain.Score):
         super().__init__()
         self.function, self.max_batch = function, max_batch
         self.asked: list[float] = []
-        self.largest = 0
+        self.largest = self.calls = 0
 
     def forward(self, variants: Tensor) -> Tensor:
+        self.calls += 1
         self.asked += variants.detach().flatten().tolist()
         self.largest = max(self.largest, len(variants))
         return self.function(variants.sum(dim=(1, 2)))
@@ -70,6 +72,53 @@ def test_more_precision_takes_more_gradients_and_none_twice() -> None:
         assert len(set(score.asked)) == len(score.asked)
         taken.append(len(score.asked))
     assert taken == sorted(taken) and taken[0] < taken[-1]
+
+
+SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "a corner": lambda s: torch.tanh(60 * s),
+    "two rises": lambda s: torch.tanh(40 * (s - 0.2)) + torch.sigmoid(50 * (s - 0.8)),
+    "a wave": lambda s: torch.sin(20 * s) + s,
+    "a bump": lambda s: torch.exp(-((s - 0.4) ** 2) / 0.005) + 0.5 * s,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("tolerance", [0.03, 0.003])
+def test_several_panels_at_once_take_no_gradient_more_than_one_after_another(
+    shape: str, tolerance: float
+) -> None:
+    function = SHAPES[shape]
+    score = Counted(function)
+    adaptive(tolerance).attribute(score, ONE, NOTHING)
+    one_by_one = greedy(function, tolerance)
+    assert set(score.asked) <= one_by_one
+    one_after_another = 1 + (len(one_by_one) - 9) / 2
+    # In a corner there is never more than one panel that is worth halving.
+    assert score.calls < one_after_another or shape == "a corner"
+
+
+def greedy(function: Callable[[Tensor], Tensor], tolerance: float) -> set[float]:
+    """Places that Simpson's rule comes to when the worst panel is halved, one after another."""
+
+    def value(s: float) -> float:
+        return float(function(torch.tensor(s)))
+
+    def slope(s: float) -> float:
+        place = torch.tensor(s, requires_grad=True)
+        (found,) = torch.autograd.grad(function(place), place)
+        return float(found)
+
+    def error(a: float, b: float) -> float:
+        simpson = (slope(a) + 4 * slope((a + b) / 2) + slope(b)) * (b - a) / 6
+        return abs(simpson - (value(b) - value(a)))
+
+    panels = {(a / 4, (a + 1) / 4): error(a / 4, (a + 1) / 4) for a in range(4)}
+    while sum(panels.values()) > tolerance * abs(value(1.0) - value(0.0)):
+        a, b = max(panels, key=lambda panel: panels[panel])
+        del panels[a, b]
+        for part in ((a, (a + b) / 2), ((a + b) / 2, b)):
+            panels[part] = error(*part)
+    return {place for a, b in panels for place in (a, (a + b) / 2, b)}
 
 
 def test_a_jump_is_given_up_on_with_a_warning() -> None:

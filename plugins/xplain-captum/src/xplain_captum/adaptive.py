@@ -3,8 +3,8 @@
 Most of a score's way from silence to a clip happens in a small part of the path, which
 points that are spread beforehand hit by luck. Completeness holds on every part of the path:
 over a panel [a, b] the integral of the slope is score(b) − score(a), and every gradient gives
-the score of its point for free. So the error of each panel is known, and the panel with the
-largest is halved. Simpson's rule, whose three points are points of the halves too, lets no
+the score of its point for free. So the error of each panel is known, and the panels with the
+largest are halved. Simpson's rule, whose three points are points of the halves too, lets no
 gradient go to waste (adaptive Simpson, Kuncir 1962, with the error known and not estimated).
 
 It stops when the panels' errors *without their signs* are within the tolerance of the score
@@ -17,6 +17,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -87,7 +88,8 @@ def adaptive_path_integral(
     unreachable = ROUNDING * max(abs(point.score) for point in first)
     allowed = max(tolerance * abs(first[-1].score - first[0].score), unreachable)
     while (error := sum(panel.error for panel in panels)) > allowed:
-        if 2 * len(panels) + 3 > MOST_GRADIENTS:
+        room = (MOST_GRADIENTS - 1) // 2 - len(panels)
+        if room < 1:
             warnings.warn(
                 f"integrated gradients stopped after {2 * len(panels) + 1} gradients, with "
                 f"errors of {error:.2g} along the path where {allowed:.2g} were asked for; "
@@ -96,16 +98,33 @@ def adaptive_path_integral(
                 stacklevel=2,
             )
             break
-        worst = max(panels, key=lambda panel: panel.error)
-        panels.remove(worst)
+        panels.sort(key=lambda panel: panel.error)
+        count = min(_too_many(panels, allowed), room)
+        panels, worst = panels[:-count], panels[-count:]
         panels += _halves(worst, score, latents, baseline)
     return (latents - baseline) * torch.stack([p.integral for p in panels]).sum(dim=0)
 
 
-def _halves(panel: Panel, score: Score, latents: Tensor, baseline: Tensor) -> list[Panel]:
-    quarters = [panel.start.place + share * panel.width for share in (0.25, 0.75)]
-    left, right = _points(score, latents, baseline, quarters)
-    return [Panel(panel.start, left, panel.middle), Panel(panel.middle, right, panel.end)]
+def _too_many(panels: Sequence[Panel], allowed: float) -> int:
+    """How many panels, sorted by their errors, have to be halved for the others to be allowed.
+
+    Whoever halves one panel after another, the worst first, comes to each of these, so that
+    asking about them at once costs no gradient more. One at least, whatever rounding says.
+    """
+    left = accumulate(panel.error for panel in panels)
+    return max(1, sum(error > allowed for error in left))
+
+
+def _halves(
+    panels: Sequence[Panel], score: Score, latents: Tensor, baseline: Tensor
+) -> list[Panel]:
+    """Both halves of each panel."""
+    places = [p.start.place + share * p.width for p in panels for share in (0.25, 0.75)]
+    quarters = iter(_points(score, latents, baseline, places))
+    halves = []
+    for panel, left, right in zip(panels, quarters, quarters, strict=True):
+        halves += [Panel(panel.start, left, panel.middle), Panel(panel.middle, right, panel.end)]
+    return halves
 
 
 def _points(
