@@ -36,7 +36,7 @@ class RadioConfig:
     low: float = 40.0  # Hz, lower edge of the first band
     high: float = 7800.0  # Hz, upper edge of the last band
     level_frames: int = 125  # to each side, over which the level is averaged
-    depth: float = 1e-4  # power of a band relative to the level under which it counts as empty
+    depth: float = 1e-6  # power of a band relative to the level under which it counts as empty
     quiet: float = 1e-9  # power (re full scale, -90 dB) under which everything is silence
     channels: int = 96
     hidden: int = 96
@@ -104,7 +104,7 @@ class Bands(nn.Module):
     def forward(self, power: Tensor) -> Tensor:
         """Power (batch, bands, frames) → features, the same whatever the level of the sound.
 
-        About -9 for what is empty, and 0 for a band that alone has the level around.
+        About -14 for what is empty, and 0 for a band that alone has the level around.
         """
         around = self.config.level_frames
         level = F.avg_pool1d(

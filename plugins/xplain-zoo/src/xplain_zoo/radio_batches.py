@@ -28,7 +28,7 @@ class Ranges:
     below: tuple[float, float] = (-6.0, 22.0)  # music and noise, below speech
     joining: tuple[float, float] = (-7.0, 7.0)  # the speech that joins
     loudness: tuple[float, float] = (-60.0, -10.0)  # of the whole, re full scale
-    hiss: tuple[float, float] = (25.0, 70.0)  # below the whole, in half of all examples
+    hiss: tuple[float, float] = (45.0, 80.0)  # below the whole, in half of all examples
     equaliser: float = 10.0  # the features are tilted and bent by up to so much
     masks: int = 2  # bands erased, in half of all examples
     mask_width: int = 8  # bands of one, at most
