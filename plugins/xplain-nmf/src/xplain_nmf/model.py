@@ -177,10 +177,12 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Multiplicative updates (Lee, Seung 2001) of H for ‖X − W H‖²."""
         if self.config.refinements == 0:
             return h
-        w = self.dictionary
-        correlation, gram = w.T @ x, w.T @ w
-        for _ in range(self.config.refinements):
-            h = h * correlation / (gram @ h + TINY)
+        # Not in mixed precision: what is left of X after many components is a small difference.
+        with torch.autocast(x.device.type, enabled=False):
+            w, x, h = self.dictionary, x.float(), h.float()
+            correlation, gram = w.T @ x, w.T @ w
+            for _ in range(self.config.refinements):
+                h = h * correlation / (gram @ h + TINY)
         return h
 
     @torch.no_grad()
