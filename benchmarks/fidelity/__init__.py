@@ -1,0 +1,1 @@
+"""The parts of latent_fidelity.py."""

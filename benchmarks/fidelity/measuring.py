@@ -1,0 +1,169 @@
+"""One clip: explained by every method, edited at every ratio, decided by two classifiers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from recordings import Recording
+from torch import Tensor
+
+import xplain
+from fidelity.plan import GRADIENTS, METHODS, ORDER, RATIOS
+from xplain.audio import read, resample
+from xplain.benchmark import Method
+from xplain.benchmark.journal import Key, Record
+from xplain.borrowing import borrowed, seeded
+from xplain.explanation import Explanation
+from xplain.metrics.measure import Measurement
+from xplain.pipeline import compare_each
+from xplain.selection import Selection, top
+from xplain.settings import Job
+from xplain.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is explained, and where: one classifier, in its latents or in the waveform.
+
+    judge: another classifier on the same latents, trained independently. space: "latent" or
+    "waveform".
+    """
+
+    data: str
+    codec: str
+    seed: int
+    model: xplain.Model
+    judge: xplain.Model
+    space: str
+
+    def methods(self) -> list[Method]:
+        """Those that apply: through a codec without gradients, no method that needs them."""
+        assert self.model.reads is not None
+        passes = self.space == "latent" or self.model.reads.encode_differentiable
+        chosen = [m for m in METHODS if passes or m.label not in GRADIENTS]
+        if self.space == "latent":
+            return chosen
+        # Windows of 50 ms that overlap by half, instead of hundreds that a codec has to hear.
+        wide = self.model.sample_rate // 20
+        window = {"window": f"1x{wide}", "stride": f"1x{wide // 2}"}
+        return [
+            Method(m.label, m.explainer, window) if m.label == "occlusion" else m for m in chosen
+        ]
+
+    @property
+    def name(self) -> str:
+        """Of the folder of its journal."""
+        return f"{self.data}-{self.codec}-{self.seed}-{self.space}"
+
+    def key(self, method: str, place: int) -> Key:
+        """Of a record in the journal."""
+        return (f"{self.codec}-{self.seed}", self.data, self.space, method, place)
+
+    def jobs(self) -> list[Job]:
+        """One for each method."""
+        first, *others = self.methods()
+        job = Job.prepare(
+            self.model,
+            {
+                "synthesizer": self.model.reads if self.space == "latent" else "waveform",
+                "explainer": first.explainer,
+                "params": first.params,
+                "order": ORDER,
+                "seed": 0,
+            },
+        )
+        return [job, *(job.by(m.explainer, m.params) for m in others)]
+
+
+def measured(
+    cell: Cell, jobs: Sequence[Job], clip: Recording, content: str, place: int
+) -> list[Record]:
+    """What is decided of one clip under every method: a record for each, see decisions()."""
+    started = time.perf_counter()
+    explanations: list[Explanation] = []
+    for result in compare_each([clip.path], jobs):
+        if not isinstance(result, Explanation):
+            raise result.error
+        explanations.append(result)
+    values = list(decisions(cell, clip, explanations))
+    seconds = (time.perf_counter() - started) / len(explanations)
+    return [
+        Record(
+            cell.key(m.label, place),
+            clip.path.name,
+            content,
+            tuple(said),
+            None,
+            e.warnings,
+            None,
+            seconds,
+        )
+        for m, e, said in zip(cell.methods(), explanations, values, strict=True)
+    ]
+
+
+@torch.no_grad()
+def decisions(
+    cell: Cell, clip: Recording, explanations: Sequence[Explanation]
+) -> Iterator[list[Measurement]]:
+    """For each explanation the numbers of the labels that are decided for.
+
+    Names of the measurements: "label", the annotated one; "own model" and "own judge", of the
+    clip as it is; and KIND WHERE JUDGE with the ratio, such as "keep heard judge": what is left
+    of the clip when the top ρ alone is kept, decoded, encoded again and given to the judge.
+    "unchanged heard model" is the codec's round trip.
+    """
+    live = explanations[0].live
+    assert isinstance(live, Workbench)
+    route = live.editor.route
+    masks = [mask(e, live.editor.seed) for e in explanations]
+    whole = torch.ones_like(masks[0][:1])
+    said = _said(cell, live, torch.cat([whole, *masks]))
+    with borrowed(route, live.editor.device):
+        heard = resample(read(clip.path), cell.model.sample_rate).waveform
+        own = route.reads.encode(heard[None]).values
+        fixed = [
+            Measurement("label", None, float(cell.model.labels.index(clip.label))),
+            Measurement("own model", None, float(cell.model(own).argmax())),
+            Measurement("own judge", None, float(cell.judge(own).argmax())),
+            *(Measurement(f"unchanged {name}", None, float(row[0])) for name, row in said.items()),
+        ]
+    count = len(masks[0])
+    for number in range(len(explanations)):
+        start = 1 + number * count
+        values = list(fixed)
+        for name, row in said.items():
+            for place in range(count):
+                kind = "keep" if place < len(RATIOS) else "remove"
+                ratio = RATIOS[place % len(RATIOS)]
+                values.append(Measurement(f"{kind} {name}", ratio, float(row[start + place])))
+        yield values
+
+
+def mask(explanation: Explanation, seed: int) -> Tensor:
+    """What stays when each ratio is kept, then when it is removed: bool (2 R, D, N)."""
+    selection = Selection(**explanation.selection)
+    rank = selection.rank(explanation.attribution, torch.Generator().manual_seed(seed))
+    kept = torch.stack([top(rank, ratio) for ratio in RATIOS])
+    return torch.cat([kept, ~kept])
+
+
+def _said(cell: Cell, live: Workbench, keeps: Tensor) -> dict[str, list[int]]:
+    """Decisions about the clip with only ``keeps`` (n, D, N) left, each sound decoded once."""
+    editor, route = live.editor, live.editor.route
+    asked = [("model", cell.model), ("judge", cell.judge)]
+    said: dict[str, list[int]] = {}
+    with borrowed(route, editor.device), seeded(editor.seed, editor.device):
+        for part in torch.split(keeps, editor.max_batch):
+            variants = editor.variants(live.replacement, part)
+            again = route.reads.encode(route.audible(variants, editor.latents.context)).values
+            for where, latents in [
+                ("heard", again),
+                *([("latents", variants)] if route.direct else []),
+            ]:
+                for who, model in asked:
+                    said.setdefault(f"{where} {who}", []).extend(model(latents).argmax(1).tolist())
+    return said

@@ -1,0 +1,88 @@
+"""What is measured: data sets, codecs, heads, methods, spaces and ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from recordings import Recording, recordings
+
+from xplain.benchmark import Method
+from xplain.metrics.controls import Chance
+from xplain_codecs.training import Training
+
+RATIOS = (0.02, 0.05, 0.1, 0.2, 0.5)
+KINDS = ("keep", "remove")
+SPACES = ("latent", "waveform")
+AREA = (0.05, 0.5)
+"""Between these ratios the area under the keep curve is compared."""
+BETA = 0.1
+"""Share of the latents that the paper removes for its confusion matrices."""
+EVALUATIONS = 50
+"""Gradients that each method which takes a mean of them may ask for."""
+
+METHODS = (
+    Method("integrated-gradients", "integrated-gradients", {"steps": EVALUATIONS}),
+    Method("saliency", "saliency"),
+    Method("input-x-gradient", "input-x-gradient"),
+    Method("expected-gradients", "gradient-shap", {"samples": EVALUATIONS}),
+    Method("smooth-grad", "smooth-grad", {"samples": EVALUATIONS}),
+    Method("occlusion", "occlusion"),
+    Method("random", Chance()),
+)
+GRADIENTS = frozenset(method.label for method in METHODS[:5])
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Clips of the manifest with their labels; of the test clips at most ``most`` are asked."""
+
+    name: str
+    dataset: str
+    most: int
+
+    def clips(self, most: int | None) -> list[Recording]:
+        """Test clips, taken at equal distances from all of them; most: fewer than the plan's."""
+        every = recordings(self.dataset, "test")
+        return every[:: -(-len(every) // min(self.most, most or self.most))]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A head and how it is trained."""
+
+    head: str
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    training: Training = field(default_factory=Training)
+
+    def seeded(self, seed: int) -> Training:
+        """The training with another seed."""
+        return replace(self.training, seed=seed)
+
+
+DATA = {
+    data.name: data
+    for data in (
+        DataSet("digits", "fsdd", 200),
+        DataSet("keywords", "picovoice-wake-words", 54),
+        DataSet("emodb", "emodb", 62),
+        DataSet("ravdess", "ravdess", 60),
+        DataSet("tess", "tess", 56),
+    )
+}
+EMOTIONS = ("emodb", "ravdess", "tess")
+CODECS = ("lyra", "zoo")
+SEEDS = {"digits/lyra": 3}
+"""Trainings of a classifier, where there are several; those after the first in latents only."""
+SEED = 0
+"""Of the bootstrap."""
+ORDER = "signed"
+QUANTISED = False
+"""Lyra's own latents: they come back from decoding far closer than what it sends."""
+EMPHASISED = Training(epochs=16, emphasis=0.5, heard=0.5)
+SMALL = {"width": 128, "layers": 2, "heads": 4, "feedforward": 256, "dropout": 0.2}
+HEADS = {
+    "digits": Fitting("transformer", SMALL, EMPHASISED),
+}
+JUDGE = Fitting("gru")

@@ -1,0 +1,97 @@
+"""What was found, in words and tables for people: Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fidelity.plan import AREA, RATIOS
+from fidelity.results import Group, Share, accuracy, latent_against_waveform
+from xplain.benchmark.journal import Record
+
+JUDGED = ("integrated-gradients", "random")
+"""Methods of which the judge's rows are shown; those of all are in the CSV."""
+PER_CENT = [f"{ratio:.0%}" for ratio in RATIOS]
+
+
+def summary(
+    rows: Sequence[Share], grouped: Mapping[Group, Sequence[Record]], seed: int, note: str
+) -> str:
+    """Everything that is quoted, as tables."""
+    parts = [
+        "# Explanations in a codec's latents, measured",
+        "",
+        note,
+        "",
+        "Shares of test clips whose decision is the explained model's own about the clip, with",
+        "95 % intervals by bootstrap over clips. Heard: decoded, encoded again. Judge: decided",
+        "by a classifier trained independently (another seed, another head).",
+        "",
+    ]
+    for classifier, data in dict.fromkeys((r.classifier, r.data) for r in rows):
+        parts += _of_one(classifier, data, rows, grouped)
+    parts += _areas(grouped, seed)
+    return "\n".join(parts) + "\n"
+
+
+def _of_one(
+    classifier: str, data: str, rows: Sequence[Share], grouped: Mapping[Group, Sequence[Record]]
+) -> list[str]:
+    """One classifier on one data set: its controls, then a row for each method and question."""
+    own = [r for r in rows if (r.classifier, r.data) == (classifier, data)]
+    any_method = own[0].method
+    control = {
+        r.who: r
+        for r in own
+        if (r.kind, r.where, r.space, r.method) == ("unchanged", "heard", "latent", any_method)
+    }
+    records = grouped[classifier, data, "latent", any_method]
+    lines = [
+        f"## {data}, {classifier}",
+        "",
+        f"{len(records)} clips, accuracy {accuracy(records):.3f}; the codec's round trip keeps "
+        f"{_cell(control['model'])} of the decisions (judge {_cell(control['judge'])}).",
+        "",
+        f"| space | method | | {' | '.join(PER_CENT)} |",
+        f"|---|---|---|{'---|' * len(RATIOS)}",
+    ]
+    for space, method in dict.fromkeys((r.space, r.method) for r in own):
+        for kind in ("keep", "remove"):
+            for where, who in (("latents", "model"), ("heard", "model"), ("heard", "judge")):
+                if who == "judge" and method not in JUDGED:
+                    continue
+                asked = (space, method, kind, where, who)
+                line = [r for r in own if (r.space, r.method, r.kind, r.where, r.who) == asked]
+                if line:
+                    what = f"{kind}, {where}" + (", judge" if who == "judge" else "")
+                    cells = " | ".join(_cell(r) for r in line)
+                    lines.append(f"| {space} | {method} | {what} | {cells} |")
+    return [*lines, ""]
+
+
+def _areas(grouped: Mapping[Group, Sequence[Record]], seed: int) -> list[str]:
+    """Latent space against waveform space."""
+    low, high = (f"{ratio:.0%}" for ratio in AREA)
+    lines = [
+        "## Latent space against waveform space",
+        "",
+        f"Area under the keep curve from {low} to {high}, heard, same method and classifier; the",
+        "difference is paired by clip, with its 95 % interval by bootstrap.",
+        "",
+        "| data | classifier | method | latent | waveform | difference | wins |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    compared = latent_against_waveform(grouped, seed)
+    for (classifier, data, method), (latent, waveform, found) in compared.items():
+        assert found.mean is not None and found.low is not None and found.high is not None
+        wins = "latent" if found.low > 0 else "waveform" if found.high < 0 else "neither"
+        lines.append(
+            f"| {data} | {classifier} | {method} | {latent:.3f} | {waveform:.3f} | "
+            f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}] | {wins} |"
+        )
+    return lines
+
+
+def _cell(share: Share) -> str:
+    if share.low is None or share.high is None:
+        return f"{share.mean:.2f}"
+    return f"{share.mean:.3f} [{share.low:.2f}, {share.high:.2f}]"
