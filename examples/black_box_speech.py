@@ -43,8 +43,9 @@ class Silero(nn.Module):
         return torch.logit(probabilities, eps=1e-6)
 
 
-def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
-    model = xplain.wrap(
+def silero(path: str | None = None) -> xplain.Model:
+    """Also a reference: examples/black_box_speech.py:silero."""
+    return xplain.wrap(
         Silero(path or str(SHARED / "models" / "silero" / "silero_vad_16k.onnx")),
         sample_rate=RATE,
         labels=["speech"],
@@ -52,6 +53,10 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
         frame_step=WINDOW / RATE,
         differentiable=False,
     )
+
+
+def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
+    model = silero(path)
     with as_file(files("xplain_zoo") / "clips/seven.wav") as seven:
         word = audio.resample(audio.read(seven), RATE).waveform
     clip = 0.003 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))

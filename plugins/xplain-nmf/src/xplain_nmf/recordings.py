@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from xplain import audio
 from xplain.errors import AudioError, XplainError, XplainWarning, nearest
 from xplain_nmf.config import LABELS
-from xplain_nmf.spectrum import HOP, SAMPLE_RATE, frame_count
+from xplain_nmf.spectrum import FRAME_STEP, HOP, SAMPLE_RATE, frame_count
 
 STEMS = {"speech": ("speech_1", "speech_2"), "music": ("music",), "noise": ("noise",)}
 """The columns whose files add up to what is heard of a kind."""
@@ -120,6 +120,8 @@ def read_recordings(
     """
     if not seconds >= 1:
         raise XplainError(f"pieces last at least a second, not {seconds:g}")
+    # Whole label frames, so that a piece's labels are rows of its recording's.
+    seconds = round(seconds / FRAME_STEP) * FRAME_STEP
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
@@ -173,7 +175,6 @@ def _cut(folder: Path, row: Mapping[str, str], seconds: float) -> list[Piece]:
             for kind, columns in STEMS.items()
         }
     labels = folder / row["labels"] if row.get("labels") else None
-    # On a grid of label frames, so that a piece's labels are rows of the recording's.
     last = int(max(0.0, length - seconds) * SAMPLE_RATE) // HOP * HOP / SAMPLE_RATE
     starts = [n * seconds for n in range(int(last // seconds) + 1)]
     if starts[-1] < last:

@@ -1,0 +1,182 @@
+"""Teachers: any segmenter's answers at the proxy's rate, frames and labels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import xplain
+from xplain import ModelError, PluginError
+from xplain.errors import TargetError
+from xplain.interfaces import Segmenter
+from xplain_nmf.building import Atoms, Features, build
+from xplain_nmf.hidden import LayerFeatures
+from xplain_nmf.model import NmfProxy
+from xplain_nmf.presets import PRESETS
+from xplain_nmf.spectrum import Spectrum
+from xplain_nmf.teachers import load_teacher, teachers_encoder
+
+SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[4] / "shared"))
+SILERO = SHARED / "models" / "silero" / "silero_vad_16k.onnx"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "black_box_speech.py"
+
+
+class Ramp(Segmenter):
+    """At 8 kHz, a frame each 30 ms; the logit is the time in the middle of the frame, in ms."""
+
+    sample_rate, frame_step, labels = 8000, 0.03, ("early", "late")
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        time = 30.0 * torch.arange(-(-waveform.shape[-1] // 240)) + 15
+        return torch.stack([-time, time], -1).expand(len(waveform), -1, -1)
+
+
+def test_other_rates_frames_and_orders_of_labels_are_brought_to_the_proxys():
+    teacher = load_teacher(Ramp(), ["late", "early"])
+    answers = teacher(torch.zeros(2, 16000))
+    middles = 20.0 * torch.arange(50) + 10
+    expected = torch.stack([middles.clamp(15, 1005), -middles.clamp(15, 1005)], -1)
+    torch.testing.assert_close(answers, expected.expand(2, -1, -1))
+    assert load_teacher(Ramp(), ["late"])(torch.zeros(1, 320)).shape == (1, 1, 1)
+
+
+def test_frames_that_are_the_same_pass_unchanged(teacher):
+    waveform = torch.rand(1, 3000)
+    torch.testing.assert_close(load_teacher(teacher)(waveform), teacher.module(waveform))
+
+
+def test_a_label_that_the_teacher_lacks_is_named_with_the_nearest():
+    with pytest.raises(TargetError, match=r"'lat'.*did you mean 'late'"):
+        load_teacher(Ramp(), ["lat"])
+
+
+def test_labels_that_exclude_each_other_are_learned_as_their_softmax():
+    class Three(nn.Module):
+        def forward(self, waveform: Tensor) -> Tensor:
+            return torch.tensor([1.0, 2.0, 0.5]).expand(len(waveform), waveform.shape[-1] // 320, 3)
+
+    model = xplain.wrap(Three(), sample_rate=16000, labels="abc", frame_step=0.02)
+    said = load_teacher(model, ["b"])(torch.zeros(1, 640)).sigmoid()
+    torch.testing.assert_close(said[0, :, 0], torch.tensor([1.0, 2.0, 0.5]).softmax(0)[1].expand(2))
+
+
+def test_what_is_no_teacher_is_refused():
+    once = xplain.wrap(nn.Flatten(), sample_rate=16000, labels="ab")
+    with pytest.raises(ModelError, match="once per clip"):
+        load_teacher(once)
+    with pytest.raises(PluginError, match="nobody"):
+        load_teacher("nobody-knows-this")
+
+
+def test_a_teacher_is_not_trained(teacher):
+    learned = load_teacher(teacher).train()
+    assert not learned.training and not learned.segmenter.training
+
+
+@pytest.mark.skipif(not SILERO.is_file(), reason="needs ../shared/models/silero")
+def test_a_black_box_that_gives_only_probabilities(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("XPLAIN_SHARED", str(SHARED))
+    box = load_teacher(f"{EXAMPLE}:silero")
+    assert box.labels == ("speech",)
+    with pytest.raises(TargetError, match="music"):
+        load_teacher(f"{EXAMPLE}:silero", ["music"])
+    waveform = 1e-3 * torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
+    answers = box(waveform)
+    assert answers.shape == (1, 100, 1)
+    assert (answers.sigmoid() < 0.5).all()  # noise is no speech
+    frames = box.segmenter.logits(waveform)[0, :, 0]
+    # 32 ms frames: label frame 2 is centred on sample 800, between 768 and 1280.
+    expected = torch.lerp(frames[1], frames[2], (800 - 768) / 512)
+    torch.testing.assert_close(answers[0, 2, 0], expected)
+    with pytest.raises(ModelError, match="no features"):
+        teachers_encoder(box)
+
+
+def atoms(components: int = 4) -> Atoms:
+    draw = torch.Generator().manual_seed(0)
+    return Atoms(torch.rand(513, components, generator=draw), None, Spectrum.paper())
+
+
+@pytest.fixture
+def layered(tmp_path) -> str:
+    """A reference to a model in a file, as another plugin's would be."""
+    (tmp_path / "layered.py").write_text(
+        "import torch, xplain\n"
+        "from torch import nn\n"
+        "class Layered(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.bands = nn.Conv1d(1, 5, 320, stride=320)\n"
+        "        self.leave = nn.Conv1d(5, 2, 1)\n"
+        "    def forward(self, x):\n"
+        "        return self.leave(self.bands(x[:, None])).transpose(1, 2)\n"
+        "def model():\n"
+        "    torch.manual_seed(7)\n"
+        "    return xplain.wrap(Layered(), sample_rate=16000, labels=('a', 'b'),\n"
+        "                       multilabel=True, frame_step=0.02)\n"
+        "def other():\n"
+        "    torch.manual_seed(8)\n"
+        "    return xplain.wrap(Layered(), sample_rate=16000, labels=('a', 'b'),\n"
+        "                       multilabel=True, frame_step=0.02)\n"
+    )
+    return f"{tmp_path / 'layered.py'}:model"
+
+
+def test_a_layer_of_the_teacher_can_be_read(layered, tmp_path):
+    waveform = torch.randn(2, 3200, generator=torch.Generator().manual_seed(1))
+    hidden = LayerFeatures.load(layered, "bands")(waveform)
+    bands = xplain.load_model(layered).module.bands(waveform[:, None])
+    expected = nn.functional.layer_norm(bands.transpose(1, 2), (5,), eps=1e-3).transpose(1, 2)
+    torch.testing.assert_close(hidden, expected)
+    proxy = build(
+        PRESETS["paper"], atoms(), load_teacher(layered), Features(layer_of=layered, layer="bands")
+    ).eval()
+    assert proxy.config.layer_channels == 5
+    assert not any(name.startswith("model") for name in proxy.state_dict())
+    proxy.save_pretrained(tmp_path / "proxy")
+    again = NmfProxy.from_pretrained(tmp_path / "proxy")
+    torch.testing.assert_close(again(waveform).logits, proxy(waveform).logits)
+
+
+def test_a_layer_that_is_not_there_or_not_the_same_is_refused(layered):
+    with pytest.raises(ModelError, match=r"no layer 'band'.*did you mean 'bands'"):
+        LayerFeatures.load(layered, "band")
+    trained_on = xplain.load_model(layered).fingerprint()
+    other = layered.replace(":model", ":other")
+    with pytest.raises(ModelError, match="other weights"):
+        LayerFeatures.load(other, "bands", trained_on)
+
+
+def test_a_proxy_on_the_paper_preset_has_the_papers_spectrum_and_the_teachers_labels(teacher):
+    proxy = build(PRESETS["paper"], atoms(), load_teacher(teacher, ["loud"]), seed=1)
+    assert proxy.config.labels == ("loud",) and proxy.config.components == 4
+    assert proxy.config.make_spectrum() == Spectrum.paper()
+    torch.testing.assert_close(proxy.dictionary, nn.functional.normalize(atoms().spectra, dim=0))
+    same = build(PRESETS["paper"], atoms(), load_teacher(teacher, ["loud"]), seed=1)
+    assert all(
+        torch.equal(a, b) for a, b in zip(same.parameters(), proxy.parameters(), strict=True)
+    )
+
+
+def test_overlap_has_every_third_atom_of_speech(teacher):
+    class Four(Ramp):
+        labels = ("speech", "music", "overlap")
+
+    spectra = torch.rand(513, 10, generator=torch.Generator().manual_seed(0))
+    known = Atoms(spectra, ("music",) * 4 + ("speech",) * 6, Spectrum())
+    proxy = build(PRESETS["causal"], known, load_teacher(Four()))
+    assert proxy.config.component_labels == ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2
+    torch.testing.assert_close(proxy.dictionary[:, 10:], proxy.dictionary[:, [4, 7]])
+    assert proxy.config.own_components("speech") == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert proxy.config.own_components("overlap") == [10, 11]
+    speaks = proxy.theta.weight > 0
+    assert speaks[0].nonzero().flatten().tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
+    with pytest.raises(xplain.XplainError, match="class-wise"):
+        build(PRESETS["causal"], atoms(), load_teacher(teacher))
+    with pytest.raises(xplain.XplainError, match="no atoms of the label 'loud'"):
+        build(PRESETS["causal"], known, load_teacher(teacher, ["loud"]))
