@@ -11,9 +11,11 @@ from huggingface_hub import errors as hub
 from transformers import (
     FEATURE_EXTRACTOR_MAPPING,
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
+    MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    AutoModelForAudioFrameClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -107,7 +109,7 @@ class Source:
 
 
 def read_config(source: Source) -> PreTrainedConfig:
-    """The configuration of an audio classifier; ModelError for any other."""
+    """The configuration of an audio classifier, per clip or frame; ModelError for any other."""
     if source.local and not Path(source.name, "config.json").is_file():
         raise ModelError(f"{source} has no config.json; give the folder that save_pretrained wrote")
     try:
@@ -116,13 +118,22 @@ def read_config(source: Source) -> PreTrainedConfig:
         )
     except Exception as error:
         raise _error(source, "config.json", error) from error
-    if type(config) not in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING:
-        known = sorted(c.model_type for c in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING)
+    kinds: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+    if decides_per_frame(config):
+        kinds = MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING
+    if type(config) not in kinds:
+        known = sorted(c.model_type for c in kinds)
         raise ModelError(
             f"{source}: a {config.model_type!r} model is not an audio classifier; give one of "
             f"{', '.join(known)}"
         )
     return config
+
+
+def decides_per_frame(config: PreTrainedConfig) -> bool:
+    """Whether the checkpoint is of a model that decides per frame, such as of diarisation."""
+    names = config.architectures or ()
+    return any(name.endswith("ForAudioFrameClassification") for name in names)
 
 
 def read_extractor(source: Source, config: PreTrainedConfig) -> FeatureExtractor:
@@ -164,7 +175,10 @@ def read_classifier(source: Source, config: PreTrainedConfig) -> PreTrainedModel
                 f"{source} holds an adapter (adapter_config.json), which is not read; merge it "
                 "into its model (merge_and_unload) and save that"
             )
-        model, report = AutoModelForAudioClassification.from_pretrained(
+        auto: Any = AutoModelForAudioClassification
+        if decides_per_frame(config):
+            auto = AutoModelForAudioFrameClassification
+        model, report = auto.from_pretrained(
             source.name,
             config=config,
             dtype=torch.float32,

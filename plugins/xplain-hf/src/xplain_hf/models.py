@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -10,7 +11,13 @@ from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
 from xplain import Model, ModelError, wrap
-from xplain_hf.loading import Source, read_classifier, read_config, read_extractor
+from xplain_hf.loading import (
+    Source,
+    decides_per_frame,
+    read_classifier,
+    read_config,
+    read_extractor,
+)
 from xplain_hf.modules import ExtractedFeatures, FeatureExtractor, RawWaveform
 
 
@@ -20,6 +27,9 @@ def load(rest: str) -> Model:
     wav2vec 2.0 and its kin read waveforms (see RawWaveform). Models whose features are
     computed outside torch, such as AST and Whisper, cannot be differentiated, so only
     methods without gradients explain them (see ExtractedFeatures).
+
+    Those for frame classification (``…ForAudioFrameClassification``) decide per frame, labels
+    independently unless their configuration says otherwise, and can be segmenters and teachers.
 
     Only safetensors are read and no code of a repository is run. Raises ModelError for
     what cannot be found or read, is not an audio classifier, or lacks trained weights.
@@ -32,11 +42,18 @@ def load(rest: str) -> Model:
         classifier = read_classifier(source, config)
     module = _join(source, classifier, extractor).eval()
     labels = cast(dict[int, str], config.id2label)
+    multilabel, frame_step = config.problem_type == "multi_label_classification", None
+    if decides_per_frame(config):
+        # Speakers of a diarisation may speak at once; transformers' own documentation takes
+        # the sigmoid of these logits.
+        multilabel = config.problem_type != "single_label_classification"
+        frame_step = math.prod(config.conv_stride) / extractor.sampling_rate
     return wrap(
         module,
         sample_rate=extractor.sampling_rate,
         labels=[labels[index] for index in sorted(labels)],
-        multilabel=config.problem_type == "multi_label_classification",
+        multilabel=multilabel,
+        frame_step=frame_step,
         differentiable=isinstance(module, RawWaveform),
         name=f"hf:{rest}",
         version=source.revision,

@@ -57,7 +57,11 @@ class RawWaveform(nn.Module):
         self.minimum = minimum_samples(model.config)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveforms (batch, samples) → logits (batch, labels); too short ones are padded."""
+        """Waveforms (batch, samples) → logits; too short ones are padded.
+
+        (batch, labels), or (batch, frames, labels) of a model for frame classification, whose
+        last frame ends up to one frame before the waveform does.
+        """
         if self.do_normalize:
             waveform = normalise(waveform)
         missing = max(0, self.minimum - waveform.shape[-1])
