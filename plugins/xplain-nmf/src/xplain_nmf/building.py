@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -64,6 +64,11 @@ def build(
         **preset.config,
         **(changes or {}),
         "id2label": dict(enumerate(teacher.labels)),
+        "thresholds": {
+            label: asdict(chosen)
+            for label, chosen in teacher.segmenter.thresholds.items()
+            if label in teacher.labels
+        },
         "components": atoms.spectra.shape[1],
         "component_labels": None if atoms.labels is None else list(atoms.labels),
         "scale": atoms.spectrum.scale,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from xplain.hysteresis import Thresholds
 from xplain_nmf.spectrum import Spectrum
 
 LABELS = ("speech", "music", "noise", "overlap")
@@ -37,6 +38,9 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     refinements: multiplicative updates by which Ψ's H is brought nearer to X ≈ W H;
     what is 0 stays 0.
 
+    thresholds: how each label is decided, the fields of xplain's Thresholds by label; the
+    teacher's, as the proxy's logits stand for the teacher's.
+
     dictionary_trained: whether W is learned with the rest. scale, level_seconds, level_floor:
     of the spectrum, see Spectrum; Spectrum.paper() are the defaults.
     """
@@ -61,6 +65,7 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     norm: Literal["global", "frame"] = "global"
     activation: Literal["relu", "softplus"] = "relu"
     refinements: int = 0
+    thresholds: dict[str, Any] | None = None
     dictionary_trained: bool = False
     scale: float | int = 1.0
     level_seconds: float | int | None = None
@@ -80,6 +85,7 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         if (self.features == "model") != (self.model is not None and self.layer is not None):
             raise ValueError("model and layer go with features='model', and only with that")
         self.make_spectrum()
+        self.make_thresholds()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -100,6 +106,11 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         """The components of a class-wise dictionary that are a label's own; none without one."""
         kinds = self.kinds_of(label)
         return [k for k, kind in enumerate(self.component_labels or ()) if kind in kinds]
+
+    def make_thresholds(self) -> dict[str, Thresholds]:
+        """How each label is decided."""
+        known = self.thresholds or {}
+        return {label: Thresholds(**known.get(label, {})) for label in self.labels}
 
     def make_spectrum(self) -> Spectrum:
         """The spectrum that is factorised."""

@@ -125,7 +125,7 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """One label's explanation, taken out of some scenes and left alone in them."""
         waveform, said = batch["waveform"][: self.heard], batch["teacher"][: self.heard]
-        there = (said > 0.5).float()
+        there = decided(proxy, said)
         known = [
             label
             for label, count in enumerate(there.sum((0, 1)).tolist())
@@ -154,7 +154,7 @@ def necessity(proxy: NmfProxy, logits: Tensor, h: Tensor, said: Tensor) -> Tenso
 
     Those are the tenth of K whose relevance, over the batch's frames of the label, is largest.
     """
-    weight, there = proxy.theta.weight, (said > 0.5).to(h.dtype)
+    weight, there = proxy.theta.weight, decided(proxy, said)
     count = max(1, round(RELEVANT * h.shape[1]))
     with torch.no_grad():
         relevance = weight * torch.einsum("bkt,btl->lk", h, there)
@@ -165,6 +165,12 @@ def necessity(proxy: NmfProxy, logits: Tensor, h: Tensor, said: Tensor) -> Tenso
     without = logits - added
     each = [losses.lost(a, b) for a, b in zip(without.unbind(-1), there.unbind(-1), strict=True)]
     return torch.stack(each).mean()
+
+
+def decided(proxy: NmfProxy, said: Tensor) -> Tensor:
+    """1 where the teacher's probabilities (B, T, L) reach the onset of the label, else 0."""
+    onsets = [t.onset for t in proxy.config.make_thresholds().values()]
+    return (said >= torch.tensor(onsets, device=said.device)).float()
 
 
 def _membership(proxy: NmfProxy, like: Tensor) -> Tensor:
