@@ -1,0 +1,1 @@
+"""How true proxies are: what nmf_proxy.py measures, and how."""

@@ -1,0 +1,178 @@
+"""Everything that is measured of one proxy, on scenes and on meetings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import mean, median
+
+import torch
+from torch import Tensor
+
+from proxies.explaining import Explanations, distinctness, explanations
+from proxies.heard import heard, mask_of, random_mask, si_sdr
+from proxies.scenes import Scene
+from xplain.hysteresis import Thresholds, stretches
+from xplain.metrics import proxy as metrics
+from xplain_nmf.model import NmfProxy
+from xplain_nmf.spectrum import FRAME_STEP, stft
+from xplain_nmf.teachers import Teacher
+
+DRAWS = 5
+"""Random sets of components that the most relevant ones are compared with."""
+FEW = 25
+"""Frames of a label below which a scene says nothing of it."""
+ALONE = 40.0
+"""dB of SI-SDR above which a mixture is the stem already, so that nothing can be improved."""
+
+
+@dataclass
+class Tally:
+    """What is gathered over scenes; by label (number) where it is of one."""
+
+    truth: list[Tensor] = field(default_factory=list)
+    teacher: list[Tensor] = field(default_factory=list)
+    proxy: list[Tensor] = field(default_factory=list)
+    without_top: list[Tensor] = field(default_factory=list)
+    without_random: list[list[Tensor]] = field(default_factory=lambda: [[] for _ in range(DRAWS)])
+    error: float = 0.0
+    variance: float = 0.0
+    energy: float = 0.0
+    active: list[float] = field(default_factory=list)
+    improved: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    hits: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+
+
+@torch.no_grad()
+def measure(
+    proxy: NmfProxy,
+    teacher: Teacher,
+    training: Sequence[Scene],
+    scenes: Sequence[Scene],
+    seed: int = 0,
+) -> dict[str, float]:
+    """Figures by name, "name" or "name label"; components are chosen on ``training``."""
+    proxy.eval()
+    chosen = explanations(proxy, teacher, training)
+    draw, tally = torch.Generator().manual_seed(seed), Tally()
+    count = len(chosen.top[0])
+    sets = [torch.randperm(proxy.config.components, generator=draw)[:count] for _ in range(DRAWS)]
+    for scene in scenes:
+        _decisions(proxy, teacher, scene, chosen, sets, tally)
+        if scene.stems:
+            _sound(proxy, teacher, scene, chosen, draw, tally)
+    found = {
+        "reconstruction R2": 1 - tally.error / tally.variance,
+        "relative error": tally.error / tally.energy,
+        "active share": mean(tally.active),
+        "prototype cosine": distinctness(proxy, chosen.relevance),
+    }
+    for number, label in enumerate(proxy.config.labels):
+        found |= {f"{name} {label}": value for name, value in _of_label(tally, number).items()}
+    return found
+
+
+def decide(logits: Tensor, thresholds: Mapping[str, Thresholds]) -> Tensor:
+    """Logits (T, L) → decisions (T, L) bool, by onset, offset and minimum durations."""
+    decided = torch.zeros_like(logits, dtype=torch.bool)
+    columns = logits.sigmoid().T.contiguous().numpy()
+    for number, (column, threshold) in enumerate(zip(columns, thresholds.values(), strict=True)):
+        for first, end in stretches(column, threshold, FRAME_STEP):
+            decided[first:end, number] = True
+    return decided
+
+
+def _decisions(
+    proxy: NmfProxy,
+    teacher: Teacher,
+    scene: Scene,
+    chosen: Explanations,
+    sets: Sequence[Tensor],
+    tally: Tally,
+) -> None:
+    """The teacher's and the proxy's, with all components and with some zeroed; W H against X."""
+    rules, weight = proxy.config.make_thresholds(), proxy.theta.weight
+    x, h = (each[0] for each in proxy.analyse(scene.waveform[None]))
+    logits = proxy.head(h[None])[0]
+    tally.truth.append(scene.labels)
+    tally.teacher.append(decide(teacher(scene.waveform[None])[0], rules))
+    tally.proxy.append(decide(logits, rules))
+    added = [(row[top, None] * h[top]).sum(0) for row, top in zip(weight, chosen.top, strict=True)]
+    tally.without_top.append(decide(logits - torch.stack(added, 1), rules))
+    for kept, members in zip(tally.without_random, sets, strict=True):
+        kept.append(decide(logits - (weight[:, members] @ h[members]).T, rules))
+    tally.error += float((x - proxy.dictionary @ h).square().sum())
+    tally.variance += float((x - x.mean(1, keepdim=True)).square().sum())
+    tally.energy += float(x.square().sum())
+    tally.active.append(metrics.active_share(h))
+
+
+def _sound(
+    proxy: NmfProxy,
+    teacher: Teacher,
+    scene: Scene,
+    chosen: Explanations,
+    draw: torch.Generator,
+    tally: Tally,
+) -> None:
+    """The explanations heard: alone against the stems, and taken out of the audio."""
+    rules, samples = proxy.config.make_thresholds(), len(scene.waveform)
+    transform = stft(scene.waveform[None])
+    power = transform[0].abs().square()
+    h = proxy.activations(scene.waveform[None])[0]
+    before = tally.teacher[-1]
+    for number, label in enumerate(proxy.config.labels):
+        there = scene.labels[:, number]
+        if int(there.sum()) < FEW:
+            continue
+        mask = mask_of(proxy, h, chosen.members[number])
+        stem = scene.stems.get(label)
+        if stem is not None and stem.any():
+            mixed = si_sdr(scene.waveform, stem)
+            if mixed < ALONE:
+                alone = si_sdr(heard(mask, transform, samples)[0], stem)
+                tally.improved[number].append(alone - mixed)
+        energy = float((mask.square() * power)[:, there].sum())
+        other = random_mask(proxy, h, power, energy, there, draw)
+        tally.hits["frames", number] += int(there.sum())
+        tally.hits["audio", number] += int(before[there, number].sum())
+        for name, removed in (("explanation", mask), ("random", other)):
+            said = decide(teacher(heard(1 - removed, transform, samples))[0], rules)
+            tally.hits[name, number] += int(said[there, number].sum())
+
+
+def _of_label(tally: Tally, number: int) -> dict[str, float]:
+    truth, teacher, proxy = (
+        torch.cat(each)[:, number] for each in (tally.truth, tally.teacher, tally.proxy)
+    )
+    found = {"fidelity": metrics.proxy_fidelity(teacher, proxy)}
+    if not bool(truth.any()):
+        return found
+    gap = metrics.f1_gap(truth, teacher, proxy)
+    top = metrics.necessity_f1(truth, proxy, torch.cat(tally.without_top)[:, number])
+    others = [
+        metrics.necessity_f1(truth, proxy, torch.cat(kept)[:, number])
+        for kept in tally.without_random
+    ]
+    found |= {
+        "F1 teacher": f1(truth, teacher),
+        "F1 proxy": f1(truth, proxy),
+        "F1 gap": gap,
+        "necessity": top,
+        "necessity random": mean(others),
+        "necessity difference": top - mean(others),
+    }
+    if tally.improved[number]:
+        found["SI-SDR improvement"] = median(tally.improved[number])
+    frames = tally.hits["frames", number]
+    if frames:
+        recall = {k: tally.hits[k, number] / frames for k in ("audio", "explanation", "random")}
+        found |= {f"recall {name}": value for name, value in recall.items()}
+        found["heard-again difference"] = recall["random"] - recall["explanation"]
+    return found
+
+
+def f1(truth: Tensor, decided: Tensor) -> float:
+    """2 TP / (2 TP + FP + FN) of bool (frames,)."""
+    return 2 * int((truth & decided).sum()) / max(1, int(truth.sum()) + int(decided.sum()))

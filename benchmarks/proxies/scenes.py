@@ -1,0 +1,68 @@
+"""What proxies are measured on: mixed scenes with their stems, and meetings of AMI."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from xplain import audio
+from xplain_nmf.config import LABELS
+from xplain_nmf.recordings import STEMS
+from xplain_nmf.spectrum import FRAME_STEP, frame_count
+
+
+@dataclass(frozen=True)
+class Scene:
+    """waveform: (samples,) at 16 kHz. stems: by kind, (samples,). labels: (T, L) bool."""
+
+    waveform: Tensor
+    stems: dict[str, Tensor]
+    labels: Tensor
+
+
+def read_scenes(manifest: Path, most: int | None = None) -> list[Scene]:
+    """The first scenes of a folder that ``xplain nmf scenes`` wrote."""
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))[:most]
+    scenes = []
+    for row in rows:
+        waveform = audio.read(manifest.parent / row["path"]).waveform
+        stems = {
+            kind: sum(
+                (audio.read(manifest.parent / row[c]).waveform for c in columns if row[c]),
+                torch.zeros_like(waveform),
+            )
+            for kind, columns in STEMS.items()
+        }
+        labels = load_file(manifest.parent / row["labels"])["labels"].bool()
+        scenes.append(Scene(waveform, stems, labels))
+    return scenes
+
+
+def read_meetings(data: Path, split: str) -> list[Scene]:
+    """AMI's clips of a split, speech and overlap by the RTTM beside them; the rest unknown."""
+    turns: dict[str, list[tuple[float, float]]] = {}
+    for rttm in sorted((data / "ami").glob("*.rttm")):
+        for line in rttm.read_text().splitlines():
+            if line.startswith("SPEAKER"):
+                _, name, _, start, length, *_ = line.split()
+                turns.setdefault(name, []).append((float(start), float(length)))
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if (r["dataset"], r["split"]) == ("ami", split)]
+    scenes = []
+    for row in rows:
+        waveform = audio.read(data / row["path"]).waveform
+        centres = (torch.arange(frame_count(len(waveform))) + 0.5) * FRAME_STEP
+        speaking = torch.zeros(len(centres))
+        for begin, span in turns[Path(row["path"]).stem]:
+            speaking += (centres >= begin) & (centres < begin + span)
+        labels = torch.zeros(len(centres), len(LABELS), dtype=torch.bool)
+        labels[:, LABELS.index("speech")] = speaking >= 1
+        labels[:, LABELS.index("overlap")] = speaking >= 2
+        scenes.append(Scene(waveform, {}, labels))
+    return scenes
