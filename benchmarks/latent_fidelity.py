@@ -23,6 +23,7 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
+from fidelity.baseline import Baseline, simple_baseline
 from fidelity.heads import classifiers
 from fidelity.measuring import Cell, measured
 from fidelity.pictures import confusions, curves
@@ -59,6 +60,7 @@ def main() -> None:
     torch.set_num_threads(1)
     records: list[Record] = []
     labels: dict[str, tuple[str, ...]] = {}
+    baselines: dict[tuple[str, str], Baseline] = {}
     for pair in options.only or PAIRS:
         data, codec = pair.split("/")
         for seed in range(SEEDS.get(pair, 1)):
@@ -67,7 +69,9 @@ def main() -> None:
             for space in SPACES if seed == 0 else SPACES[:1]:
                 cell = Cell(data, codec, seed, model, judge, space)
                 records += _finished(cell, options.most, options.out)
-    _write(records, labels, options.out)
+        if data in EMOTIONS and model.reads is not None:
+            baselines[f"{codec}-0", data] = simple_baseline(DATA[data].dataset, model.reads)
+    _write(records, labels, baselines, options.out)
 
 
 def _finished(cell: Cell, most: int | None, out: Path) -> list[Record]:
@@ -108,7 +112,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "torch": torch.__version__, **plugins}
 
 
-def _write(records: list[Record], labels: dict[str, tuple[str, ...]], out: Path) -> None:
+def _write(
+    records: list[Record],
+    labels: dict[str, tuple[str, ...]],
+    baselines: dict[tuple[str, str], Baseline],
+    out: Path,
+) -> None:
     """Tables and pictures of all that was measured."""
     grouped = groups(records)
     rows = shares(grouped, SEED)
@@ -116,7 +125,7 @@ def _write(records: list[Record], labels: dict[str, tuple[str, ...]], out: Path)
     note = "`python benchmarks/latent_fidelity.py`; " + ", ".join(
         f"{name} {version}" for name, version in versions().items()
     )
-    text = summary(rows, grouped, SEED, note)
+    text = summary(rows, grouped, baselines, SEED, note)
     write_text(out / "latent_fidelity.md", text)
     for kind in KINDS:
         curves(rows, kind, out / f"latent_fidelity_{kind}.png")

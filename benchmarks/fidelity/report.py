@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fidelity.baseline import Baseline
 from fidelity.plan import AREA, RATIOS
 from fidelity.results import Group, Share, accuracy, latent_against_waveform
 from xplain.benchmark.journal import Record
 
+Pair = tuple[str, str]
+"""Classifier and data set."""
 JUDGED = ("integrated-gradients", "random")
 """Methods of which the judge's rows are shown; those of all are in the CSV."""
 PER_CENT = [f"{ratio:.0%}" for ratio in RATIOS]
 
 
 def summary(
-    rows: Sequence[Share], grouped: Mapping[Group, Sequence[Record]], seed: int, note: str
+    rows: Sequence[Share],
+    grouped: Mapping[Group, Sequence[Record]],
+    baselines: Mapping[Pair, Baseline],
+    seed: int,
+    note: str,
 ) -> str:
-    """Everything that is quoted, as tables."""
+    """Everything that is quoted, as tables; baselines: of some classifiers and data sets."""
     parts = [
         "# Explanations in a codec's latents, measured",
         "",
@@ -27,14 +34,18 @@ def summary(
         "by a classifier trained independently (another seed, another head).",
         "",
     ]
-    for classifier, data in dict.fromkeys((r.classifier, r.data) for r in rows):
-        parts += _of_one(classifier, data, rows, grouped)
+    for pair in dict.fromkeys((r.classifier, r.data) for r in rows):
+        parts += _of_one(*pair, rows, grouped, baselines.get(pair))
     parts += _areas(grouped, seed)
     return "\n".join(parts) + "\n"
 
 
 def _of_one(
-    classifier: str, data: str, rows: Sequence[Share], grouped: Mapping[Group, Sequence[Record]]
+    classifier: str,
+    data: str,
+    rows: Sequence[Share],
+    grouped: Mapping[Group, Sequence[Record]],
+    baseline: Baseline | None,
 ) -> list[str]:
     """One classifier on one data set: its controls, then a row for each method and question."""
     own = [r for r in rows if (r.classifier, r.data) == (classifier, data)]
@@ -45,12 +56,23 @@ def _of_one(
         if (r.kind, r.where, r.space, r.method) == ("unchanged", "heard", "latent", any_method)
     }
     records = grouped[classifier, data, "latent", any_method]
+    compared = (
+        []
+        if baseline is None
+        else [
+            f"On all {baseline.clips} test clips {baseline.name} on the mean and deviation of each "
+            f"channel reach {baseline.accuracy:.3f} (chosen by cross-validation over training "
+            f"speakers, {baseline.validated:.3f}).",
+            "",
+        ]
+    )
     lines = [
         f"## {data}, {classifier}",
         "",
         f"{len(records)} clips, accuracy {accuracy(records):.3f}; the codec's round trip keeps "
         f"{_cell(control['model'])} of the decisions (judge {_cell(control['judge'])}).",
         "",
+        *compared,
         f"| space | method | | {' | '.join(PER_CENT)} |",
         f"|---|---|---|{'---|' * len(RATIOS)}",
     ]
