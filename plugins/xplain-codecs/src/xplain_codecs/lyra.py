@@ -79,9 +79,11 @@ class Lyra(Synthesizer):
         clips = np.zeros((len(waveform), frames * HOP), dtype=np.float32)
         clips[:, :samples] = waveform.detach().cpu().numpy()
         encoded = [self._encoder(clip.reshape(frames, 1, HOP)) for clip in clips]
+        found = np.stack(encoded)
         if self.quantised:
-            encoded = [self._quantizer(clip) for clip in encoded]
-        values = torch.from_numpy(np.stack(encoded).transpose(0, 2, 1).copy())
+            # All clips at once: it remembers nothing, and is slow to start.
+            found = self._quantizer(found.reshape(-1, CHANNELS)).reshape(found.shape)
+        values = torch.from_numpy(found.transpose(0, 2, 1).copy())
         length = torch.full((len(waveform),), samples, device=waveform.device)
         return Latents(values.to(waveform.device), {"length": length})
 
