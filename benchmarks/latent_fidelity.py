@@ -33,7 +33,6 @@ from fidelity.plan import (
     EMOTIONS,
     KINDS,
     METHODS,
-    ORDER,
     RATIOS,
     SEED,
     SEEDS,
@@ -100,7 +99,6 @@ def _header(cell: Cell) -> dict[str, object]:
         "model": cell.model.fingerprint(),
         "judge": cell.judge.fingerprint(),
         "methods": [[m.label, dict(m.params)] for m in cell.methods()],
-        "order": ORDER,
         "ratios": list(RATIOS),
         "versions": versions(),
     }

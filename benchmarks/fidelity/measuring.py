@@ -11,7 +11,7 @@ from recordings import Recording
 from torch import Tensor
 
 import xplain
-from fidelity.plan import GRADIENTS, METHODS, ORDER, RATIOS
+from fidelity.plan import AGAIN, GRADIENTS, METHODS, RATIOS
 from xplain.audio import read, resample
 from xplain.benchmark import Method
 from xplain.benchmark.journal import Key, Record
@@ -44,6 +44,8 @@ class Cell:
         assert self.model.reads is not None
         passes = self.space == "latent" or self.model.reads.encode_differentiable
         chosen = [m for m in METHODS if passes or m.label not in GRADIENTS]
+        if self.seed > 0:
+            return [method for method in chosen if method.label in AGAIN]
         if self.space == "latent":
             return chosen
         # Windows of 50 ms that overlap by half, instead of hundreds that a codec has to hear.
@@ -71,7 +73,6 @@ class Cell:
                 "synthesizer": self.model.reads if self.space == "latent" else "waveform",
                 "explainer": first.explainer,
                 "params": first.params,
-                "order": ORDER,
                 "seed": 0,
             },
         )

@@ -78,21 +78,23 @@ DATA = {
 EMOTIONS = ("emodb", "ravdess", "tess")
 CODECS = ("lyra", "zoo")
 SEEDS = {"digits/lyra": 3}
-"""Trainings of a classifier, where there are several; those after the first in latents only."""
+"""Trainings of a classifier, where there are several."""
+AGAIN = ("integrated-gradients", "random")
+"""Methods by which those after the first are explained, in their latents."""
 SEED = 0
 """Of the bootstrap."""
-ORDER = "signed"
 QUANTISED = False
 """Lyra's own latents: they come back from decoding far closer than what it sends."""
 EMPHASISED = Training(epochs=16, learning_rate=2e-3, emphasis=0.5, heard=0.5)
 FEW = replace(EMPHASISED, epochs=24, learning_rate=1e-3, batch=16)
 """Where there are a tenth as many clips."""
+FEWER = replace(FEW, epochs=12, heard=0.25)
 SMALL = {"width": 64, "layers": 3, "dropout": 0.3}
 HEADS = {
     "digits": Fitting("conv", {"layers": 3}, EMPHASISED),
-    "keywords": Fitting("conv", SMALL, FEW),
+    "keywords": Fitting("conv", SMALL, FEWER),
     "emodb": Fitting("conv", SMALL, FEW),
-    "ravdess": Fitting("conv", SMALL, FEW),
-    "tess": Fitting("conv", SMALL, FEW),
+    "ravdess": Fitting("conv", SMALL, FEWER),
+    "tess": Fitting("conv", SMALL, FEWER),
 }
 JUDGE = Fitting("gru")
