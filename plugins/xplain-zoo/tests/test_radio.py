@@ -144,7 +144,7 @@ def scene(speech: list[int], overlap: list[int], music: list[int], noise: list[i
     return Scene(parts.sum(dim=0).to(torch.int16), parts, labels)
 
 
-PLAIN = {"as_they_are": 0.0, "meetings": 0.0, "more_speech": 0.0, "seconds": 0.2}
+PLAIN = {"as_they_are": 0.0, "meetings": 0.0, "more_speech": 0.0, "tempo": 0.0, "seconds": 0.2}
 
 
 def test_a_mixture_has_the_labels_of_its_parts():
@@ -156,6 +156,16 @@ def test_a_mixture_has_the_labels_of_its_parts():
     assert batch.labels.sum(dim=1).tolist() == [[3, 2, 1, 1]] * 8
     assert batch.known.all()
     assert len({tuple(row[:, 0].tolist()) for row in batch.labels}) > 1
+
+
+def test_labels_keep_to_a_part_that_is_played_faster_or_slower():
+    """A frame has the label where the part fills more than half of it."""
+    changed = Ranges(**{**PLAIN, "tempo": 0.3, "tilt": 0.0}, speech=1.0, music=0.0, noise=0.0)
+    batch = Mixer([scene([2, 3, 4, 5], [], [], [])], [], changed, 0).batch(20)
+    loud = batch.waveform.reshape(20, 10, 320).abs().mean(dim=2)
+    loud = loud > 0.5 * loud.amax(dim=1, keepdim=True)
+    assert ((batch.labels[..., 0] > 0) == loud).all()
+    assert set(batch.labels[..., 0].sum(dim=1).tolist()) > {4}
 
 
 def test_speech_that_joins_makes_overlap_where_both_speak():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from xplain_zoo.radio_data import HOP, RATE, Meeting, Scene
 
@@ -28,6 +29,8 @@ class Ranges:
     below: tuple[float, float] = (-6.0, 22.0)  # music and noise, below speech
     joining: tuple[float, float] = (-7.0, 7.0)  # the speech that joins
     loudness: tuple[float, float] = (-60.0, -10.0)  # of the whole, re full scale
+    tempo: float = 0.12  # parts are played faster or slower by up to this share
+    tilt: float = 0.6  # parts are brightened or dulled by a filter of three taps, 1 and up to this
     hiss: tuple[float, float] = (45.0, 80.0)  # below the whole, in half of all examples
     equaliser: float = 10.0  # the features are tilted and bent by up to so much
     masks: int = 2  # bands erased, in half of all examples
@@ -49,14 +52,13 @@ class Mixer:
     def __init__(
         self, scenes: Sequence[Scene], meetings: Sequence[Meeting], ranges: Ranges, seed: int
     ) -> None:
-        """Find out which scene has speech, music or noise that is heard, and how loud."""
+        """Find out which scene has speech, music or noise that is heard."""
         self.scenes, self.meetings, self.ranges = scenes, meetings, ranges
         self.chance = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.samples = round(ranges.seconds * RATE)
-        self.levels = [[_level(s.parts[p], s.labels[:, p]) for p in range(3)] for s in scenes]
         self.having = [
-            [i for i, levels in enumerate(self.levels) if levels[part] > 0] for part in range(3)
+            [s for s in scenes if _level(s.parts[part], s.labels[:, part]) > 0] for part in range(3)
         ]
         shares = {"speech": ranges.speech, "music": ranges.music, "noise": ranges.noise}
         for (name, share), having in zip(shares.items(), self.having, strict=True):
@@ -109,13 +111,22 @@ class Mixer:
 
     def _part(self, part: int) -> tuple[Tensor, Tensor]:
         """A part of any scene that has it, at 0 dB, with its own labels only."""
-        number = self.chance.choice(self.having[part])
-        scene = self.scenes[number]
+        scene = self.chance.choice(self.having[part])
         own = torch.zeros_like(scene.labels)
         for label in (0, 3) if part == SPEECH else (part,):
             own[:, label] = scene.labels[:, label]
-        waveform, labels = self._cut(scene.parts[part].float(), own)
-        return waveform / self.levels[number][part], labels
+        waveform, labels = self._varied(scene.parts[part].float(), own)
+        waveform, labels = self._cut(waveform / _level(waveform, labels.any(dim=1)), labels)
+        return waveform, labels
+
+    def _varied(self, waveform: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """At another tempo and pitch, and of another colour."""
+        frames = round(len(labels) / (1 + self.chance.uniform(-1, 1) * self.ranges.tempo))
+        stretched = F.interpolate(waveform[None, None], size=frames * HOP, mode="linear")
+        taps = [1.0, *(self.chance.uniform(-1, 1) * self.ranges.tilt for _ in range(2))]
+        coloured = F.conv1d(stretched, torch.tensor(taps)[None, None], padding=1)
+        nearest = (torch.arange(frames) + 0.5) * len(labels) / frames
+        return coloured[0, 0], labels[nearest.long()]
 
     def _cut(self, waveform: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """From a frame drawn by chance, on round the end."""
@@ -148,7 +159,7 @@ class Mixer:
         ranges, generator = self.ranges, self.generator
         batch, bands, _ = power.shape
         points = (torch.rand(batch, 1, 6, generator=generator) * 2 - 1) * ranges.equaliser
-        curve = torch.nn.functional.interpolate(points, bands, mode="linear", align_corners=True)
+        curve = F.interpolate(points, bands, mode="linear", align_corners=True)
         factors = 10 ** (curve[:, 0, :, None] / 10)
         for row in range(batch):
             if self.chance.random() < 0.5:
