@@ -306,6 +306,46 @@ def test_a_model_that_reads_a_codec_is_explained_in_it_and_through_it(
     assert through.attribution.any()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_clips_of_unequal_length_are_each_explained_as_if_alone(name: str, make: Make) -> None:
+    codec = make(name)
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(codec.channels, 2))
+    model = xplain.wrap(head, sample_rate=RATE, labels=["a", "b"], reads=codec)
+    clips = [noise(samples, seed=samples) for samples in (900, 2417, 1600)]
+    together = xplain.explain(clips, model)
+    for clip, e in zip(clips, together, strict=True):
+        alone = xplain.explain(clip, model)
+        assert e.attribution.shape == (codec.channels, codec.frames(len(clip)))
+        assert torch.equal(e.attribution, alone.attribution)
+        assert torch.equal(e.keep(0.1), alone.keep(0.1)) and len(e.keep(0.1)) == len(clip)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_it_computes_where_it_is_asked_to_and_gives_the_memory_back(
+    name: str, dtype: str, make: Make
+) -> None:
+    here = make(name, quantised=False, dtype=dtype)
+    expected = here.encode(noise(1, 4 * RATE))
+    close = 1e-3 if dtype == "float32" else 0.1
+
+    def use_there() -> int:
+        there = make(name, quantised=False, dtype=dtype).to("cuda")
+        latents = there.encode(noise(1, 4 * RATE).to("cuda"))
+        heard = there.decode(latents.values, latents.context)
+        assert latents.values.device.type == heard.device.type == "cuda"
+        assert apart(latents.values.cpu(), expected.values) < close
+        assert apart(heard.cpu(), here.decode(latents.values.cpu(), expected.context)) < close
+        del there, latents, heard
+        gc.collect()
+        return torch.cuda.memory_allocated()
+
+    # What torch's libraries keep for themselves is there after the first time.
+    assert use_there() >= use_there()
+
+
 def test_a_clip_is_explained_through_a_codec(make: Make) -> None:
     class Loudness(nn.Module):
         def forward(self, waveform: Tensor) -> Tensor:
