@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from xplain_nmf.dictionary_cli import dictionary
 from xplain_nmf.scenes_cli import scenes
 
 app = typer.Typer(
@@ -19,4 +20,5 @@ def nmf() -> None:
     """Explain a segmenter by a proxy that decides on parts of the spectrum."""
 
 
+app.command()(dictionary)
 app.command()(scenes)

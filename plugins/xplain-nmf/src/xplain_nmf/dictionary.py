@@ -1,0 +1,122 @@
+"""Dictionaries of a corpus: spectra of which recordings are sums, and where they came from.
+
+On disk a folder: ``dictionary.safetensors`` with W, ``config.json`` with everything else and
+W's hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from xplain.errors import ArtifactError
+from xplain.storage import swap
+from xplain_nmf.spectrum import BINS, HOP, SAMPLE_RATE, WINDOW, Spectrum
+
+SCHEMA = 1
+"""Version of the folder; a reader refuses a newer one."""
+CONFIG, TENSORS, NAME = "config.json", "dictionary.safetensors", "dictionary"
+ANALYSIS = {"sample_rate": SAMPLE_RATE, "window": WINDOW, "hop": HOP}
+"""How the spectra were made that a dictionary is of."""
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Spectra to build others of.
+
+    spectra: W (F, K) float32, zero or more, each column of norm 1. spectrum: how X is made.
+    labels: what each component was learnt from, where the dictionary is class-wise; else
+    None. provenance: settings, recordings, versions.
+    """
+
+    spectra: Tensor
+    spectrum: Spectrum
+    labels: tuple[str, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write a folder, which replaces an older dictionary there.
+
+        ArtifactError where it cannot be written, or holds something else.
+        """
+        if folder.exists() and not (folder / TENSORS).is_file() and any(folder.iterdir()):
+            raise ArtifactError(f"{folder} holds something else; give a folder of its own")
+        content = safetensors.torch.save({NAME: self.spectra.detach().cpu().contiguous()})
+        config = {
+            "schema": SCHEMA,
+            **ANALYSIS,
+            "spectrum": asdict(self.spectrum),
+            "components": self.spectra.shape[1],
+            "labels": self.labels,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            **self.provenance,
+        }
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            draft.chmod(0o755)
+            (draft / TENSORS).write_bytes(content)
+            (draft / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            swap(draft, folder)
+        except OSError as error:
+            raise ArtifactError(f"{folder} cannot be written: {error}") from error
+
+    @classmethod
+    def load(cls, folder: Path) -> Dictionary:
+        """Read a folder; ArtifactError, saying why, for one that is not a whole dictionary."""
+        try:
+            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            # Read and not mapped: a mapped file that someone cuts off ends the program.
+            content = (folder / TENSORS).read_bytes()
+            if config["schema"] > SCHEMA:
+                raise ArtifactError(
+                    f"{folder} was written by a newer xplain-nmf (schema {config['schema']}, this "
+                    f"one reads {SCHEMA}); update it"
+                )
+            if hashlib.sha256(content).hexdigest() != config["sha256"]:
+                raise ValueError(f"{TENSORS} is not the file that {CONFIG} was written with")
+            spectra = safetensors.torch.load(content)[NAME]
+            labels = config["labels"]
+            spectrum = Spectrum(**config["spectrum"])
+            analysis = {key: config[key] for key in ANALYSIS}
+        except FileNotFoundError as error:
+            raise ArtifactError(
+                f"{folder} is no dictionary, it has no {Path(error.filename).name}; give a folder "
+                "that xplain nmf dictionary wrote"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            raise ArtifactError(
+                f"{folder}: the dictionary is damaged ({error}); make it again with xplain nmf "
+                "dictionary"
+            ) from error
+        if analysis != ANALYSIS:
+            raise ArtifactError(f"{folder} is of other spectra: {analysis}, not {ANALYSIS}")
+        _check(folder, spectra, labels)
+        known = {"schema", "spectrum", "components", "labels", "sha256", *ANALYSIS}
+        provenance = {key: value for key, value in config.items() if key not in known}
+        return cls(spectra, spectrum, None if labels is None else tuple(labels), provenance)
+
+
+def _check(folder: Path, spectra: Tensor, labels: list[str] | None) -> None:
+    """Refuse what would not be a dictionary of these spectra."""
+    if spectra.ndim != 2 or len(spectra) != BINS or spectra.dtype != torch.float32:
+        raise ArtifactError(
+            f"{folder}: a dictionary is float32 ({BINS}, components), not {spectra.dtype} "
+            f"{tuple(spectra.shape)}"
+        )
+    if not bool(torch.isfinite(spectra).all()) or bool((spectra < 0).any()):
+        raise ArtifactError(f"{folder}: a dictionary holds no negative and no infinite numbers")
+    if labels is not None and len(labels) != spectra.shape[1]:
+        raise ArtifactError(
+            f"{folder}: {len(labels)} labels for {spectra.shape[1]} components; one is of each"
+        )
