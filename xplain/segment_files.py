@@ -141,10 +141,10 @@ def _read_textgrid(text: str, name: str | None) -> tuple[Segment, ...]:
     tokens = iter(re.findall(r'"(?:[^"]|"")*"|(?<!\S)-?\d+(?:\.\d*)?(?:e-?\d+)?(?!\S)', text, re.I))
     if [next(tokens), next(tokens)] != ['"ooTextFile"', '"TextGrid"']:
         raise ValueError("no TextGrid in it")
-    _xmin, _xmax, tiers = (next(tokens) for _field in range(3))
+    _xmin, _xmax, tiers = [next(tokens) for _field in range(3)]
     segments = []
     for _tier in range(int(tiers)):
-        kind, _name, _xmin, _xmax, count = (next(tokens) for _field in range(5))
+        kind, _name, _xmin, _xmax, count = [next(tokens) for _field in range(5)]
         for _interval in range(int(count)):
             start, end = next(tokens), next(tokens) if kind == '"IntervalTier"' else ""
             label = next(tokens)[1:-1].replace('""', '"')
