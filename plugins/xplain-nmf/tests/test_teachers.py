@@ -13,7 +13,8 @@ import xplain
 from xplain import ModelError, PluginError
 from xplain.errors import TargetError
 from xplain.interfaces import Segmenter
-from xplain_nmf.building import Atoms, Features, build
+from xplain_nmf.building import Features, build
+from xplain_nmf.dictionary import Dictionary
 from xplain_nmf.hidden import LayerFeatures
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.presets import PRESETS
@@ -97,9 +98,9 @@ def test_a_black_box_that_gives_only_probabilities(monkeypatch):
         teachers_encoder(box)
 
 
-def atoms(components: int = 4) -> Atoms:
+def atoms(components: int = 4) -> Dictionary:
     draw = torch.Generator().manual_seed(0)
-    return Atoms(torch.rand(513, components, generator=draw), None, Spectrum.paper())
+    return Dictionary(torch.rand(513, components, generator=draw), Spectrum.paper())
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_overlap_has_every_third_atom_of_speech(teacher):
         labels = ("speech", "music", "overlap")
 
     spectra = torch.rand(513, 10, generator=torch.Generator().manual_seed(0))
-    known = Atoms(spectra, ("music",) * 4 + ("speech",) * 6, Spectrum())
+    known = Dictionary(spectra, Spectrum(), ("music",) * 4 + ("speech",) * 6)
     proxy = build(PRESETS["causal"], known, load_teacher(Four()))
     assert proxy.config.component_labels == ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2
     torch.testing.assert_close(proxy.dictionary[:, 10:], proxy.dictionary[:, [4, 7]])

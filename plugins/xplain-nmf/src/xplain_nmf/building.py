@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from xplain.errors import ModelError, XplainError, nearest
 from xplain_nmf.config import KIND_OF, NmfProxyConfig
+from xplain_nmf.dictionary import Dictionary
 from xplain_nmf.encoder import read_encoder
 from xplain_nmf.hidden import LayerFeatures
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.presets import Preset
-from xplain_nmf.spectrum import SAMPLE_RATE, Spectrum
+from xplain_nmf.spectrum import SAMPLE_RATE
 from xplain_nmf.teachers import Teacher, teachers_encoder
 
 TEACHER = "teacher"
 """In the place of an encoder's reference: the one inside the teacher."""
-
-
-@dataclass(frozen=True)
-class Atoms:
-    """A dictionary to begin with. spectra: W (F, K). labels: whose atoms, where class-wise."""
-
-    spectra: Tensor
-    labels: tuple[str, ...] | None
-    spectrum: Spectrum
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class Features:
 
 def build(
     preset: Preset,
-    atoms: Atoms,
+    dictionary: Dictionary,
     teacher: Teacher,
     features: Features = Features(),
     seed: int = 0,
@@ -59,7 +50,7 @@ def build(
     suit the preset, ModelError where there are no such features.
     """
     if preset.classwise:
-        atoms = with_parts(atoms, teacher.labels)
+        dictionary = with_parts(dictionary, teacher.labels)
     config: dict[str, Any] = {
         **preset.config,
         **(changes or {}),
@@ -69,11 +60,11 @@ def build(
             for label, chosen in teacher.segmenter.thresholds.items()
             if label in teacher.labels
         },
-        "components": atoms.spectra.shape[1],
-        "component_labels": None if atoms.labels is None else list(atoms.labels),
-        "scale": atoms.spectrum.scale,
-        "level_seconds": atoms.spectrum.level_seconds,
-        "level_floor": atoms.spectrum.level_floor,
+        "components": dictionary.spectra.shape[1],
+        "component_labels": None if dictionary.labels is None else list(dictionary.labels),
+        "scale": dictionary.spectrum.scale,
+        "level_seconds": dictionary.spectrum.level_seconds,
+        "level_floor": dictionary.spectrum.level_floor,
     }
     encoder: PreTrainedModel | None = None
     if features.encoder is not None:
@@ -90,35 +81,35 @@ def build(
         raise ModelError(f"there is no such proxy: {error}") from error
     if encoder is not None and proxy.encoder is not None:
         proxy.encoder.model.load_state_dict(encoder.state_dict())
-    proxy.set_dictionary(atoms.spectra)
+    proxy.set_dictionary(dictionary.spectra)
     if preset.classwise:
         _begin(proxy)
     return proxy
 
 
-def with_parts(atoms: Atoms, labels: Sequence[str]) -> Atoms:
+def with_parts(dictionary: Dictionary, labels: Sequence[str]) -> Dictionary:
     """A class-wise dictionary with atoms for labels that are part of another.
 
     Overlapped speech has no spectrum of its own: its atoms begin as every third of speech's.
-    Raises XplainError where the dictionary is not class-wise or lacks a label's atoms.
+    Raises XplainError where the dictionary is not class-wise or lacks a label's dictionary.
     """
-    if atoms.labels is None:
+    if dictionary.labels is None:
         raise XplainError(
             "this preset needs a dictionary whose atoms are of one label each; make it class-wise"
         )
-    spectra, names = [atoms.spectra], list(atoms.labels)
+    spectra, names = [dictionary.spectra], list(dictionary.labels)
     for label in labels:
-        if label in atoms.labels:
+        if label in dictionary.labels:
             continue
-        whole = [n for n, name in enumerate(atoms.labels) if name == KIND_OF.get(label)]
+        whole = [n for n, name in enumerate(dictionary.labels) if name == KIND_OF.get(label)]
         if not whole:
             raise XplainError(
                 f"the dictionary has no atoms of the label {label!r} ({nearest(label, names)}); "
                 "make it of recordings of that label too, or leave the label out"
             )
-        spectra.append(atoms.spectra[:, whole[::3]])
+        spectra.append(dictionary.spectra[:, whole[::3]])
         names += [label] * len(whole[::3])
-    return Atoms(torch.cat(spectra, dim=1), tuple(names), atoms.spectrum)
+    return replace(dictionary, spectra=torch.cat(spectra, dim=1), labels=tuple(names))
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import typer
 
 from xplain_nmf.dictionary_cli import dictionary
 from xplain_nmf.scenes_cli import scenes
+from xplain_nmf.train_cli import train
 
 app = typer.Typer(
     add_completion=False,
@@ -22,3 +23,4 @@ def nmf() -> None:
 
 app.command()(dictionary)
 app.command()(scenes)
+app.command()(train)
