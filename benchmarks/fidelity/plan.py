@@ -85,16 +85,20 @@ SEED = 0
 """Of the bootstrap."""
 QUANTISED = False
 """Lyra's own latents: they come back from decoding far closer than what it sends."""
-EMPHASISED = Training(epochs=16, learning_rate=2e-3, emphasis=0.5, heard=0.5)
-FEW = replace(EMPHASISED, epochs=24, learning_rate=1e-3, batch=16)
-"""Where there are a tenth as many clips."""
-FEWER = replace(FEW, epochs=12, heard=0.25)
-SMALL = {"width": 64, "layers": 3, "dropout": 0.3}
 HEADS = {
-    "digits": Fitting("conv", {"layers": 3}, EMPHASISED),
-    "keywords": Fitting("conv", SMALL, FEWER),
+    "digits": Fitting(
+        "transformer",
+        {"width": 128, "layers": 2, "heads": 4, "feedforward": 256, "dropout": 0.2},
+        Training(epochs=12, emphasis=0.5),
+    ),
+}
+SMALL = {"width": 64, "layers": 3, "dropout": 0.3}
+FEW = Training(epochs=16, batch=16, emphasis=0.5)
+"""Where there are a tenth as many clips."""
+HEADS |= {
     "emodb": Fitting("conv", SMALL, FEW),
-    "ravdess": Fitting("conv", SMALL, FEWER),
-    "tess": Fitting("conv", SMALL, FEWER),
+    **dict.fromkeys(
+        ("keywords", "ravdess", "tess"), Fitting("conv", SMALL, replace(FEW, epochs=12, heard=0.25))
+    ),
 }
 JUDGE = Fitting("gru")

@@ -16,10 +16,10 @@ from xplain_codecs.latents import LatentClip
 
 WHOLE = 0.15
 """Of the edited clips, the share that loses nothing and only goes through the codec again."""
-KEPT = 0.55
+KEPT = 0.35
 """Of the others, the share that keeps the most important elements alone; the rest lose them."""
 KEEP = (0.03, 0.15)
-REMOVE = (0.01, 0.1)
+REMOVE = (0.008, 0.06)
 """Least and greatest share of a clip's elements that count as the most important."""
 STEPS = 2
 """Gradients on the path from silence, each at a place by chance in its part of it."""
