@@ -50,6 +50,18 @@ def read_manifest(
     return clips
 
 
+def read_recordings(manifest: Path, sample_rate: int, dataset: str, split: str) -> list[Clip]:
+    """Recordings of a data set and a split, whatever was said in them: their label is -1."""
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if (r["dataset"], r["split"]) == (dataset, split)]
+    if not rows:
+        raise SystemExit(f"{manifest}: no recordings of {dataset} with the split {split}")
+    return [
+        Clip(read_clip(manifest.parent / row["path"], sample_rate), -1, row["speaker"], split)
+        for row in rows
+    ]
+
+
 def read_clip(path: Path, sample_rate: int) -> Tensor:
     """One file, mixed down and resampled: (samples,) float32."""
     audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
