@@ -1,0 +1,207 @@
+"""``xplain segment``, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from pyannote.core import Annotation
+
+import xplain
+from xplain.cli.main import main
+from xplain.report.plots import png
+from xplain.report.segments import label_figure, write_page
+from xplain.segment_files import read_segments
+
+RATE = 8000
+
+FILE = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+import xplain
+from wrong_plugins import Additive
+
+class Logits(torch.nn.Module):
+    def forward(self, waveform):
+        print("hello from the model")
+        return Additive().logits(waveform)
+
+def make():
+    return xplain.wrap(Logits(), sample_rate=8000, labels=Additive.labels, multilabel=True,
+                       frame_step=0.02, segmenter=Additive(), name="bands")
+
+def black_box():
+    return xplain.wrap(Logits(), sample_rate=8000, labels=Additive.labels, multilabel=True,
+                       frame_step=0.02, differentiable=False, name="box")
+
+def clips():
+    return xplain.wrap(Logits(), sample_rate=8000, labels=Additive.labels, multilabel=True)
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def xplain_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The command, in a folder with a recording: low from 0.2 to 0.6 s, high from 1 to 1.4 s."""
+    time = np.arange(round(1.6 * RATE)) / RATE
+    sound = 0.3 * np.sin(2 * np.pi * 500 * time) * ((time >= 0.2) & (time < 0.6))
+    sound += 0.3 * np.sin(2 * np.pi * 3500 * time) * ((time >= 1) & (time < 1.4))
+    soundfile.write(tmp_path / "radio.wav", sound, RATE)
+    (tmp_path / "s.py").write_text(FILE.format(tests=str(Path(__file__).parent)))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["xplain", "segment", *arguments])
+        with warnings.catch_warnings():
+            try:
+                main()
+                status = 0
+            except SystemExit as end:
+                status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Done(status, captured.out, captured.err)
+
+    return run
+
+
+KNOWN = [("low", 0.2, 0.6), ("high", 1.0, 1.4)]
+
+
+def test_a_recording_becomes_rttm_and_people_read_what_was_found(xplain_segment) -> None:
+    done = xplain_segment("radio.wav", "--segmenter", "s.py:make")
+    assert done.status == 0
+    assert done.out == ""
+    for said in ("radio: 1.60 s", "low: 1 segments, 0.40 s", "1.00 – 1.40 s  high", "radio.rttm"):
+        assert said in done.err
+    assert [(s.label, s.start, s.end) for s in read_segments("out/radio.rttm")] == KNOWN
+    assert [p.name for p in Path("out").iterdir()] == ["radio.rttm"]
+
+
+def test_json_holds_what_is_promised_and_nothing_else_is_printed(xplain_segment) -> None:
+    done = xplain_segment("radio.wav", "--segmenter", "s.py:make", "--explain", "--json")
+    assert done.status == 0
+    (line,) = done.out.splitlines()
+    data = json.loads(line)
+    promised = {"audio", "segmenter", "duration", "frame_step", "labels", "segments", "files"}
+    assert promised <= set(data)
+    assert data["audio"]["path"] == "radio.wav"
+    assert (data["segmenter"], data["duration"], data["frame_step"]) == ("bands", 1.6, 0.02)
+    assert data["labels"] == ["low", "high"]
+    assert [(s["label"], s["start"], s["end"]) for s in data["segments"]] == KNOWN
+    for found in data["segments"]:
+        assert {"label", "start", "end", "score", "bands"} <= set(found)
+        assert 0.5 <= found["score"] <= 1
+        assert all(0 < band["share"] <= 1 for band in found["bands"])
+    # The parts' spectra are four bands of 1 kHz each, up to 4 kHz.
+    assert data["segments"][0]["bands"][0]["high"] <= 1080
+    assert data["segments"][1]["bands"][0]["low"] >= 2700
+    assert "relevance" in data["explanation"]["method"]
+    for path in data["files"].values():
+        assert Path(path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("rttm", "radio.rttm"),
+        ("csv", "radio.csv"),
+        ("audacity", "radio.txt"),
+        ("textgrid", "radio.TextGrid"),
+    ],
+)
+def test_every_format_has_a_file_that_is_read_back(xplain_segment, kind: str, name: str) -> None:
+    done = xplain_segment("radio.wav", "--segmenter", "s.py:make", "--format", kind, "--out", "x")
+    assert done.status == 0
+    assert [(s.label, s.start, s.end) for s in read_segments(Path("x") / name)] == KNOWN
+
+
+def test_the_json_file_is_the_whole_segmentation(xplain_segment) -> None:
+    xplain_segment("radio.wav", "--segmenter", "s.py:make", "--format", "json", "--format", "csv")
+    loaded = xplain.Segmentation.load("out/radio.json")
+    assert loaded.frames.shape == (80, 2)
+    assert isinstance(loaded.annotation, Annotation)
+    assert Path("out/radio.csv").is_file()
+
+
+def test_black_boxes_are_explained_and_the_method_is_named(xplain_segment) -> None:
+    done = xplain_segment("radio.wav", "--segmenter", "s.py:black_box", "--explain", "--json")
+    assert done.status == 0
+    (line,) = done.out.splitlines()  # what the model prints goes elsewhere
+    data = json.loads(line)
+    assert data["explanation"]["explainer"]["name"] == "xplain-captum/feature-ablation"
+    for found, hertz in zip(data["segments"], (500, 3500), strict=True):
+        assert found["bands"][0]["low"] - 320 <= hertz <= found["bands"][0]["high"] + 320
+    page = Path(data["files"]["page"]).read_text()
+    assert "feature-ablation" in page
+
+
+def test_the_others_go_on_and_the_failed_are_named(xplain_segment) -> None:
+    Path("empty.wav").touch()
+    done = xplain_segment("empty.wav", "radio.wav", "no.wav", "--segmenter", "s.py:make", "--json")
+    assert done.status == 1
+    assert len(done.out.splitlines()) == 1
+    assert "empty.wav: the file is empty" in done.err
+    assert "2 of 3 recordings failed: empty.wav, no.wav" in done.err
+
+
+def test_two_recordings_of_one_name_have_files_of_their_own(xplain_segment) -> None:
+    Path("other").mkdir()
+    Path("other/radio.wav").write_bytes(Path("radio.wav").read_bytes())
+    assert xplain_segment("radio.wav", "other/radio.wav", "--segmenter", "s.py:make").status == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["radio-2.rttm", "radio.rttm"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--segmenter", "s.py:clips"), "once per clip"),
+        (("--segmenter", "nobody"), "no segmenter 'nobody'"),
+        (("--segmenter", "s.py:make", "--segmenter-param", "x=1"), "params go with"),
+        (("--segmenter", "s.py:make", "--format", "mp3"), "mp3"),
+        (("--segmenter", "s.py:make", "--device", "nowhere"), "nowhere"),
+        (("--segmenter", "s.py:make", "--out", "radio.wav"), "is a file"),
+    ],
+)
+def test_wrong_usage_is_status_2(xplain_segment, arguments: tuple[str, ...], says: str) -> None:
+    done = xplain_segment("radio.wav", *arguments)
+    assert done.status == 2
+    assert says in done.err
+    assert done.out == ""
+
+
+def test_the_page_shows_labels_as_text_and_pictures(xplain_segment, tmp_path: Path) -> None:
+    xplain_segment("radio.wav", "--segmenter", "s.py:make", "--explain", "--format", "json")
+    page = Path("out/radio.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "bands" in page and "0.20 s" in page and "Hz" in page
+    s = xplain.Segmentation.load("out/radio.json")
+    named = xplain.Segmentation.load("out/radio.json")
+    object.__setattr__(named, "name", "<script>alert(1)</script>")
+    assert "<script>" not in write_page(named, tmp_path / "x.html").read_text()
+    path = tmp_path / "x.png"
+    path.write_bytes(png(label_figure(s, "low")))
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    red = (picture[..., 0] - picture[..., 2]) > 60
+    # The band of a sound from 0.2 to 0.6 of 1.6 s: red left of the middle alone.
+    middle = picture.shape[1] // 2
+    assert red[:, :middle].sum() > 100
+    assert red[:, middle:].sum() == 0
