@@ -100,6 +100,42 @@ def test_a_mean_is_over_clips_explained_by_hand(measured: tuple[Results, Path], 
     assert (row.clips, row.undefined, row.failed) == (6, 0, 0)
 
 
+def test_representations_and_replacements_with_parameters_are_those_that_are_measured(
+    desk: Path, tmp_path: Path
+) -> None:
+    short, hum = {"name": "stft", "window": 0.016}, {"name": "recording", "file": f"{desk}/5.wav"}
+    made = config(
+        desk,
+        synthesizers=["stft", {**short, "label": "short windows"}],
+        replacement=hum,
+        metrics=["sparseness"],
+    )
+    results = run(made, tmp_path)
+    model = xplain.load_model(f"{desk}/model.py:make")
+    for label, params in (("stft", {}), ("short windows", {"window": 0.016})):
+        by_hand = [
+            xplain.explain(
+                desk / f"{number}.wav", model, explainer="saliency", synthesizer="stft",
+                synthesizer_params=params, replacement="recording",
+                replacement_params={"file": hum["file"]},
+            )
+            for number in range(6)
+        ]  # fmt: skip
+        expected = np.mean([float(gini(e.attribution)) for e in by_hand])
+        (group,) = (g for g in results.order if g[2] == label)
+        assert results.row(group, "saliency", "sparseness").mean == pytest.approx(expected)
+    with pytest.raises(xplain.ArtifactError, match="holds another benchmark: synthesizers differ"):
+        run(config(desk, synthesizers=["stft", {**short, "label": "short windows", "power": 1}],
+                   replacement=hum, metrics=["sparseness"]), tmp_path)  # fmt: skip
+
+
+def gini(attribution: Tensor) -> Tensor:
+    """By its definition, over all pairs of elements, here of sorted sizes."""
+    sizes = attribution.abs().double().flatten().sort().values
+    ranks = torch.arange(1, len(sizes) + 1)
+    return ((2 * ranks - len(sizes) - 1) * sizes).sum() / (len(sizes) * sizes.sum())
+
+
 def test_a_summary_is_over_the_ratios_at_which_something_is_chosen(
     measured: tuple[Results, Path],
 ) -> None:

@@ -110,8 +110,9 @@ class TestTypes:
             ("target", ["label"], "a target is 'prediction' or 'label', not ['label']"),
             ("rank_by", 1, "rank_by is the name of a metric in quotes, not 1"),
             ("rank_by", [], "rank_by is the name of a metric in quotes, not []"),
-            ("replacement", 0, "replacement is a text in quotes"),
-            ("baseline", ["mean"], "baseline is a text in quotes"),
+            ("replacement", 0, "a replacement is a name, or a table with a name and parameters"),
+            ("baseline", ["mean"], "a baseline is a name, or a table with a name and parameters"),
+            ("synthesizers", [{"window": 1}], "a synthesizer is a name, or a table with a name"),
             ("granularity", 8, "granularity is a text in quotes"),
             ("order", False, "order is a text in quotes"),
             ("device", 0, "device is a text in quotes"),
@@ -201,8 +202,18 @@ class TestOnce:
     ) -> None:
         assert message in refused(tmp_path, **change)
 
+    def test_a_synthesizer_with_other_parameters_needs_another_label(self, tmp_path: Path) -> None:
+        short = {"name": "stft", "window": 0.016}
+        said = refused(tmp_path, synthesizers=["stft", short])
+        assert "two synthesizers have the same name, 'stft'" in said and "another label" in said
+        config = read(tmp_path, synthesizers=["stft", {**short, "label": "short"}])
+        assert [(r.label, r.synthesizer, r.params) for r in config.representations] == [
+            ("stft", "stft", {}),
+            ("short", "stft", {"window": 0.016}),
+        ]
+
     def test_the_default_synthesizer_comes_once_too(self) -> None:
-        with pytest.raises(xplain.XplainError, match="two synthesizers have the same name, None"):
+        with pytest.raises(xplain.XplainError, match="two synthesizers have the same name, ''"):
             from_python(synthesizers=(None, "stft", None))
 
     def test_one_metric_with_two_parameters_is_two(self, tmp_path: Path) -> None:

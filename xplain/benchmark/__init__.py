@@ -1,7 +1,17 @@
 """Methods × clips → a table with intervals, resumable at the clip; see run()."""
 
-from xplain.benchmark.config import Config, Data, Item, Method
+from xplain.benchmark.config import Config, Data, Item, Method, Representation
 from xplain.benchmark.run import run
 from xplain.benchmark.table import Comparison, Results, Row
 
-__all__ = ["Comparison", "Config", "Data", "Item", "Method", "Results", "Row", "run"]
+__all__ = [
+    "Comparison",
+    "Config",
+    "Data",
+    "Item",
+    "Method",
+    "Representation",
+    "Results",
+    "Row",
+    "run",
+]

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["CONTROLS", "Config", "Data", "Item", "Method"]
+__all__ = ["CONTROLS", "Config", "Data", "Item", "Method", "Representation"]
 
 METRICS = ("fidelity", "removal", "comprehensiveness", "sufficiency", "sparseness", "round-trip")
 """Where none are named."""
@@ -41,11 +41,13 @@ UNAVAILABLE = {
     "activations",
 }
 """Evidence of proxy models, which no explanation of a clip has."""
-NAMES = ("replacement", "baseline", "granularity", "order", "device")
+NAMES = ("granularity", "order", "device")
 """Settings of explain() that are texts."""
+FILLED = ("replacement", "baseline")
+"""Settings of explain() that are names with parameters."""
 REQUIRED = ("models", "data", "explainers")
 LISTS = (*REQUIRED, "synthesizers", "metrics", "ratios")
-SETTINGS = (*NAMES, "max_batch")
+SETTINGS = (*NAMES, *FILLED, "max_batch")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class Method:
     params: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Representation:
+    """What is attributed in: a label, and a synthesizer by name with parameters.
+
+    synthesizer: None for what the model reads, or stft.
+    """
+
+    label: str
+    synthesizer: str | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+
+
 CONTROLS = (Method("random", Chance()), Method("loudness", Loudness()))
 """In every table: what knows nothing, and what knows the clip but not the model."""
 
@@ -65,9 +79,9 @@ CONTROLS = (Method("random", Chance()), Method("loudness", Loudness()))
 class Config:
     """A benchmark.
 
-    models: references. synthesizers: names; None for what the model reads, or stft. ratios:
-    of the curves, ascending. target: "prediction" (the model's own) or "label" (the
-    annotated one). settings: those of explain() that are the same for all. rank_by: the
+    models: references. synthesizers: names, or with parameters; None for what the model reads,
+    or stft. ratios: of the curves, ascending. target: "prediction" (the model's own) or "label"
+    (the annotated one). settings: those of explain() that are the same for all. rank_by: the
     metric that orders the table; default: the first. draws: bootstrap resamples. check:
     whether check() judges every explanation. sanity: whether each method is put to the
     sanity checks, on the first two clips of the data.
@@ -76,7 +90,7 @@ class Config:
     models: tuple[str, ...]
     data: tuple[Data, ...]
     explainers: tuple[Method, ...]
-    synthesizers: tuple[str | None, ...] = (None,)
+    synthesizers: tuple[str | Representation | None, ...] = (None,)
     metrics: tuple[Metric, ...] = ()
     ratios: tuple[float, ...] = RATIOS
     target: str = "prediction"
@@ -114,13 +128,21 @@ class Config:
         object.__setattr__(self, "explainers", (*self.explainers, *controls))
         object.__setattr__(self, "rank_by", self.rank_by or labels[0])
 
+    @property
+    def representations(self) -> tuple[Representation, ...]:
+        """The synthesizers with their labels; no label for what the model reads."""
+        return tuple(
+            one if isinstance(one, Representation) else Representation(one or "", one)
+            for one in self.synthesizers
+        )
+
     def _check_values(self) -> None:
         """Refuse values that have the wrong type, lie outside of their range or come twice."""
         for model in self.models:
             text("each of the models", model)
-        for synthesizer in self.synthesizers:
-            if synthesizer is not None:
-                text("each of the synthesizers", synthesizer)
+        for representation in self.representations:
+            if representation.synthesizer is not None:
+                text("each of the synthesizers", representation.synthesizer)
         for ratio in self.ratios:
             number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
             if not number or not 0 <= ratio <= 1:
@@ -137,7 +159,8 @@ class Config:
             if not isinstance(value := getattr(self, name), bool):
                 raise XplainError(f"{name} is true or false, without quotes, not {value!r}")
         _once("models", self.models, "leave one out")
-        _once("synthesizers", self.synthesizers, "leave one out")
+        labels = [representation.label for representation in self.representations]
+        _once("synthesizers", labels, "leave one out, or give it another label")
         _once("data", [data.name for data in self.data], "give one of them another name")
 
     @classmethod
@@ -165,7 +188,13 @@ class Config:
         given["data"] = tuple(Data.read(entry, home) for entry in given["data"])
         given["explainers"] = tuple(map(_method, given["explainers"]))
         given["metrics"] = tuple(map(_metric, given.get("metrics", ())))
+        if "synthesizers" in given:
+            given["synthesizers"] = tuple(map(_representation, given["synthesizers"]))
         settings: Any = {name: text(name, table[name]) for name in NAMES if name in table}
+        for name in FILLED:
+            if name in table:
+                named, params = _named(table[name], f"a {name}")
+                settings |= {name: named, f"{name}_params": params}
         if "max_batch" in table:
             settings["max_batch"] = whole("max_batch", table["max_batch"], 1)
         return cls(**given, settings=settings)
@@ -185,6 +214,15 @@ def _method(entry: object) -> Method:
     label = text(f"label of the explainer {name!r}", params.pop("label", name))
     registry().find("explainer", name)
     return Method(label, name, params)
+
+
+def _representation(entry: Any) -> Any:
+    """A synthesizer with parameters; what is no table is looked at with the other values."""
+    if not isinstance(entry, Mapping):
+        return entry
+    name, params = _named(entry, "a synthesizer")
+    label = text(f"label of the synthesizer {name!r}", params.pop("label", name))
+    return Representation(label, name, params)
 
 
 def _metric(entry: object) -> Metric:

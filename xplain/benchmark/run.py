@@ -18,7 +18,7 @@ import torch
 import xplain
 from xplain.audio import Audio
 from xplain.benchmark import files
-from xplain.benchmark.config import Config, Data, Item, Method
+from xplain.benchmark.config import Config, Data, Item, Method, Representation
 from xplain.benchmark.journal import Journal, Key, Record
 from xplain.benchmark.table import Results, tabulate
 from xplain.errors import XplainError, XplainWarning
@@ -50,10 +50,10 @@ def run(config: Config, out: str | Path) -> Results:
     out = Path(out)
     models = {name: load_model(name) for name in config.models}
     groups = [
-        _prepare(config, name, models[name], data, synthesizer)
+        _prepare(config, name, models[name], data, representation)
         for name in config.models
         for data in config.data
-        for synthesizer in config.synthesizers
+        for representation in config.representations
     ]
     journal = Journal(out / JOURNAL, _header(config, models))
     total = sum(len(group.data.items) for group in groups)
@@ -79,25 +79,25 @@ class _Group:
 
     model: str
     data: Data
-    synthesizer: str | None
+    representation: Representation
     jobs: Mapping[str | None, Sequence[Job]]
     copies: Sequence[Model]
 
 
 def _prepare(
-    config: Config, name: str, model: Model, data: Data, synthesizer: str | None
+    config: Config, name: str, model: Model, data: Data, representation: Representation
 ) -> _Group:
     """Make sure of a group before its first clip: of labels, methods and copies."""
     targets = dict.fromkeys(_target(config, item) for item in data.items)
-    jobs = {target: _jobs(config, model, synthesizer, target) for target in targets}
-    return _Group(name, data, synthesizer, jobs, _copies(config, model))
+    jobs = {target: _jobs(config, model, representation, target) for target in targets}
+    return _Group(name, data, representation, jobs, _copies(config, model))
 
 
 def _measured(config: Config, group: _Group, journal: Journal) -> Iterator[list[Record]]:
     """Every method on one set of clips, clip by clip; nothing for a clip that is done already."""
     for place, item in enumerate(group.data.items):
         keys = [
-            (group.model, group.data.name, group.synthesizer or "", method.label, place)
+            (group.model, group.data.name, group.representation.label, method.label, place)
             for method in config.explainers
         ]
         content = _content(item.audio)
@@ -134,7 +134,7 @@ def _record(
     if isinstance(result, Failure):
         return record((), None, (), str(result.error))
     asked = result.target
-    settings = _settings(config, group.synthesizer, method)
+    settings = _settings(config, group.representation, method)
     settings["target"] = Target(asked.label, asked.versus, asked.start, asked.end)
     try:
         randomised = [explain(item.audio, copy, **settings).attribution for copy in group.copies]
@@ -151,10 +151,12 @@ def _record(
     return record(tuple(values), verdict, result.warnings, None)
 
 
-def _jobs(config: Config, model: Model, synthesizer: str | None, target: str | None) -> list[Job]:
+def _jobs(
+    config: Config, model: Model, representation: Representation, target: str | None
+) -> list[Job]:
     """The job of each method; what cannot work for any clip is refused."""
     first, *others = config.explainers
-    settings: Settings = {**_settings(config, synthesizer, first), "target": target}
+    settings: Settings = {**_settings(config, representation, first), "target": target}
     job = Job.prepare(model, settings)
     return [job, *(job.by(method.explainer, method.params) for method in others)]
 
@@ -166,10 +168,11 @@ def _target(config: Config, item: Item) -> str | None:
     return item.label if config.target == "label" else None
 
 
-def _settings(config: Config, synthesizer: str | None, method: Method) -> Settings:
+def _settings(config: Config, representation: Representation, method: Method) -> Settings:
     settings: Settings = {
         **config.settings,
-        "synthesizer": synthesizer,
+        "synthesizer": representation.synthesizer,
+        "synthesizer_params": dict(representation.params),
         "explainer": method.explainer,
         "params": dict(method.params),
         "seed": config.seed,
@@ -190,15 +193,15 @@ def _sanity(config: Config, models: Mapping[str, Model]) -> list[dict[str, Any]]
     for name, model in models.items():
         for data in config.data:
             clips = [item.audio for item in data.items[:SANE]]
-            for synthesizer in config.synthesizers:
+            for representation in config.representations:
                 for method in config.explainers:
-                    settings = _settings(config, synthesizer, method)
+                    settings = _settings(config, representation, method)
                     for finding in sanity.examine(clips, model, **settings):
                         found.append(
                             {
                                 "model": name,
                                 "data": data.name,
-                                "synthesizer": synthesizer or "",
+                                "synthesizer": representation.label,
                                 "explainer": method.label,
                                 **vars(finding),
                             }
@@ -224,7 +227,9 @@ def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
         "explainers": [
             [method.label, _described(method), dict(method.params)] for method in config.explainers
         ],
-        "synthesizers": list(config.synthesizers),
+        "synthesizers": [
+            [one.label, one.synthesizer, dict(one.params)] for one in config.representations
+        ],
         "target": config.target,
         "settings": {name: str(value) for name, value in sorted(config.settings.items())},
         "check": config.check,
@@ -263,6 +268,11 @@ def _provenance(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "plugins": {p.distribution: p.version for p in xplain.list_plugins() if p.state == "ok"},
         "models": {name: model.fingerprint() for name, model in models.items()},
+        "reads": {
+            name: registry().describe("synthesizer", model.reads)
+            for name, model in models.items()
+            if model.reads is not None
+        },
         "seed": config.seed,
         "draws": config.draws,
     }

@@ -91,10 +91,10 @@ def tabulate(
 ) -> Results:
     """Put together what was measured; the same for the same records, in whatever order."""
     groups = [
-        (model, data.name, synthesizer or "")
+        (model, data.name, representation.label)
         for model in config.models
         for data in config.data
-        for synthesizer in config.synthesizers
+        for representation in config.representations
     ]
     clips = {data.name: len(data.items) for data in config.data}
     rows: list[Row] = []
