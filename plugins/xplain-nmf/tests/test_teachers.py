@@ -139,6 +139,10 @@ def test_a_layer_of_the_teacher_can_be_read(layered, tmp_path):
     ).eval()
     assert proxy.config.layer_channels == 5
     assert not any(name.startswith("model") for name in proxy.state_dict())
+    # Gradients reach the waveform by way of the layer too.
+    heard = waveform.clone().requires_grad_()
+    LayerFeatures.load(layered, "bands")(heard)[0, 0, 3].backward()
+    assert heard.grad is not None and heard.grad[0, 960:1280].all()
     proxy.save_pretrained(tmp_path / "proxy")
     again = NmfProxy.from_pretrained(tmp_path / "proxy")
     torch.testing.assert_close(again(waveform).logits, proxy(waveform).logits)

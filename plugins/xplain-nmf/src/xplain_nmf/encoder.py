@@ -43,7 +43,6 @@ class Encoder(nn.Module):
             self.step *= int(stride)
         self.requires_grad_(False)
 
-    @torch.no_grad()
     def forward(self, waveform: Tensor, frames: int) -> Tensor:
         """Waveforms (B, samples) at 16 kHz → features (B, frames, channels) at label frames."""
         if self.normalises:

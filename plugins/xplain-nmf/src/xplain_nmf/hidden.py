@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from xplain import Model, load_model
@@ -54,7 +53,6 @@ class LayerFeatures:
             else -(-round(segmenter.context * 1e6) // round(FRAME_STEP * 1e6))
         )
 
-    @torch.no_grad()
     def __call__(self, waveform: Tensor) -> Tensor:
         """Waveforms (B, samples) at 16 kHz → (B, channels, T), each frame of variance 1."""
         module, found = self.model.module.to(waveform.device), list[Tensor]()
