@@ -22,6 +22,9 @@ def named():
 
 def through():
     return __file__ + ":unnamed"
+
+def onwards():
+    return __file__ + ":named"
 """
 
 
@@ -39,6 +42,10 @@ def test_a_model_without_a_name_is_called_by_its_reference(file: Path) -> None:
 
 def test_a_name_that_was_given_stays(file: Path) -> None:
     assert xplain.load_model(f"{file}:named").name == "mine"
+
+
+def test_a_model_that_another_reference_led_to_is_called_as_it_was_asked_for(file: Path) -> None:
+    assert xplain.load_model(f"{file}:onwards").name == f"{file}:onwards"
 
 
 def saved(folder: Path, name: str) -> xplain.Explanation:
