@@ -5,8 +5,8 @@
 
 Stems are in the order of STEMS, labels in that of LABELS. Levels, in dB of the parts that are
 active: the second speaker within ±8 of the first, music and noise 5 above to 20 below the
-speakers, each section of music or noise within ±3 of that, the scene as a whole −45 to −10 re
-full scale (and turned down where it would clip).
+speakers, noise 5 above to 20 below the music, each section of music or noise within ±3 of that,
+the scene as a whole −45 to −10 re full scale (and turned down where it would clip).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ STEMS = ("speech_1", "speech_2", "music", "noise")
 LABELS = ("speech", "music", "noise", "overlap")
 FRAMES_A_SECOND = RATE // FRAME
 LOUDEST = 0.98  # of full scale
+BELOW = (-5.0, 20.0)  # dB, music and noise below speech, and noise below music
 
 Section = tuple[Samples, Frames]
 """Audio (samples,) and where it is active (frames,)."""
@@ -90,7 +91,7 @@ class Mixer:
         """Draw who takes part, and make each stem at 0 dB."""
         speech = music = noise = False
         while not (speech or music or noise):
-            speech, music, noise = (chance.random(3) < (0.85, 0.55, 0.6)).tolist()
+            speech, music, noise = (chance.random(3) < (0.75, 0.6, 0.6)).tolist()
         sections = [self._nothing() for _ in STEMS]
         if speech:
             first = self.shelves["speech"].group(chance)
@@ -263,10 +264,14 @@ def _put(waveform: Samples, active: Frames, place: int, end: int, clip: Samples,
 
 def _gains(chance: np.random.Generator, active: Frames) -> npt.NDArray[np.float32]:
     """Factors of the stems, drawn in dB."""
-    below = np.array([0.0, chance.uniform(-8, 8), *(-chance.uniform(-5, 20, size=2))])
-    if not active[:2].any():
-        below[2] = 0.0  # without speakers, noise is relative to the music
-    return (10 ** (below / 20)).astype(np.float32)
+    speech, others = active[:2].any(), active[2:].any(axis=1).all()
+    while True:
+        below = np.array([0.0, chance.uniform(-8, 8), *chance.uniform(*BELOW, size=2)])
+        if not speech:
+            below[2] = 0.0  # without speakers, noise is relative to the music
+        # Music that lies deep in noise cannot be heard, whatever there is of speech.
+        if not others or BELOW[0] <= below[3] - below[2] <= BELOW[1]:
+            return (10 ** (-below / 20)).astype(np.float32)
 
 
 def _set_level(chance: np.random.Generator, stems: Samples, heard: Frames) -> Samples:

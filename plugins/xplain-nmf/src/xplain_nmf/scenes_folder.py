@@ -28,7 +28,7 @@ from xplain.storage import write_text
 from xplain_nmf.scenes import LABELS, STEMS, Mixer
 from xplain_nmf.scenes_sources import DEFAULT, RATE, load_sources, read_mapping
 
-VERSION = 1
+VERSION = 2
 """Of how scenes are mixed and stored; a folder of another one is not gone on with."""
 SCALE = 2**15
 

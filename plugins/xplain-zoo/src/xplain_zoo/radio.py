@@ -41,6 +41,7 @@ class RadioConfig:
     channels: int = 96
     hidden: int = 96
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16)
+    around: int = 50  # frames to each side, over which features are averaged half-way
     dropout: float = 0.1
     thresholds: tuple[Thresholds, ...] = (Thresholds(),) * len(LABELS)  # chosen in training
 
@@ -52,7 +53,7 @@ class RadioConfig:
     @property
     def context(self) -> float:
         """Seconds before and after a frame on which it depends, at most."""
-        around = self.level_frames + 2 + sum(self.dilations)
+        around = self.level_frames + 2 + self.around + sum(self.dilations)
         return (around * self.hop + self.window // 2 - self.hop // 2) / self.sample_rate
 
     def save(self, path: Path) -> None:
@@ -106,15 +107,7 @@ class Bands(nn.Module):
 
         About -14 for what is empty, and 0 for a band that alone has the level around.
         """
-        around = self.config.level_frames
-        level = F.avg_pool1d(
-            power.sum(dim=1, keepdim=True),
-            2 * around + 1,
-            stride=1,
-            padding=around,
-            # The mean of what there is: zeros beyond the ends are not part of the recording.
-            count_include_pad=False,
-        )
+        level = _average(power.sum(dim=1, keepdim=True), self.config.level_frames)
         level = level + self.config.quiet
         return torch.log(power / level + self.config.depth)
 
@@ -142,6 +135,29 @@ class Block(nn.Module):
         return changed
 
 
+class Surroundings(nn.Module):
+    """The mean of features over a second to each side, beside which everything passes.
+
+    What goes on for seconds, music or rain, is known by more than its moment.
+    """
+
+    def __init__(self, config: RadioConfig) -> None:
+        """Draw the weights."""
+        super().__init__()
+        self.around = config.around
+        self.enter = nn.Sequential(
+            nn.Conv1d(config.channels, config.hidden, 1, bias=False),
+            nn.BatchNorm1d(config.hidden),
+            nn.SiLU(),
+        )
+        self.leave = nn.Conv1d(config.hidden, config.channels, 1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(batch, channels, frames) → the same."""
+        changed: Tensor = values + self.leave(_average(self.enter(values), self.around))
+        return changed
+
+
 class RadioSegmenter(nn.Module):
     """Waveforms (batch, samples) at 16 kHz → logits (batch, frames, labels), one sigmoid each."""
 
@@ -153,7 +169,9 @@ class RadioSegmenter(nn.Module):
         self.enter = nn.Sequential(
             nn.BatchNorm1d(config.bands), nn.Conv1d(config.bands, config.channels, 5, padding=2)
         )
-        self.blocks = nn.Sequential(*(Block(config, dilation) for dilation in config.dilations))
+        blocks: list[nn.Module] = [Block(config, dilation) for dilation in config.dilations]
+        blocks.insert(len(blocks) // 2 + 1, Surroundings(config))
+        self.blocks = nn.Sequential(*blocks)
         self.leave = nn.Sequential(
             nn.BatchNorm1d(config.channels),
             nn.SiLU(),
@@ -182,6 +200,12 @@ class RadioSegmenter(nn.Module):
         self.config.save(folder / "config.json")
         state = {k: v.detach().contiguous().cpu() for k, v in self.state_dict().items()}
         save_file(state, folder / "model.safetensors")
+
+
+def _average(values: Tensor, around: int) -> Tensor:
+    """The mean over so many frames to each side, of those there are: (batch, n, frames)."""
+    # Zeros beyond the ends are no part of the recording.
+    return F.avg_pool1d(values, 2 * around + 1, stride=1, padding=around, count_include_pad=False)
 
 
 def mel_filters(config: RadioConfig) -> Tensor:

@@ -21,12 +21,12 @@ class Ranges:
 
     seconds: float = 10.0
     as_they_are: float = 0.15  # scenes that are not mixed anew
-    meetings: float = 0.08  # examples whose speech is of a meeting
-    speech: float = 0.85
-    music: float = 0.55
+    meetings: float = 0.15  # examples whose speech is of a meeting
+    speech: float = 0.75
+    music: float = 0.6
     noise: float = 0.6
     more_speech: float = 0.3  # of those with speech: the speech of another scene joins
-    below: tuple[float, float] = (-6.0, 22.0)  # music and noise, below speech
+    below: tuple[float, float] = (-6.0, 21.0)  # music and noise below speech, noise below music
     joining: tuple[float, float] = (-7.0, 7.0)  # the speech that joins
     loudness: tuple[float, float] = (-60.0, -10.0)  # of the whole, re full scale
     tempo: float = 0.12  # parts are played faster or slower by up to this share
@@ -85,7 +85,6 @@ class Mixer:
         waveform = torch.zeros(self.samples)
         labels = torch.zeros(-(-self.samples // HOP), 4, dtype=torch.uint8)
         known = torch.ones_like(labels)
-        loudest = 0.0  # dB, of speech where there is some
         if chance.random() < ranges.speech:
             if self.meetings and chance.random() < ranges.meetings / ranges.speech:
                 waveform, spoken = self._cut_meeting()
@@ -98,16 +97,23 @@ class Mixer:
                 waveform = waveform + joining * 10 ** (chance.uniform(*ranges.joining) / 20)
                 labels[:, 3] |= said[:, 3] | (labels[:, 0] & said[:, 0])
                 labels[:, 0] |= said[:, 0]
-        else:
-            # Without speech the rest is relative to itself.
-            loudest = sum(ranges.below) / 2
-        for part, share in ((MUSIC, ranges.music), (NOISE, ranges.noise)):
+        for (part, share), below in zip(
+            ((MUSIC, ranges.music), (NOISE, ranges.noise)), self._levels(), strict=True
+        ):
             if chance.random() < share:
                 sound, heard = self._part(part)
-                waveform = waveform + sound * 10 ** ((loudest - chance.uniform(*ranges.below)) / 20)
+                waveform = waveform + sound * 10 ** (-below / 20)
                 labels[:, part] = heard[:, part]
                 known[:, part] |= heard[:, part]
         return waveform, labels, known
+
+    def _levels(self) -> tuple[float, float]:
+        """How far below speech music and noise are; neither lies deep in the other."""
+        low, high = self.ranges.below
+        while True:
+            music, noise = self.chance.uniform(low, high), self.chance.uniform(low, high)
+            if low <= noise - music <= high:
+                return music, noise
 
     def _part(self, part: int) -> tuple[Tensor, Tensor]:
         """A part of any scene that has it, at 0 dB, with its own labels only."""
@@ -116,8 +122,10 @@ class Mixer:
         for label in (0, 3) if part == SPEECH else (part,):
             own[:, label] = scene.labels[:, label]
         waveform, labels = self._varied(scene.parts[part].float(), own)
-        waveform, labels = self._cut(waveform / _level(waveform, labels.any(dim=1)), labels)
-        return waveform, labels
+        level = _level(waveform, labels.any(dim=1))
+        # What was short may be gone, now that it is faster.
+        waveform = waveform / level if level > 0 else torch.zeros_like(waveform)
+        return self._cut(waveform, labels)
 
     def _varied(self, waveform: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """At another tempo and pitch, and of another colour."""

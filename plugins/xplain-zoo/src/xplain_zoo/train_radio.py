@@ -37,10 +37,10 @@ class Recipe:
     seed: int = 0
     steps: int = 1500
     batch: int = 16
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.02
     average: float = 0.995  # decay of the moving average of the weights
-    weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.5)  # of the labels in the loss
+    weights: tuple[float, ...] = (1.0, 1.5, 1.5, 1.5)  # of the labels in the loss
     model: RadioConfig = field(default_factory=RadioConfig)
     ranges: Ranges = field(default_factory=Ranges)
 
