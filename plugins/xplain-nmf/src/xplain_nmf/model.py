@@ -131,7 +131,8 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         transform = stft(waveform) if transform is None else transform
         x = self._spectrum.compress(transform, waveform)
         h = ACTIVATIONS[self.config.activation](self.psi(self._features(waveform, transform, x)))
-        return x, self._refine(h, x)
+        # Nothing is in a frame of digital silence, whatever the network makes of it.
+        return x, self._refine(h * (x.amax(1, keepdim=True) > 0), x)
 
     def head(self, activations: Tensor) -> Tensor:
         """H (B, K, T) → logits (B, T, L) = θ · h(t) + b."""

@@ -1,0 +1,94 @@
+"""A proxy's activations as a representation that can be changed and heard."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xplain import Context, Latents, Synthesizer
+from xplain.errors import PluginError
+from xplain_nmf.loading import Off, components_off, open_proxy
+from xplain_nmf.model import NmfProxy
+from xplain_nmf.spectrum import SAMPLE_RATE, istft, stft
+
+SMALL = 1e-6
+"""Of a frame's mean: what every bin of it has at least, so that one that no component reaches
+goes by what becomes of the frame."""
+
+
+class NmfSynthesizer(nn.Module, Synthesizer):
+    """D = K components, N = T frames of 20 ms: how much of each component is in each frame.
+
+    Decoding H' is the soft mask Σ_k w_k h'_k / Σ_k w_k h_k on the complex spectrum, whose
+    phase stays (arXiv 2401.08268). With nothing changed it gives the waveform back; so do
+    frames in which no component is active. Components that are switched off are zero in H
+    and taken out of what is heard.
+    """
+
+    encode_differentiable = True
+    decode_differentiable = True
+
+    def __init__(self, folder: str = "", off: Off = ()) -> None:
+        """Take a proxy.
+
+        folder: that save_pretrained wrote. off: components to switch off, by number or, in a
+        class-wise dictionary, by label. Raises PluginError without a folder, ModelError for
+        one that holds no proxy.
+        """
+        if not folder:
+            raise PluginError("nmf reads a proxy: give folder= that xplain nmf train wrote")
+        self._take(open_proxy(folder), folder, off)
+
+    @classmethod
+    def of(cls, proxy: NmfProxy, folder: str = "", off: Off = ()) -> NmfSynthesizer:
+        """Take a proxy that is loaded already."""
+        made = cls.__new__(cls)
+        made._take(proxy, folder, off)
+        return made
+
+    def _take(self, proxy: NmfProxy, folder: str, off: Off) -> None:
+        nn.Module.__init__(self)
+        self.proxy, self.folder, self.off = proxy, folder, off
+        self.sample_rate = SAMPLE_RATE
+        self._off = components_off(proxy, off)
+
+    def encode(self, waveform: Tensor) -> Latents:
+        """Waveforms (B, samples) → H (B, K, T), zero or more."""
+        spectrum = stft(waveform)
+        _, activations = self.proxy.analyse(waveform, spectrum)
+        context = {
+            "real": spectrum.real,
+            "imag": spectrum.imag,
+            "activations": activations,
+            "length": torch.full((len(waveform),), waveform.shape[-1]),
+        }
+        return Latents(switched_off(activations, self._off), context)
+
+    def decode(self, values: Tensor, context: Context) -> Tensor:
+        """Variants (n, K, T) → (n, samples)."""
+        real, imaginary = context["real"].to(values), context["imag"].to(values)
+        mask = soft_mask(self.proxy.dictionary, values, context["activations"].to(values))
+        masked = torch.complex(real * mask, imaginary * mask)
+        return istft(masked, int(context["length"][0]))
+
+
+def soft_mask(dictionary: Tensor, changed: Tensor, activations: Tensor) -> Tensor:
+    """Σ_k w_k h'_k / Σ_k w_k h_k: (n, F, T) of W (F, K), H' (n, K, T), H (1 or n, K, T).
+
+    1 in frames where no component is active.
+    """
+    upper, lower = dictionary @ changed, dictionary @ activations
+    upper = upper + SMALL * upper.mean(dim=1, keepdim=True)
+    lower = lower + SMALL * lower.mean(dim=1, keepdim=True)
+    active = lower > 0
+    # In two steps: the gradient of a branch that is not taken must not be NaN.
+    return torch.where(active, upper / torch.where(active, lower, 1.0), 1.0)
+
+
+def switched_off(activations: Tensor, off: list[int]) -> Tensor:
+    """H (B, K, T) with components at zero."""
+    if not off:
+        return activations
+    keep = torch.ones(activations.shape[1], 1).to(activations)
+    keep[off] = 0
+    return activations * keep
