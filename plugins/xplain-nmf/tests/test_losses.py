@@ -132,6 +132,14 @@ def test_necessity_takes_the_most_relevant_tenth_away(classwise):
     torch.testing.assert_close(necessity(classwise, logits, h, said), by_hand)
 
 
+def test_a_label_is_lost_where_it_falls_below_its_onset(classwise):
+    h, said = torch.rand(1, 20, 5), torch.ones(1, 5, 4)
+    before = necessity(classwise, classwise.head(h), h, said)
+    classwise.config.thresholds = {label: {"onset": 0.2} for label in classwise.config.labels}
+    shifted = classwise.head(h) + math.log(0.2 / 0.8)
+    torch.testing.assert_close(necessity(classwise, shifted, h, said), before)
+
+
 def test_separation_is_zero_for_ideal_masks_and_worse_for_swapped_ones(classwise):
     scenes = batch()
     low, high = torch.zeros(513, 1), torch.zeros(513, 1)

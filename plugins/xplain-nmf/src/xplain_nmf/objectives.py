@@ -141,12 +141,13 @@ class Objective:
             torch.zeros(()),
         )
         transform, samples = stft(waveform), waveform.shape[-1]
+        limit = onsets(proxy, said).logit()[label]
         without = teacher(istft((1 - mask) * transform, samples))[..., label]
-        removed = losses.lost(without, there[..., label])
+        removed = losses.lost(without - limit, there[..., label])
         if not self.weights.keeping:
             return removed, h.new_zeros(())
         alone = teacher(istft(mask * transform, samples))[..., label]
-        return removed, losses.kept(alone, there[..., label])
+        return removed, losses.kept(alone - limit, there[..., label])
 
 
 def necessity(proxy: NmfProxy, logits: Tensor, h: Tensor, said: Tensor) -> Tensor:
@@ -162,15 +163,19 @@ def necessity(proxy: NmfProxy, logits: Tensor, h: Tensor, said: Tensor) -> Tenso
     added = torch.stack(
         [torch.einsum("k,bkt->bt", w[t], h[:, t]) for w, t in zip(weight, top, strict=True)], dim=-1
     )
-    without = logits - added
+    without = logits - added - onsets(proxy, said).logit()
     each = [losses.lost(a, b) for a, b in zip(without.unbind(-1), there.unbind(-1), strict=True)]
     return torch.stack(each).mean()
 
 
 def decided(proxy: NmfProxy, said: Tensor) -> Tensor:
     """1 where the teacher's probabilities (B, T, L) reach the onset of the label, else 0."""
-    onsets = [t.onset for t in proxy.config.make_thresholds().values()]
-    return (said >= torch.tensor(onsets, device=said.device)).float()
+    return (said >= onsets(proxy, said)).float()
+
+
+def onsets(proxy: NmfProxy, like: Tensor) -> Tensor:
+    """The probability from which on each label is decided: (L,)."""
+    return torch.tensor([t.onset for t in proxy.config.make_thresholds().values()]).to(like)
 
 
 def _membership(proxy: NmfProxy, like: Tensor) -> Tensor:
