@@ -351,7 +351,7 @@ def test_the_hook_is_told_how_far_it_is() -> None:
     assert [t[0] for t in told] == ["x"] * len(told)
     assert [t[1] for t in told] == sorted(t[1] for t in told)
     assert told[-1][1:] == (10.0, 10.0)
-    assert len(told) == 5
+    assert len({t[1] for t in told}) >= 5  # as many windows as there are
 
 
 class Module(nn.Module, Segmenter):

@@ -6,7 +6,9 @@ import hashlib
 import math
 import struct
 import warnings
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,9 @@ FULL_SCALE = 2**15
 
 BLOCK = 2**18
 """Samples per channel that are read at once."""
+
+BLOCKS_AHEAD = 8
+"""How many blocks are read before they are asked for."""
 
 UNKNOWN = (-1, 0, 0x7FFFFFFF, 0xFFFFFFFF)
 """Lengths that stand for "to the end of the file"."""
@@ -104,7 +109,7 @@ def stream(path: str | Path, rate: int) -> Stream:
     with _opened(path) as file:
         own, duration, source = file.samplerate, file.frames / file.samplerate, _source(path, file)
     blocks = _resampled(_checked(_read_blocks(path), own, path), own, rate, path)
-    return Stream(path.stem, rate, duration, source, blocks)
+    return Stream(path.stem, rate, duration, source, _ahead(blocks))
 
 
 def as_stream(audio: Audio, rate: int) -> Stream:
@@ -269,6 +274,15 @@ def _checked(blocks: Iterator[Tensor], rate: int, where: Path) -> Iterator[Tenso
         raise AudioError(_NO_SAMPLES.format(where))
     if silent:
         warnings.warn(_SILENT.format(where), XplainWarning, stacklevel=2)
+
+
+def _ahead(blocks: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Blocks that are read by another thread while the ones before are used."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = deque(reader.submit(next, blocks, None) for _ in range(BLOCKS_AHEAD))
+        while (block := coming.popleft().result()) is not None:
+            coming.append(reader.submit(next, blocks, None))
+            yield block
 
 
 def _refuse_bad(waveform: Tensor, where: object, rate: int, before: int = 0) -> None:

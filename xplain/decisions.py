@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from xplain.errors import PluginError
 from xplain.hysteresis import Stretch, Thresholds, Tracker
 from xplain.interfaces import AdditiveSegmenter, Segmenter
 from xplain.relevance import Relevance, Sums
@@ -26,28 +27,39 @@ class Decisions:
         segmenter: Segmenter,
         thresholds: Mapping[str, Thresholds],
         relevance: Relevance | None,
+        frames: int,
     ) -> None:
-        """Decide by thresholds of every label; say why, where relevance is given."""
+        """Decide by thresholds of every label; say why, where relevance is given.
+
+        frames: as many as there can be, or more.
+        """
         self._labels, self._step = segmenter.labels, segmenter.frame_step
         self._trackers = [Tracker(thresholds[n], self._step) for n in segmenter.labels]
         self._head: tuple[Tensor, Tensor] | None = None
         if isinstance(segmenter, AdditiveSegmenter):
-            self._head = segmenter.weights.detach().float().cpu().T, segmenter.bias.detach().cpu()
+            self._head = segmenter.weights.detach().float().cpu(), segmenter.bias.detach().cpu()
         self._relevance = relevance
-        self._sums = Sums(0 if self._head is None else len(self._head[0]))
-        self._frames = [torch.zeros(0, len(segmenter.labels))]
+        self._sums = Sums(0 if self._head is None else self._head[0].shape[1])
+        # Taken at once: pieces that stay, put down between what each window needs for a while,
+        # would keep the heap from being used again, and an hour would take 100 MB more.
+        self._all = torch.empty(frames, len(segmenter.labels))
+        self.frames = 0
+        """How many are decided."""
         self._found: list[tuple[int, Stretch, Why]] = []
 
-    @property
-    def frames(self) -> int:
-        """How many frames are decided."""
-        return sum(map(len, self._frames))
-
     def feed(self, values: Tensor) -> None:
-        """Take the next parts (n, K), or logits (n, L)."""
-        logits = values if self._head is None else values @ self._head[0] + self._head[1]
+        """Take the next parts (n, K), or logits (n, L); PluginError where they are not finite."""
+        logits = values
+        if self._head is not None:
+            logits = (self._head[0] @ values.T).T + self._head[1]
+        if not torch.isfinite(logits).all():
+            raise PluginError(
+                "the segmenter gave values that are NaN or infinite; mend it, or leave this "
+                "recording out"
+            )
         frames = logits.sigmoid()
-        self._frames.append(frames)
+        first, self.frames = self.frames, self.frames + len(frames)
+        self._all[first : self.frames] = frames
         columns = frames.numpy().T
         if self._relevance is not None:
             borders = [t.edges(column) for t, column in zip(self._trackers, columns, strict=True)]
@@ -60,7 +72,7 @@ class Decisions:
         """The recording is over: its probabilities (T, L), and its segments by their start."""
         for label, tracker in enumerate(self._trackers):
             self._take(label, tracker.finish())
-        frames = torch.cat(self._frames)
+        frames = self._all[: self.frames].clone()
         self._found.sort(key=lambda found: (found[1], found[0]))
         return frames, tuple(
             Segment(

@@ -72,10 +72,8 @@ class Windows:
         number of frames than the time that passed.
         """
         waveform = _Waveform(blocks)
-        before, rise = (
-            self.fade // 2,
-            ((torch.arange(self.fade) + 0.5) / max(1, self.fade))[:, None],
-        )
+        before = self.fade // 2
+        rise = ((torch.arange(self.fade) + 0.5) / max(1, self.fade))[:, None]
         fading: Tensor | None = None
         border = 0
         """Frame where this window takes over."""
@@ -87,19 +85,18 @@ class Windows:
                 round(first * self.hop), round((stop + self.fade + self.context) * self.hop)
             )
             values = self._checked(listen(heard), len(heard))[start - first :]
-            mixed = 0 if fading is None else self.fade
-            if len(values) < (mixed if waveform.over else stop - start + self.fade):
+            risen = 0 if fading is None else self.fade
+            if len(values) < (risen if waveform.over else stop - start + self.fade):
                 raise PluginError(
                     f"{len(values)} frames are too few to go over into the next window; "
                     "give more context"
                 )
             if fading is not None:
-                risen = torch.lerp(fading, values[: self.fade], rise)
-                values = torch.cat([risen, values[self.fade :]])
+                yield torch.lerp(fading, values[:risen], rise)
             if waveform.over:
-                yield values
+                yield values[risen:]
                 return
-            yield values[: stop - start]
+            yield values[risen : stop - start]
             fading = values[stop - start :][: self.fade].clone()
             border += self.length
 
@@ -118,21 +115,33 @@ class _Waveform:
 
     def __init__(self, blocks: Iterable[Tensor]) -> None:
         self._blocks = iter(blocks)
-        self._held = torch.zeros(0)
-        self._first = 0
+        # Used again for every window: new memory costs more than what is copied into it.
+        self._buffer = torch.zeros(0)
+        self._first = self._length = 0
         self.over = False
         """Whether the last stretch asked for reached the end."""
 
     def between(self, start: int, end: int) -> Tensor:
-        """Samples from start to end, or to where the waveform ends; start never goes back."""
-        pieces = [self._held[start - self._first :]]
-        length = len(pieces[0])
-        while length <= end - start:  # one more than asked, to know whether it goes on
+        """Samples from start to end, or to where the waveform ends; start never goes back.
+
+        They are there until the next stretch is asked for.
+        """
+        kept = self._buffer[start - self._first : self._length].clone()
+        self._first, self._length = start, 0
+        self._append(kept)
+        while self._length <= end - start:  # one more than asked, to know whether it goes on
             block = next(self._blocks, None)
             if block is None:
                 self.over = True
                 break
-            pieces.append(block)
-            length += len(block)
-        self._held, self._first = torch.cat(pieces), start
-        return self._held[: end - start]
+            self._append(block)
+        return self._buffer[: min(self._length, end - start)]
+
+    def _append(self, samples: Tensor) -> None:
+        length = self._length + len(samples)
+        if length > len(self._buffer):
+            grown = samples.new_zeros(length)
+            grown[: self._length] = self._buffer[: self._length]
+            self._buffer = grown
+        self._buffer[self._length : length] = samples
+        self._length = length
