@@ -53,7 +53,6 @@ def build(
         dictionary = with_parts(dictionary, teacher.labels)
     config: dict[str, Any] = {
         **preset.config,
-        **(changes or {}),
         "id2label": dict(enumerate(teacher.labels)),
         "thresholds": {
             label: asdict(chosen)
@@ -74,9 +73,12 @@ def build(
         config |= {"encoder_normalises": normal}
     elif features.layer_of is not None:
         config |= _layer(features.layer_of, features.layer or "")
+        if preset.classwise:
+            # The layer has heard the surroundings: half of the network does as well.
+            config |= {"repeats": 2, "blocks": 4}
     torch.manual_seed(seed)
     try:
-        proxy = NmfProxy(NmfProxyConfig(**config))
+        proxy = NmfProxy(NmfProxyConfig(**{**config, **(changes or {})}))
     except ValueError as error:
         raise ModelError(f"there is no such proxy: {error}") from error
     if encoder is not None and proxy.encoder is not None:
