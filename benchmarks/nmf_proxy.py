@@ -1,0 +1,108 @@
+"""Is a proxy right about its teacher? The paper's preset and ours, side by side.
+
+The teacher against proxies {paper, causal} × {fixed, trained dictionary} × K {32, 64, 128, 256},
+on scenes mixed from test clips and on a meeting of AMI that nobody was trained on: decisions,
+reconstruction, necessity of the most relevant tenth of the components, distinctness of the
+labels' prototypes, SI-SDR of the explanation heard, and the teacher's recall of a label after
+its explanation is taken out of the audio, against as much energy of random components. Which
+components explain a label is chosen on training scenes.
+
+    python benchmarks/nmf_proxy.py [--teacher REF] [--only NAME]... [--proxy REF] [--out DIR]
+
+Proxies are trained where they are not yet. Killed at any moment and started again, it goes on.
+Needs the recordings of ../shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from proxies.measuring import measure
+from proxies.report import Row, markdown, write_csv
+from proxies.scenes import Scene, read_meetings, read_scenes
+from proxies.training import SECONDS, VARIANTS, Bench, Variant
+from recordings import shared
+
+from xplain.progress import say
+from xplain.storage import write_text
+from xplain_nmf.model import NmfProxy
+from xplain_nmf.teachers import Teacher, load_teacher
+
+RESULTS = Path(__file__).parent / "results"
+CHOOSING = 60
+"""Training scenes on which relevant components are chosen."""
+
+
+def main() -> None:
+    """Train and measure what is not yet, and write the tables of all that is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--teacher", default="zoo:radio-teacher", help="model reference")
+    parser.add_argument("--layer", default="blocks", help="of the teacher, that proxies read")
+    parser.add_argument("--only", action="append", choices=[v.name for v in VARIANTS])
+    parser.add_argument("--proxy", type=Path, help="one that is trained already, in their place")
+    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--scenes", type=int, default=20, help="test scenes of 30 s")
+    parser.add_argument("--out", type=Path, default=Path("out/nmf_proxy"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    manifest = shared() / "data" / "manifest.csv"
+    bench = Bench(options.out, manifest, options.teacher, options.layer, steps=options.steps)
+    teacher = load_teacher(options.teacher)
+    training = bench.mixed("train", bench.scenes, 10.0)
+    testing = bench.mixed("test", options.scenes, 30.0)
+    choosing = read_scenes(training, CHOOSING)
+    data = {
+        f"{options.scenes} scenes of 30 s, mixed from test clips": read_scenes(testing),
+        "AMI, a meeting of 30 s": read_meetings(manifest.parent, "dev"),
+    }
+    if options.proxy is not None:
+        found = NmfProxy.from_pretrained(options.proxy)
+        for name, scenes in data.items():
+            print(json.dumps({name: measure(found, teacher, choosing, scenes)}, indent=2))
+        return
+    variants = [v for v in VARIANTS if options.only is None or v.name in options.only]
+    rows = list(measured(bench, variants, teacher, training, choosing, data))
+    rows.sort(key=lambda row: list(data).index(row.data))
+    note = (
+        f"`python benchmarks/nmf_proxy.py`; teacher {options.teacher} "
+        f"({str(teacher.record.get('sha256'))[:12]}), whose layer {options.layer!r} every proxy "
+        f"reads beside the spectrum; {bench.steps} steps of {bench.batch} pieces of {SECONDS:g} s "
+        f"from {bench.scenes} scenes each, one seed; torch {torch.__version__}, Python "
+        f"{platform.python_version()}. In the order {' / '.join(teacher.labels)}."
+    )
+    write_csv(rows, RESULTS / "nmf_proxy.csv")
+    write_text(RESULTS / "nmf_proxy.md", markdown(rows, teacher.labels, note))
+    say(f"tables: {RESULTS / 'nmf_proxy.md'}")
+
+
+def measured(
+    bench: Bench,
+    variants: Sequence[Variant],
+    teacher: Teacher,
+    training: Path,
+    choosing: Sequence[Scene],
+    data: dict[str, list[Scene]],
+) -> Iterator[Row]:
+    """A row for each proxy and data set; figures that are there already are read."""
+    for variant in variants:
+        folder = bench.proxy(variant, training)
+        for name, scenes in data.items():
+            frames = sum(len(scene.labels) for scene in scenes)
+            kept = bench.out / "figures" / f"{folder.name}-{frames}.json"
+            if not kept.is_file():
+                proxy = NmfProxy.from_pretrained(folder)
+                figures = measure(proxy, teacher, choosing, scenes)
+                write_text(kept, json.dumps(figures, indent=2) + "\n")
+            figures = json.loads(kept.read_text(encoding="utf-8"))
+            dictionary = "trained" if variant.trained else "fixed"
+            say(f"{variant.name}, {name}: R² {figures['reconstruction R2']:.2f}")
+            yield Row(name, variant.preset, dictionary, variant.components, bench.steps, figures)
+
+
+if __name__ == "__main__":
+    main()
