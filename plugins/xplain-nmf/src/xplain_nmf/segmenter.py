@@ -45,6 +45,8 @@ class NmfSegmenter(nn.Module, AdditiveSegmenter):
         self.thresholds = proxy.config.make_thresholds()
         if proxy.reach is not None:
             self.context = proxy.reach * FRAME_STEP
+            # Windows hear their context twice: so long that this is a twentieth of the work.
+            self.window = max(self.window, 40 * self.context)
         self._off = components_off(proxy, off)
 
     @property
