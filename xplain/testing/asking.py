@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Literal, TypeAlias
@@ -16,12 +16,18 @@ from xplain.interfaces import Context, Explainer
 from xplain.models import wrap
 from xplain.score import ClipScore, Route
 from xplain.targets import ResolvedTarget, Target, resolve
-from xplain.testing.rigs import RATE, Frames, OfLatents, OfSound, noise
+from xplain.testing.rigs import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
 from xplain.testing.rules import Broken, NotApplicable, Subject
 
-Reads: TypeAlias = Literal["sound", "latents"]
-"""What the model of a question reads: the route is model(decode(z)), or head(z)."""
+Reads: TypeAlias = Literal["sound", "latents", "latents, linearly"]
+"""What the model of a question reads: the route is model(decode(z)), or head(z); the last is
+of methods that explain linear heads alone."""
 
+NETWORKS: Mapping[Reads, type[nn.Module]] = {
+    "sound": OfSound,
+    "latents": OfLatents,
+    "latents, linearly": LinearlyOfLatents,
+}
 SEED = 1
 
 
@@ -73,7 +79,7 @@ class Question:
         self.device = torch.device(device)
         synthesizer = Frames()
         with seeded(0, torch.device("cpu")):
-            usual: nn.Module = OfSound() if reads == "sound" else OfLatents()
+            usual: nn.Module = NETWORKS[reads]()
         self.module = usual if module is None else module
         labels = ("a", "b", "c")
         read = "waveform" if reads == "sound" else synthesizer
@@ -108,7 +114,7 @@ class Question:
 def readable(subject: Subject) -> Reads:
     """What the model must read for a method to take it: sound, unless it refuses that."""
     refusal: XplainError | None = None
-    for reads in ("sound", "latents"):
+    for reads in NETWORKS:
         try:
             Question(reads).put_to(subject.make())
         except XplainError as error:
@@ -117,7 +123,7 @@ def readable(subject: Subject) -> Reads:
             return reads
         else:
             return reads
-    raise Broken(f"it refuses a network of convolutions and one of two layers: {refusal}.")
+    raise Broken(f"it refuses networks of convolutions, of two layers and of one: {refusal}.")
 
 
 def question(

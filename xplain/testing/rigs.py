@@ -157,3 +157,17 @@ class OfLatents(nn.Module):
         """Latents (batch, 8, N) → logits (batch, 3)."""
         logits: Tensor = self.layers(values)
         return logits
+
+
+class LinearlyOfLatents(nn.Module):
+    """A network of one layer that reads the latents of Frames, for methods that know no other."""
+
+    def __init__(self) -> None:
+        """Draw the weights."""
+        super().__init__()
+        self.head = nn.Linear(Frames.size, 3)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Latents (batch, 8, N) → logits (batch, 3)."""
+        logits: Tensor = self.head(values.mean(dim=-1))
+        return logits

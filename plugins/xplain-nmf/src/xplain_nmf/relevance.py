@@ -50,4 +50,4 @@ def _slope(score: Score, latents: Tensor) -> tuple[Tensor, float]:
     variant = latents.detach().clone().requires_grad_()
     value = score(variant[None])
     (slope,) = torch.autograd.grad(value.sum(), variant)
-    return slope, float(value)
+    return slope, float(value.detach())
