@@ -41,10 +41,10 @@ class ProxyOutput(ModelOutput):
     spectrum: Tensor | None = None
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, H and X."""
+        """Logits, H and X, in float32."""
         assert self.logits is not None and self.activations is not None
         assert self.spectrum is not None
-        return self.logits, self.activations, self.spectrum
+        return self.logits.float(), self.activations.float(), self.spectrum.float()
 
 
 class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]

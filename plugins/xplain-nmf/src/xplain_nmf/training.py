@@ -158,15 +158,13 @@ class ProxyTrainer(Trainer):
         output: ProxyOutput = model(inputs["waveform"])
         proxy: NmfProxy = self.accelerator.unwrap_model(model)
         step, training = self.state.global_step, model.training
-        terms = self._objective.terms(
-            proxy,
-            output,
-            inputs,
-            self._teacher if training else None,
-            step,
-            step / self.args.max_steps,
-        )
-        loss = torch.stack(list(terms.values())).sum()
+        hearing = self._teacher if training else None
+        # Mixed precision is for the network: the teacher is heard, and W H added up, in full.
+        with torch.autocast(self.args.device.type, enabled=False):
+            terms = self._objective.terms(
+                proxy, output, inputs, hearing, step, step / self.args.max_steps
+            )
+            loss = torch.stack(list(terms.values())).sum()
         if training:
             for name, value in terms.items():
                 self._terms[name].append(float(value.detach()))
