@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import xplain
 from xplain import audio
 from xplain.benchmark import Config, Method, Results, run
 from xplain.cli.main import main
+from xplain.metrics import sanity
 from xplain.testing.planted import planted_clips
 
 RATE = 8000
@@ -370,6 +372,31 @@ def test_verdicts_and_sanity_are_in_the_results(desk: Path, tmp_path: Path) -> N
     assert found["planted-cue"] and found["round-trip"] and found["random-control"]
     # The planted model has no weights to randomise, which is said.
     assert found["parameter-randomisation"] is None
+
+
+def test_sanity_checks_are_not_run_again_but_for_a_recording_that_was_changed(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds = [shutil.copy(desk / f"{number}.wav", tmp_path) for number in range(3)]
+    made = config(desk, data=[{"name": "few", "files": sounds}], sanity=True)
+    first = run(made, tmp_path / "out")
+    assert first.findings
+    files = ("results.csv", "results.json", "index.html")
+    before = [(tmp_path / "out" / name).read_bytes() for name in files]
+    examined = []
+    examine = sanity.examine
+
+    def counted(*given: Any, **settings: Any) -> Any:
+        examined.append(settings["explainer"])
+        return examine(*given, **settings)
+
+    monkeypatch.setattr(sanity, "examine", counted)
+    again = run(made, tmp_path / "out")
+    assert not examined and list(again.findings) == list(first.findings)
+    assert [(tmp_path / "out" / name).read_bytes() for name in files] == before
+    shutil.copy(desk / "4.wav", tmp_path / "1.wav")
+    run(made, tmp_path / "out")
+    assert len(examined) == 3  # saliency and both controls
 
 
 def test_randomised_copies_are_explained_where_a_metric_needs_them(tmp_path: Path) -> None:

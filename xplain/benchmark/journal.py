@@ -1,6 +1,7 @@
 """What was measured so far, on disk: a line for each clip, so that nothing is done twice.
 
-All methods of a clip are one line, since they were measured together.
+All methods of a clip are one line, since they were measured together. What the sanity checks
+found of a method is a line too.
 
 A line that was cut off, because the program was killed while it was written, is dropped.
 """
@@ -8,7 +9,7 @@ A line that was cut off, because the program was killed while it was written, is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,10 @@ try:
 except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 from xplain.metrics.measure import Measurement
+from xplain.metrics.sanity import Finding
+
+Tried = tuple[str, str, str, str, str]
+"""Model, data, synthesizer, method, and a hash of the recordings they were tried on."""
 
 Key = tuple[str, str, str, str, int]
 """Model, data, synthesizer, method, and the clip's place in the data."""
@@ -52,6 +57,7 @@ class Journal:
         where it is damaged; where another run is writing it; and where it cannot be written.
         """
         self.records: dict[Key, Record] = {}
+        self._findings: dict[Tried, tuple[Finding, ...]] = {}
         first = json.dumps(header, sort_keys=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +82,13 @@ class Journal:
             lines = whole.decode("utf-8").splitlines()
             if lines and lines[0] != first:
                 _refuse(path, json.loads(lines[0]), json.loads(first))
-            for line in lines[1:]:
-                for record in map(_record, json.loads(line)):
+            for line in map(json.loads, lines[1:]):
+                if isinstance(line, dict):
+                    model, data, synthesizer, method, content = line["tried"]
+                    tried = (model, data, synthesizer, method, content)
+                    self._findings[tried] = tuple(map(_finding, line["findings"]))
+                    continue
+                for record in map(_record, line):
                     self.records[record.key] = record
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtifactError(
@@ -96,6 +107,16 @@ class Journal:
         """Keep the records of a clip."""
         self.records.update({record.key: record for record in records})
         self._line(json.dumps([asdict(record) for record in records]))
+
+    def findings(
+        self, tried: Tried, examine: Callable[[], Sequence[Finding]]
+    ) -> tuple[Finding, ...]:
+        """What the sanity checks found; they are run where that is not known yet."""
+        if tried not in self._findings:
+            self._findings[tried] = tuple(examine())
+            found = [asdict(finding) for finding in self._findings[tried]]
+            self._line(json.dumps({"tried": tried, "findings": found}))
+        return self._findings[tried]
 
     def close(self) -> None:
         """Close the file."""
@@ -118,6 +139,10 @@ def _record(data: Mapping[str, Any]) -> Record:
         error=data["error"],
         seconds=data["seconds"],
     )
+
+
+def _finding(data: Mapping[str, Any]) -> Finding:
+    return Finding(data["check"], data["passed"], tuple(data["figures"]), data["message"])
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -63,7 +63,7 @@ def run(config: Config, out: str | Path) -> Results:
         for records in track(work, total, "measuring"):
             if records:
                 journal.add(records)
-        findings = _sanity(config, models) if config.sanity else []
+        findings = _sanity(config, models, journal) if config.sanity else []
     results = tabulate(config, journal.records, _provenance(config, models), findings)
     files.write(results, journal.records, page(results), out)
     return results
@@ -187,26 +187,30 @@ def _copies(config: Config, model: Model) -> list[Model]:
     return []
 
 
-def _sanity(config: Config, models: Mapping[str, Model]) -> list[dict[str, Any]]:
-    """What the sanity checks find of each method."""
-    found = []
-    for name, model in models.items():
-        for data in config.data:
-            clips = [item.audio for item in data.items[:SANE]]
-            for representation in config.representations:
-                for method in config.explainers:
-                    settings = _settings(config, representation, method)
-                    for finding in sanity.examine(clips, model, **settings):
-                        found.append(
-                            {
-                                "model": name,
-                                "data": data.name,
-                                "synthesizer": representation.label,
-                                "explainer": method.label,
-                                **vars(finding),
-                            }
-                        )
-    return found
+def _sanity(config: Config, models: Mapping[str, Model], journal: Journal) -> list[dict[str, Any]]:
+    """What the sanity checks find of each method, where it is not in the journal yet."""
+    return [
+        {
+            "model": name,
+            "data": data.name,
+            "synthesizer": representation.label,
+            "explainer": method.label,
+            **vars(finding),
+        }
+        for name, model in models.items()
+        for data in config.data
+        for representation in config.representations
+        for method in config.explainers
+        for finding in journal.findings(
+            (name, data.name, representation.label, method.label, _contents(data.items[:SANE])),
+            partial(
+                sanity.examine,
+                [item.audio for item in data.items[:SANE]],
+                model,
+                **_settings(config, representation, method),
+            ),
+        )
+    ]
 
 
 def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
@@ -244,6 +248,11 @@ def _content(audio: Path | Audio) -> str:
         return hashlib.sha256(audio.read_bytes()).hexdigest()
     except OSError:
         return ""
+
+
+def _contents(items: Sequence[Item]) -> str:
+    """Hash several recordings."""
+    return hashlib.sha256("".join(_content(item.audio) for item in items).encode()).hexdigest()
 
 
 def _file(reference: str) -> str | None:
