@@ -1,0 +1,194 @@
+"""Clips per second of explain(), beside a loop written by hand.
+
+Real recordings, silence as baseline and replacement; the latents are those that the model reads,
+or for a model that hears waveforms those of the stft. Both read a clip, encode it, attribute its
+decision by integrated gradients, keep and remove the most important elements at three ratios,
+decode these six and write them as WAVs. By hand that is Captum with 50 steps, as its
+documentation has it, in one batch; explain() takes as many as keep the error at 1 %. explain()
+alone also asks the model about each of the six, hears each of them again (decode, encode,
+classify), and writes down where everything came from. They take turns, clip by clip, so that
+both see the same machine.
+
+    python benchmarks/latent_throughput.py [--model zoo:digits] [--dataset fsdd] [--clips 250]
+
+A classifier on latents with the paper's transformer is made by
+
+    xplain fit ../shared/data/manifest.csv --where dataset=fsdd --synthesizer stft \\
+        --head transformer --epochs 3 --learning-rate 5e-4 --out out/stft-transformer
+
+and is the model latent:out/stft-transformer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import captum.attr
+import soundfile
+import soxr
+import torch
+from recordings import recordings
+from torch import Tensor, nn
+
+import xplain
+from xplain.models import make_synthesizer
+from xplain.pipeline import explain_each
+from xplain.progress import track
+
+RATIOS = (0.05, 0.1, 0.2)
+STEPS, TOLERANCE, BLOCKS = 50, 0.01, 10
+
+
+@dataclass
+class Side:
+    """One of the two: seconds of each clip, and what was asked of the model and the codec.
+
+    variants: that the model was asked about, in how many calls. encoded, decoded: clips.
+    """
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    variants: int = 0
+    calls: int = 0
+    encoded: int = 0
+    decoded: int = 0
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description="clips per second, explain() and by hand")
+    arguments.add_argument("--model", default="zoo:digits")
+    arguments.add_argument("--dataset", default="fsdd")
+    arguments.add_argument("--clips", type=int, default=250)
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    model = xplain.load_model(options.model)
+    codec = model.reads or make_synthesizer("stft", model.sample_rate)
+    found = [*recordings(options.dataset, "test"), *recordings(options.dataset, "train")]
+    clips = [recording.path for recording in found[: options.clips]]
+    ours, theirs = Side("explain(), adaptive"), Side(f"by hand, {STEPS} steps")
+    params = {"steps": "adaptive", "tolerance": TOLERANCE}
+    apart = []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        start = time.perf_counter()
+        each = explain_each([clips[0], *clips], model, synthesizer=codec, params=params)
+        for number, clip in enumerate(track([clips[0], *clips], len(clips) + 1, "explaining")):
+            with counted(model, codec, ours):
+                result = next(each)
+                assert isinstance(result, xplain.Explanation), result
+                result.save(out / f"ours-{number}", keep=RATIOS, remove=RATIOS)
+            ours.seconds.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            with counted(model, codec, theirs):
+                attribution = by_hand(clip, model, codec, out / f"hand-{number}")
+            theirs.seconds.append(time.perf_counter() - start)
+            difference = result.score - result.baseline_score
+            theirs.errors.append(abs(float(attribution.sum()) - difference) / abs(difference))
+            ours.errors.append(result.completeness_error or 0.0)
+            distance = (result.attribution - attribution).abs().sum() / attribution.abs().sum()
+            apart.append(float(distance))
+            start = time.perf_counter()
+    show(options.model, len(clips), [ours, theirs], apart)
+
+
+def by_hand(clip: Path, model: xplain.Model, codec: xplain.Synthesizer, out: Path) -> Tensor:
+    """What someone writes who has a model, a codec and Captum; the attribution (D, N)."""
+    samples, rate = soundfile.read(clip, dtype="float32", always_2d=True)
+    sound = torch.from_numpy(soxr.resample(samples.mean(1), rate, codec.sample_rate))[None]
+    with torch.no_grad():
+        latents = codec.encode(sound)
+        silence = codec.encode(torch.zeros_like(sound)).values
+
+    def said(values: Tensor) -> Tensor:
+        heard = values if model.reads else codec.decode(values, latents.context)
+        logits: Tensor = model.module(heard)
+        return logits
+
+    with torch.no_grad():
+        label = int(said(latents.values).argmax())
+    attribution = captum.attr.IntegratedGradients(said).attribute(
+        latents.values, baselines=silence, target=label, n_steps=STEPS
+    )
+    order = attribution.flatten().argsort(descending=True)
+    variants = []
+    for ratio in RATIOS:
+        top = torch.zeros(attribution.numel(), dtype=torch.bool)
+        top[order[: round(ratio * len(order))]] = True
+        top = top.view_as(attribution)
+        variants += [latents.values.where(top, silence), silence.where(top, latents.values)]
+    with torch.no_grad():
+        heard = codec.decode(torch.cat(variants), latents.context)
+    out.mkdir()
+    kinds = [f"{kind}-{ratio}" for ratio in RATIOS for kind in ("keep", "remove")]
+    for name, waveform in zip(kinds, heard, strict=True):
+        soundfile.write(out / f"{name}.wav", waveform.numpy(), codec.sample_rate)
+    return attribution[0].detach()
+
+
+@contextmanager
+def counted(model: xplain.Model, codec: Any, side: Side) -> Iterator[None]:
+    """Count what is asked of the model and of the codec meanwhile."""
+    encode, decode = codec.encode, codec.decode
+
+    def heard(module: nn.Module, given: tuple[Tensor, ...], said: Tensor) -> None:
+        side.variants += len(given[0])
+        side.calls += 1
+
+    def encoded(waveform: Tensor) -> xplain.Latents:
+        side.encoded += len(waveform)
+        found: xplain.Latents = encode(waveform)
+        return found
+
+    def decoded(values: Tensor, context: xplain.Context) -> Tensor:
+        side.decoded += len(values)
+        found: Tensor = decode(values, context)
+        return found
+
+    handle = model.module.register_forward_hook(heard)
+    codec.encode, codec.decode = encoded, decoded
+    try:
+        yield
+    finally:
+        handle.remove()
+        del codec.encode, codec.decode
+
+
+def show(model: str, clips: int, sides: list[Side], apart: list[float]) -> None:
+    """Print clips per second, their ratio over blocks of clips, and what was asked."""
+    print(f"{clips} clips, {model}")
+    print(
+        "                      clips/s  model: heard  calls  encoded  decoded  error: median, 95 %"
+    )
+    for side in sides:
+        total = len(side.seconds)
+        errors = statistics.quantiles(side.errors[1:], n=20)
+        print(
+            f"{side.name:22s}{clips / sum(side.seconds[1:]):6.2f} {side.variants / total:13.1f} "
+            f"{side.calls / total:6.1f} {side.encoded / total:8.1f} {side.decoded / total:8.1f} "
+            f"{errors[9]:13.2%} {errors[-1]:9.2%}"
+        )
+    ours, theirs = (side.seconds[1:] for side in sides)  # the first clip warms up
+    ratios = sorted(
+        sum(theirs[a:b]) / sum(ours[a:b])
+        for a, b in itertools.pairwise(round(n * clips / BLOCKS) for n in range(BLOCKS + 1))
+    )
+    print(
+        f"explain() / by hand: {sum(theirs) / sum(ours):.2f} over all clips; over {BLOCKS} blocks "
+        f"median {statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+    )
+    print(f"attributions apart: median {statistics.median(apart[1:]):.2%} of their size")
+
+
+if __name__ == "__main__":
+    main()
