@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import EvalPrediction, Trainer, TrainingArguments
@@ -78,10 +79,12 @@ def train(
     started = time.monotonic()
     partial = out.with_name(f"{out.name}.partial")
     job = _job(proxy, objective, teacher, audio, evaluation, settings, origin or {})
-    _claim(partial, job)
-    for name, recordings in (("train", audio), ("evaluation", evaluation)):
-        if recordings is not None:
-            recordings.answer(_answers(teacher, recordings, partial / f"{name}.safetensors"))
+    processes = PartialState(cpu=device == "cpu")
+    with processes.main_process_first():
+        _claim(partial, job)
+        for name, recordings in (("train", audio), ("evaluation", evaluation)):
+            if recordings is not None:
+                recordings.answer(_answers(teacher, recordings, partial / f"{name}.safetensors"))
     trainer = ProxyTrainer(proxy, objective, teacher, audio, evaluation, partial, settings, device)
     checkpoint = last_checkpoint(partial / "checkpoints")
     if checkpoint is not None:
@@ -94,8 +97,10 @@ def train(
         "minutes": round((time.monotonic() - started) / 60, 1),
         "log": trainer.state.log_history,
     }
-    _write(proxy, record, out)
-    shutil.rmtree(partial)
+    if processes.is_main_process:
+        _write(proxy, record, out)
+        shutil.rmtree(partial)
+    processes.wait_for_everyone()
     return record
 
 
