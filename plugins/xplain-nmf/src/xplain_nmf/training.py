@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from accelerate import PartialState
+from accelerate import PartialState  # type: ignore[import-untyped]
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import EvalPrediction, Trainer, TrainingArguments
