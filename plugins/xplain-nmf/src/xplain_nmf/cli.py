@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from xplain_nmf.dictionary_cli import dictionary
+from xplain_nmf.prototypes_cli import prototypes
 from xplain_nmf.scenes_cli import scenes
 from xplain_nmf.train_cli import train
 
@@ -24,3 +25,4 @@ def nmf() -> None:
 app.command()(dictionary)
 app.command()(scenes)
 app.command()(train)
+app.command()(prototypes)

@@ -12,9 +12,6 @@ from xplain_nmf.model import NmfProxy
 from xplain_nmf.spectrum import FRAME_STEP, FREQUENCIES, SAMPLE_RATE
 from xplain_nmf.synthesizer import switched_off
 
-LONGEST_CONTEXT = 30.0
-"""Seconds to each side of a window, of a proxy that can hear everything."""
-
 
 class NmfSegmenter(nn.Module, AdditiveSegmenter):
     """Logits are Θ on H; its parts are H, their spectra the columns of W."""
