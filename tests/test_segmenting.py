@@ -182,6 +182,27 @@ def test_a_file_at_another_rate_in_stereo_is_segmented_like_the_clip(tmp_path: P
         assert found[1:] == pytest.approx(known[1:], abs=0.02)
 
 
+def test_an_hour_is_right_to_one_frame_at_its_end(tmp_path: Path) -> None:
+    class Slow(Segmenter):
+        sample_rate, frame_step, labels = 1000, 0.02, ("on",)
+
+        def logits(self, waveform: Tensor) -> Tensor:
+            padded = nn.functional.pad(waveform, (0, -waveform.shape[1] % 20))
+            return 100 * padded.reshape(len(waveform), -1, 20).mean(dim=2, keepdim=True) - 25
+
+    rate = 1250
+    sound = np.zeros(3600 * rate, np.float32)
+    for start, end in [(0.0, 1.0), (1800.3, 1801.1), (3599.5, 3599.9)]:
+        sound[round(start * rate) : round(end * rate)] = 0.5
+    soundfile.write(tmp_path / "hour.wav", sound, rate)
+    s = segment(tmp_path / "hour.wav", Slow())
+    assert s.frames.shape == (180_000, 1)
+    times = [(found.start, found.end) for found in s.segments]
+    expected = [(0.0, 1.0), (1800.3, 1801.1), (3599.5, 3599.9)]
+    for found, known in zip(times, expected, strict=True):
+        assert found == pytest.approx(known, abs=0.0201)
+
+
 def test_a_model_that_decides_per_frame_is_a_segmenter() -> None:
     class Logits(nn.Module):
         def forward(self, waveform: Tensor) -> Tensor:
