@@ -43,6 +43,9 @@ def black_box():
     return xplain.wrap(Logits(), sample_rate=8000, labels=Additive.labels, multilabel=True,
                        frame_step=0.02, differentiable=False, name="box")
 
+def own():
+    return Additive()
+
 def clips():
     return xplain.wrap(Logits(), sample_rate=8000, labels=Additive.labels, multilabel=True)
 """
@@ -161,6 +164,12 @@ def test_the_others_go_on_and_the_failed_are_named(xplain_segment) -> None:
     assert len(done.out.splitlines()) == 1
     assert "empty.wav: the file is empty" in done.err
     assert "2 of 3 recordings failed: empty.wav, no.wav" in done.err
+
+
+def test_a_file_may_make_a_segmenter_itself(xplain_segment) -> None:
+    done = xplain_segment("radio.wav", "--segmenter", "s.py:own", "--json")
+    assert json.loads(done.out)["segmenter"] == "wrong_plugins:Additive"
+    assert [(s.label, s.start, s.end) for s in read_segments("out/radio.rttm")] == KNOWN
 
 
 def test_two_recordings_of_one_name_have_files_of_their_own(xplain_segment) -> None:

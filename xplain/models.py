@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from xplain.errors import ModelError, PluginError, XplainError, nearest
 from xplain.fingerprint import of_module
-from xplain.interfaces import Synthesizer
+from xplain.interfaces import Segmenter, Synthesizer
 from xplain.registry import registry
 
 MAX_REFERENCES = 8
@@ -29,7 +29,8 @@ class Model:
     waveforms; None for waveforms. sample_rate: Hz of the waveforms it, or that
     synthesizer, takes. multilabel: whether labels are independent (sigmoid) or exclude
     each other (softmax). frame_step: seconds per frame of one that decides per frame.
-    differentiable: whether gradients pass from the logits to the input.
+    differentiable: whether gradients pass from the logits to the input. segmenter: what
+    segments recordings in its place, where it has more to say than the module's logits.
     """
 
     module: nn.Module
@@ -41,6 +42,7 @@ class Model:
     differentiable: bool = True
     name: str = "model"
     version: str | None = None
+    segmenter: Segmenter | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits of what the model reads; ModelError where they have another shape."""
@@ -87,6 +89,7 @@ def wrap(
     differentiable: bool = True,
     name: str | None = None,
     version: str | None = None,
+    segmenter: Segmenter | None = None,
 ) -> Model:
     """Say of your own torch module what xplain has to know; see Model for the arguments.
 
@@ -117,6 +120,11 @@ def wrap(
             f"{name}: the synthesizer it reads works at {synthesizer.sample_rate} Hz, not at "
             f"{sample_rate} Hz; give the same rate to both"
         )
+    if segmenter is not None and segmenter.labels != tuple(labels):
+        raise ModelError(
+            f"{name}: its segmenter decides {', '.join(segmenter.labels)}, the model "
+            f"{', '.join(map(str, labels))}; give the same labels, in the same order, to both"
+        )
     return Model(
         module=module,
         sample_rate=int(sample_rate),
@@ -127,6 +135,7 @@ def wrap(
         differentiable=differentiable,
         name=name,
         version=version,
+        segmenter=segmenter,
     )
 
 
@@ -151,6 +160,17 @@ def load_model(reference: str) -> Model:
     xplain.Model (see wrap). One to which no name was given is named by the reference.
     Raises ModelError for what cannot be found or loaded.
     """
+    found = follow(reference)
+    if not isinstance(found, Model):
+        raise ModelError(
+            f"{reference!r} gave {type(found).__name__}, not a model; "
+            "its factory has to return xplain.wrap(module, sample_rate=…, labels=…)"
+        )
+    return found
+
+
+def follow(reference: str) -> object:
+    """What a reference leads to: a model, or what else somebody's own factory returns."""
     seen: list[str] = []
     current: object = reference
     while isinstance(current, str):
@@ -158,13 +178,10 @@ def load_model(reference: str) -> Model:
             raise ModelError(f"the reference {reference!r} goes in a circle: {' → '.join(seen)}")
         seen.append(current)
         current = _follow(current)
-    if not isinstance(current, Model):
-        raise ModelError(
-            f"{reference!r} gave {type(current).__name__}, not a model; "
-            "its factory has to return xplain.wrap(module, sample_rate=…, labels=…)"
-        )
-    if current.name == type(current.module).__name__:
-        # The class is the same for other weights; the reference says which these are.
+    if isinstance(current, Model) and (
+        len(seen) > 1 or current.name == type(current.module).__name__
+    ):
+        # What was asked for, not where it led; and a class is the same for other weights.
         return replace(current, name=reference)
     return current
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xplain.errors import ModelError, PluginError
 from xplain.interfaces import Segmenter
-from xplain.models import Model, load_model, wrap
+from xplain.models import Model, follow, wrap
 from xplain.registry import registry
 
 
@@ -21,7 +21,7 @@ def resolve(
     """A segmenter from what was asked for, and its record for provenance."""
     if params and not (isinstance(asked, str) and ":" not in asked):
         raise PluginError("params go with a registered segmenter's name; set them on the instance")
-    model = load_model(asked) if isinstance(asked, str) and ":" in asked else asked
+    model = follow(asked) if isinstance(asked, str) and ":" in asked else asked
     if isinstance(model, Model):
         segmenter = model.segmenter or ModelSegmenter(model)
         record: dict[str, Any] = {"name": model.name, "version": model.version, "parameters": {}}
