@@ -11,8 +11,8 @@ from torch import Tensor
 from xplain.audio import from_pcm16, to_pcm16
 from xplain.borrowing import borrowed, seeded
 from xplain.errors import ModelError, PluginError, XplainWarning
-from xplain.explanation import Heard, Kind, Outcome, Rendering
 from xplain.interfaces import Clip, Latents, Replacement
+from xplain.outcomes import Heard, Kind, Outcome, Rendering
 from xplain.registry import registry
 from xplain.score import Route
 from xplain.selection import Selection, top

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from xplain.borrowing import borrowed, seeded
 from xplain.editing import Editor
-from xplain.explanation import Attribute, Kind, Rendering
 from xplain.interfaces import Explainer, Replacement, Score
 from xplain.metrics.curves import Curves
+from xplain.outcomes import Attribute, Kind, Rendering
 from xplain.prediction import Prediction, parts, predict
 from xplain.score import ClipScore
 from xplain.selection import Selection, blocks, top

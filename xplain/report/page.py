@@ -17,7 +17,8 @@ from torch import Tensor
 
 from xplain import audio
 from xplain.errors import ArtifactError, XplainError
-from xplain.explanation import Explanation, Outcome
+from xplain.explanation import Explanation
+from xplain.outcomes import Outcome
 from xplain.report import plots, sentences
 from xplain.storage import write_text
 

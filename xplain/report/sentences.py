@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from xplain.explanation import Explanation, Heard, Outcome
+from xplain.explanation import Explanation
+from xplain.outcomes import Heard, Outcome
 
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _ELEMENTS = {
