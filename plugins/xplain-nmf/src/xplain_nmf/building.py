@@ -118,7 +118,8 @@ def with_parts(dictionary: Dictionary, labels: Sequence[str]) -> Dictionary:
 def _begin(proxy: NmfProxy) -> None:
     """Every component active, and speaking for the labels whose own it is."""
     last: Any = proxy.psi.outputs[-1]
-    last.bias.fill_(0.5)
+    last.bias[: proxy.config.components] = 0.5
+    last.bias[proxy.config.components :] = 0.0
     proxy.theta.weight.zero_()
     for row, label in zip(proxy.theta.weight, proxy.config.labels, strict=True):
         own = proxy.config.own_components(label)

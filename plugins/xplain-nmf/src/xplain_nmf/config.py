@@ -36,7 +36,8 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     bottleneck, hidden, repeats, blocks: sizes of the network. norm: "global" layer norm, or
     "frame", whose reach is finite. activation: "relu", or "softplus", which is never 0.
     refinements: multiplicative updates by which Ψ's H is brought nearer to X ≈ W H;
-    what is 0 stays 0.
+    what is 0 stays 0. gains: whether Ψ also gives each activation a factor of 0 to 2 that comes
+    after them, by which it decides; updates alone leave it no say in how much there is.
 
     thresholds: how each label is decided, the fields of xplain's Thresholds by label; the
     teacher's, as the proxy's logits stand for the teacher's.
@@ -65,6 +66,7 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     norm: Literal["global", "frame"] = "global"
     activation: Literal["relu", "softplus"] = "relu"
     refinements: int = 0
+    gains: bool = False
     thresholds: dict[str, Any] | None = None
     dictionary_trained: bool = False
     scale: float | int = 1.0

@@ -62,5 +62,14 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
         "dictionary": dictionary.provenance,
     }
     return train(
-        proxy, preset.objective, teacher, audio, out, task.settings, evaluation, origin, device
+        proxy,
+        preset.objective,
+        teacher,
+        audio,
+        out,
+        task.settings,
+        evaluation,
+        origin,
+        device,
+        preset.calibrated,
     )

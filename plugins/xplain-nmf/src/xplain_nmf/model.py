@@ -72,7 +72,7 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
             inputs = BINS + config.layer_channels
         self.psi = Tcn(
             inputs,
-            config.components,
+            config.components * (2 if config.gains else 1),
             bottleneck=config.bottleneck,
             hidden=config.hidden,
             repeats=config.repeats,
@@ -130,9 +130,13 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         """
         transform = stft(waveform) if transform is None else transform
         x = self._spectrum.compress(transform, waveform)
-        h = ACTIVATIONS[self.config.activation](self.psi(self._features(waveform, transform, x)))
+        found = self.psi(self._features(waveform, transform, x))
+        h = ACTIVATIONS[self.config.activation](found[:, : self.config.components])
         # Nothing is in a frame of digital silence, whatever the network makes of it.
-        return x, self._refine(h * (x.amax(1, keepdim=True) > 0), x)
+        h = self._refine(h * (x.amax(1, keepdim=True) > 0), x)
+        if self.config.gains:
+            h = h * 2 * found[:, self.config.components :].sigmoid()
+        return x, h
 
     def head(self, activations: Tensor) -> Tensor:
         """H (B, K, T) → logits (B, T, L) = θ · h(t) + b."""

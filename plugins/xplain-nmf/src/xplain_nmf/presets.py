@@ -14,16 +14,18 @@ class Preset:
     """What is minimised, and how the proxy differs from the configuration's defaults.
 
     classwise: whether it needs a dictionary whose components are of one label each.
+    calibrated: whether biases are moved at the end to where decisions agree best.
     """
 
     objective: Objective
     config: Mapping[str, Any]
     classwise: bool
+    calibrated: bool
 
 
 PRESETS = {
     # Mariotte et al. 2024: 10 KL(teacher ‖ student) + 5 MSE(X, W H) + 0.1 mean |H|.
-    "paper": Preset(Objective(Weights(10.0, 5.0, 0.1)), {}, classwise=False),
+    "paper": Preset(Objective(Weights(10.0, 5.0, 0.1)), {}, classwise=False, calibrated=False),
     "causal": Preset(
         Objective(
             Weights(
@@ -46,5 +48,6 @@ PRESETS = {
             "dictionary_trained": True,
         },
         classwise=True,
+        calibrated=True,
     ),
 }

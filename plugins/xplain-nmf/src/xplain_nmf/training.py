@@ -25,6 +25,7 @@ import xplain
 from xplain.errors import ArtifactError, ModelError, XplainError
 from xplain.progress import say, track
 from xplain.storage import swap, write_text
+from xplain_nmf.calibration import calibrate
 from xplain_nmf.model import NmfProxy, ProxyOutput
 from xplain_nmf.objectives import Objective
 from xplain_nmf.recordings import Recordings
@@ -65,13 +66,15 @@ def train(
     evaluation: Recordings | None = None,
     origin: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    calibrated: bool = False,
 ) -> dict[str, Any]:
     """Train a proxy and write it to ``out``; returns the record that lies beside it.
 
     Until it is whole it lives in ``out`` + ".partial": the teacher's answers and the last
     checkpoints, from where the same call goes on after an interruption, to the same weights.
     audio: what it learns on; needs no labels. evaluation: what it is measured on meanwhile,
-    which decides nothing. origin: what else the record is to say, as JSON holds it.
+    which decides nothing. calibrated: whether biases are moved at the end, see
+    :func:`calibrate`. origin: what else the record is to say, as JSON holds it.
 
     Raises XplainError for a folder that holds another training, ModelError where training
     breaks down.
@@ -94,6 +97,7 @@ def train(
         raise ModelError("the training broke down, weights are not finite; lower the learning rate")
     record = {
         **job,
+        "bias_shifts": calibrate(proxy, audio) if calibrated else None,
         "minutes": round((time.monotonic() - started) / 60, 1),
         "log": trainer.state.log_history,
     }
