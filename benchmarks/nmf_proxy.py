@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from proxies.measuring import measure
+from proxies.measuring import level_changes, measure
 from proxies.report import Row, markdown, write_csv
 from proxies.scenes import Scene, read_meetings, read_scenes
 from proxies.training import SECONDS, VARIANTS, Bench, Variant
@@ -63,7 +63,10 @@ def main() -> None:
     if options.proxy is not None:
         found = NmfProxy.from_pretrained(options.proxy)
         for name, scenes in data.items():
-            print(json.dumps({name: measure(found, teacher, choosing, scenes)}, indent=2))
+            figures = measure(found, teacher, choosing, scenes)
+            changes = level_changes(found, scenes)
+            figures |= {f"F1 change at ±20 dB {label}": value for label, value in changes.items()}
+            print(json.dumps({name: figures}, indent=2))
         return
     variants = [v for v in VARIANTS if options.only is None or v.name in options.only]
     rows = list(measured(bench, variants, teacher, training, choosing, data))

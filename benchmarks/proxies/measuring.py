@@ -73,6 +73,22 @@ def measure(
     return found
 
 
+@torch.no_grad()
+def level_changes(
+    proxy: NmfProxy, scenes: Sequence[Scene], decibels: float = 20.0
+) -> dict[str, float]:
+    """By how much F1 changes, by label, when scenes are turned up or down; the larger of both."""
+    rules, truth = proxy.config.make_thresholds(), torch.cat([scene.labels for scene in scenes])
+    scores = []
+    for gain in (0.0, decibels, -decibels):
+        waveforms = [10 ** (gain / 20) * scene.waveform[None] for scene in scenes]
+        said = torch.cat([decide(proxy(each).parts()[0][0], rules) for each in waveforms])
+        scores.append([f1(truth[:, n], said[:, n]) for n in range(truth.shape[1])])
+    as_it_is, up, down = (torch.tensor(score) for score in scores)
+    changes = torch.maximum((up - as_it_is).abs(), (down - as_it_is).abs())
+    return dict(zip(proxy.config.labels, changes.tolist(), strict=True))
+
+
 def decide(logits: Tensor, thresholds: Mapping[str, Thresholds]) -> Tensor:
     """Logits (T, L) → decisions (T, L) bool, by onset, offset and minimum durations."""
     decided = torch.zeros_like(logits, dtype=torch.bool)

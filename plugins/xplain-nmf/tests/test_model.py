@@ -135,6 +135,15 @@ def test_one_refinement_is_lee_and_seungs_update():
     torch.testing.assert_close(refined.analyse(noise(1000))[1], by_hand)
 
 
+def test_gains_come_after_the_updates():
+    model = proxy(refinements=1, gains=True)
+    waveform = noise(1000)
+    found = model.psi(model.spectrum(waveform))
+    h, w = found[:, :6].relu(), model.dictionary
+    updated = h * (w.T @ model.spectrum(waveform)) / (w.T @ w @ h + 1e-8)
+    torch.testing.assert_close(model.activations(waveform), updated * 2 * found[:, 6:].sigmoid())
+
+
 def test_columns_of_the_dictionary_have_length_one_over_frequency():
     model = proxy()
     model.set_dictionary(torch.rand(513, 6) * 7)
@@ -164,6 +173,7 @@ def test_the_dictionary_learns_only_where_it_is_trained():
             "norm": "frame",
             "activation": "softplus",
             "refinements": 2,
+            "gains": True,
             "dictionary_trained": True,
             "scale": 3.0,
             "level_seconds": 2.0,
