@@ -29,13 +29,13 @@ PRESETS = {
     "causal": Preset(
         Objective(
             Weights(
-                distillation=10.0,
+                distillation=30.0,
                 factorisation=1.0,
                 sparsity=0.01,
                 separation=5.0,
-                necessity=0.5,
-                removal=0.5,
-                keeping=0.2,
+                necessity=0.3,
+                removal=0.4,
+                keeping=0.1,
             ),
             start=0.25,
             thinning=3,
@@ -45,6 +45,7 @@ PRESETS = {
             "scale": 3.0,
             "level_seconds": 4.0,
             "refinements": 4,
+            "gains": True,
             "dictionary_trained": True,
         },
         classwise=True,
