@@ -38,12 +38,18 @@ class Sums:
 
     def feed(self, parts: npt.NDArray[np.float32], borders: Iterable[int]) -> None:
         """Take the next parts (n, K), in which stretches may begin or end at borders."""
-        first, end = self._frames, self._frames + len(parts)
-        for border in sorted({*borders, end}):
-            piece = parts[self._frames - first : border - first]
-            self._total = self._total + piece.sum(axis=0, dtype=np.float64)
-            self._frames = border
-            self._before[border] = self._total
+        first, self._frames = self._frames, self._frames + len(parts)
+        self._before[first] = self._total
+        if len(parts) == 0:
+            return
+        starts = sorted({first, *(border for border in borders if border < self._frames)})
+        # All pieces at once: a label that flickers has hundreds of borders in a minute.
+        pieces = np.add.reduceat(
+            parts.T, [start - first for start in starts], axis=1, dtype=np.float64
+        )
+        totals = self._total[:, None] + pieces.cumsum(axis=1)
+        self._before.update(zip([*starts[1:], self._frames], totals.T, strict=True))
+        self._total = totals[:, -1].copy()
 
     def mean(self, stretch: Stretch) -> Numbers:
         """Mean of each part over a stretch between two borders: (K,)."""
@@ -54,7 +60,7 @@ class Sums:
     def keep(self, borders: Iterable[int]) -> None:
         """Forget all borders but these and the last one."""
         wanted = {*borders, self._frames}
-        self._before = {at: sums for at, sums in self._before.items() if at in wanted}
+        self._before = {at: sums.copy() for at, sums in self._before.items() if at in wanted}
 
 
 class Relevance:
