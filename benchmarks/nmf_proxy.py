@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--layer", default="blocks", help="of the teacher, that proxies read")
     parser.add_argument("--only", action="append", choices=[v.name for v in VARIANTS])
     parser.add_argument("--proxy", type=Path, help="one that is trained already, in their place")
-    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--steps", type=int, default=200, help="of each training")
     parser.add_argument("--scenes", type=int, default=20, help="test scenes of 30 s")
     parser.add_argument("--out", type=Path, default=Path("out/nmf_proxy"))
     options = parser.parse_args()

@@ -8,7 +8,7 @@ from typing import Any
 from recordings import shared
 
 import xplain
-from fidelity.plan import DATA, HEADS, JUDGE, QUANTISED, Fitting
+from fidelity.plan import DATA, HEADS, JUDGE, JUDGE_SEED, QUANTISED, Fitting
 from xplain_codecs.encodec import Encodec
 from xplain_codecs.fit import Task, fit
 
@@ -17,7 +17,7 @@ ZOO = "zoo:digits-latent"
 
 def classifiers(data: str, codec: str, seed: int, out: Path) -> tuple[xplain.Model, xplain.Model]:
     """The classifier that is explained, and one trained independently: other seed, other head."""
-    judge = _fitted(data, codec, JUDGE, 100 + seed, out)
+    judge = _fitted(data, codec, JUDGE, JUDGE_SEED, out)
     if (data, codec) == ("digits", "zoo"):
         return xplain.load_model(ZOO), judge
     return _fitted(data, codec, HEADS[data], seed, out), judge

@@ -85,20 +85,24 @@ SEED = 0
 """Of the bootstrap."""
 QUANTISED = False
 """Lyra's own latents: they come back from decoding far closer than what it sends."""
+DIGITS = Fitting(
+    "transformer",
+    {"width": 128, "layers": 2, "heads": 4, "feedforward": 256, "dropout": 0.2},
+    Training(epochs=12, emphasis=0.5),
+)
+EMOTION = Fitting(
+    "conv",
+    {"width": 64, "layers": 3, "dropout": 0.3},
+    Training(epochs=16, batch=16, emphasis=0.5),
+)
+OTHERS = replace(EMOTION, training=Training(epochs=12, batch=16, emphasis=0.5, heard=0.25))
 HEADS = {
-    "digits": Fitting(
-        "transformer",
-        {"width": 128, "layers": 2, "heads": 4, "feedforward": 256, "dropout": 0.2},
-        Training(epochs=12, emphasis=0.5),
-    ),
+    "digits": DIGITS,
+    "keywords": OTHERS,
+    "emodb": EMOTION,
+    "ravdess": OTHERS,
+    "tess": OTHERS,
 }
-SMALL = {"width": 64, "layers": 3, "dropout": 0.3}
-FEW = Training(epochs=16, batch=16, emphasis=0.5)
-"""Where there are a tenth as many clips."""
-HEADS |= {
-    "emodb": Fitting("conv", SMALL, FEW),
-    **dict.fromkeys(
-        ("keywords", "ravdess", "tess"), Fitting("conv", SMALL, replace(FEW, epochs=12, heard=0.25))
-    ),
-}
+"""The classifier of each data set that is explained."""
 JUDGE = Fitting("gru")
+JUDGE_SEED = 100

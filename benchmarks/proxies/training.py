@@ -17,8 +17,8 @@ from xplain_nmf.spectrum import Spectrum
 from xplain_nmf.training import Settings
 
 COMPONENTS = (32, 64, 128, 256)
-SECONDS = 5.0
-"""Of a piece: the proxy hears less than that to each side of a frame."""
+SECONDS = 10.0
+"""Of a piece."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Bench:
     manifest: Path
     teacher: str
     layer: str
-    scenes: int = 400
-    steps: int = 300
-    batch: int = 4
+    scenes: int = 300
+    steps: int = 200
+    batch: int = 2
 
     def mixed(self, split: str, count: int, seconds: float) -> Path:
         """The manifest of scenes mixed from a split, which are made where they are not yet."""
@@ -85,7 +85,7 @@ class Bench:
 
     def proxy(self, variant: Variant, audio: Path) -> Path:
         """The folder of a trained proxy; trained where it is not yet."""
-        settings = Settings(self.steps, self.batch, precision="bfloat16", every=100)
+        settings = Settings(self.steps, self.batch, 3e-3, precision="bfloat16", every=100)
         task = Task(
             teacher=self.teacher,
             audio=audio,

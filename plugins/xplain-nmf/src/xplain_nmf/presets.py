@@ -13,8 +13,8 @@ from xplain_nmf.objectives import Objective, Weights
 class Preset:
     """What is minimised, and how the proxy differs from the configuration's defaults.
 
-    classwise: whether it needs a dictionary whose components are of one label each.
-    calibrated: whether biases are moved at the end to where decisions agree best.
+    The spectrum is the dictionary's. classwise: whether it needs a dictionary whose components
+    are of one label each. calibrated: whether biases are moved at the end to where decisions agree best.
     """
 
     objective: Objective
@@ -42,8 +42,6 @@ PRESETS = {
         ),
         {
             "norm": "frame",
-            "scale": 3.0,
-            "level_seconds": 4.0,
             "refinements": 4,
             "gains": True,
             "dictionary_trained": True,
