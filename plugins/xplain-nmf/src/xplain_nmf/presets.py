@@ -14,7 +14,8 @@ class Preset:
     """What is minimised, and how the proxy differs from the configuration's defaults.
 
     The spectrum is the dictionary's. classwise: whether it needs a dictionary whose components
-    are of one label each. calibrated: whether biases are moved at the end to where decisions agree best.
+    are of one label each. calibrated: whether biases are moved at the end to where decisions
+    agree best.
     """
 
     objective: Objective
