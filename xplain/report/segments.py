@@ -58,7 +58,10 @@ def label_figure(segmentation: Segmentation, label: str) -> Figure:
     own = [s for s in segmentation.segments if s.label == label]
     explained = any(s.bands is not None for s in own)
     heights = [1.0, 1.5] if explained else [1.0]
-    figure = Figure(figsize=(9.0, 2.9 if explained else 1.5), dpi=110, layout="constrained")
+    height = 2.9 if explained else 1.5
+    figure = Figure(figsize=(9.0, height), dpi=110)
+    # Placed by hand: matplotlib's own layout draws everything several times to find it.
+    figure.subplots_adjust(0.1, 0.45 / height, 0.985, 1 - 0.1 / height, hspace=0.12)
     panes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[
         :, 0
     ]
@@ -67,7 +70,8 @@ def label_figure(segmentation: Segmentation, label: str) -> Figure:
         _draw_bands(panes[1], own)
     panes[-1].set_xlim(0, segmentation.duration)
     panes[-1].set_xlabel("time (s)")
-    figure.align_ylabels(panes)
+    for pane in panes:
+        pane.yaxis.set_label_coords(-0.08, 0.5)
     return figure
 
 
