@@ -6,7 +6,7 @@ from typing import Any
 
 from xplain_zoo.digits import DigitClassifier
 
-MODELS = ("digits",)
+MODELS = ("digits", "radio-teacher")
 
 
 def load(name: str) -> Any:
@@ -20,6 +20,10 @@ def load(name: str) -> Any:
 
     if name not in MODELS:
         raise ModelError(f"zoo:{name} does not exist; {nearest(name, MODELS)}")
+    if name == "radio-teacher":
+        from xplain_zoo.radio_teacher import radio_teacher
+
+        return radio_teacher()
     module = DigitClassifier.from_folder()
     config = module.config
     return xplain.wrap(
