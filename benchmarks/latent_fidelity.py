@@ -80,7 +80,7 @@ def _finished(cell: Cell, most: int | None, out: Path) -> list[Record]:
     journal = Journal(out / "journals" / cell.name / "journal.jsonl", _header(cell))
 
     def missing() -> Iterator[list[Record]]:
-        for place, clip in enumerate(clips):
+        for place, clip in clips.items():
             content = hashlib.sha256(clip.path.read_bytes()).hexdigest()
             keys = [cell.key(method.label, place) for method in cell.methods()]
             yield [] if journal.done(keys, content) else measured(cell, jobs, clip, content, place)
@@ -89,8 +89,7 @@ def _finished(cell: Cell, most: int | None, out: Path) -> list[Record]:
         for done in track(missing(), len(clips), cell.name):
             if done:
                 journal.add(done)
-    names = {str(clip.path.name) for clip in clips}
-    return [record for record in journal.records.values() if record.clip in names]
+    return [record for record in journal.records.values() if record.key[-1] in clips]
 
 
 def _header(cell: Cell) -> dict[str, object]:

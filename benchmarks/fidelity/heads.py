@@ -35,7 +35,6 @@ def _fitted(data: str, codec: str, fitting: Fitting, seed: int, out: Path) -> xp
         head_params=fitting.sizes,
         training=fitting.seeded(seed),
         where={"dataset": DATA[data].dataset},
-        split_by=DATA[data].split_by,
     )
     report = fit(task, folder, latents=out / "latents")
     print(
