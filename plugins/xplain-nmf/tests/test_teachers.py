@@ -75,6 +75,7 @@ def test_what_is_no_teacher_is_refused():
 
 def test_a_teacher_is_not_trained(teacher):
     learned = load_teacher(teacher).train()
+    assert learned.passes_gradients()
     assert not learned.training and not learned.segmenter.training
 
 
@@ -94,6 +95,7 @@ def test_a_black_box_that_gives_only_probabilities(monkeypatch):
     # 32 ms frames: label frame 2 is centred on sample 800, between 768 and 1280.
     expected = torch.lerp(frames[1], frames[2], (800 - 768) / 512)
     torch.testing.assert_close(answers[0, 2, 0], expected)
+    assert not box.passes_gradients()
     with pytest.raises(ModelError, match="no features"):
         teachers_encoder(box)
 

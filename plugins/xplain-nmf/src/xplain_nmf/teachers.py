@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -54,6 +55,12 @@ class Teacher(nn.Module):
         step = self.segmenter.frame_step * SAMPLE_RATE
         frames = frame_count(waveform.shape[-1])
         return to_label_frames(logits[..., self._columns], step / 2, step, frames)
+
+    def passes_gradients(self) -> bool:
+        """Whether gradients reach the waveform; through a black box they do not."""
+        with torch.enable_grad():
+            probe = torch.zeros(1, SAMPLE_RATE, requires_grad=True)
+            return bool(self(probe).requires_grad)
 
     def train(self, mode: bool = True) -> Teacher:
         """It stays in evaluation mode."""

@@ -153,7 +153,9 @@ class ProxyTrainer(Trainer):
             eval_dataset=evaluation,
             compute_metrics=lambda prediction: agreement(prediction, proxy.config.labels),
         )
-        self._objective, self._teacher = objective, teacher.to(arguments.device)
+        self._objective = objective
+        # What gives no gradient teaches nothing by being heard again.
+        self._teacher = teacher.to(arguments.device) if teacher.passes_gradients() else None
         self._terms: dict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
