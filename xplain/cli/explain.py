@@ -141,16 +141,16 @@ def run(
             if as_json:
                 line = json.dumps(to_json(result, folder, out, keep, remove))
                 print(line, file=machines, flush=True)
-            say("\n".join(_lines(result, folder)))
+            say("\n".join(lines(result, folder)))
         for failure in failures:
             say(f"error: {failure.error}")
         if failures:
             named = ", ".join(f.name for f in failures)
             say(f"{len(failures)} of {len(clips)} clips failed: {named}")
-        return len(failures) + _write_page(folders, out)
+        return len(failures) + page_of(folders, out)
 
 
-def _write_page(folders: Sequence[Path], out: Path) -> int:
+def page_of(folders: Sequence[Path], out: Path) -> int:
     """Show what was saved on one page; 1 where that is not possible, the clips being done."""
     from xplain.errors import XplainError
     from xplain.explanation import Explanation
@@ -205,7 +205,7 @@ def to_json(
     }
 
 
-def _lines(explanation: Explanation, folder: Path) -> list[str]:
+def lines(explanation: Explanation, folder: Path) -> list[str]:
     """What people read of a clip."""
     target = explanation.target
     decision = max(explanation.probabilities, key=lambda label: explanation.probabilities[label])

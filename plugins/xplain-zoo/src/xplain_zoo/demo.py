@@ -10,14 +10,27 @@ import typer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+MODELS = ("digits", "digits-latent")
+"""One reads the waveform and is explained on a spectrogram, one is on a generative codec."""
+
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out/demo"),
 ) -> None:
-    """Explain why a small network heard the word it heard."""
-    from xplain.cli.explain import run
+    """Explain why two small networks heard the word they heard."""
+    from xplain import explain
+    from xplain.cli.explain import lines, page_of
+    from xplain.errors import ArtifactError
+    from xplain.progress import say, track
 
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out} is a file; give a folder with --out")
+    folders = [out / name for name in MODELS]
     with as_file(files("xplain_zoo") / "clips" / "seven.wav") as clip:
-        failed = run([str(clip)], "zoo:digits", {}, keep=(0.1,), remove=(0.1,), out=out)
-    raise typer.Exit(min(failed, 1))
+        for name, folder in zip(MODELS, track(folders, len(folders), "explaining"), strict=True):
+            explanation = explain(clip, f"zoo:{name}")
+            explanation.check()
+            explanation.save(folder, keep=(0.1,), remove=(0.1,))
+            say("\n".join(lines(explanation, folder)))
+    raise typer.Exit(page_of(folders, out))
