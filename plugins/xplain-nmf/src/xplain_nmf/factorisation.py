@@ -161,15 +161,14 @@ class SparseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _fit_frobenius(self, spectra: Tensor) -> tuple[Tensor, Tensor, int]:
         """On twice as many singular vectors as components, where that is less than there is."""
         rank = RANK * self.n_components
-        if 2 * rank > min(spectra.shape):
-            guess = self._guess(spectra)
-            return hals.factorise(hals.Data(spectra), *guess, self._l1, self.max_iter, self.tol)
-        vectors = singular(spectra, rank)
+        few = 2 * rank <= min(spectra.shape)
+        vectors = singular(spectra, rank) if few else None
         guess = self._guess(spectra, vectors)
-        data = hals.Data(vectors.left, vectors.right)
+        data = hals.Data(vectors.left, vectors.right) if vectors else hals.Data(spectra)
         activations, atoms, iterations = hals.factorise(
             data, *guess, self._l1, self.max_iter, self.tol
         )
+        # The atoms are the best for activations a step further on, and of nearly these data.
         products = hals.Data(spectra).with_atoms(atoms) - self._l1
         activations = hals.solve(activations, atoms @ atoms.T, products, hals.SWEEPS)
         return activations, atoms, iterations

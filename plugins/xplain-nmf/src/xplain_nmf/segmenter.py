@@ -16,7 +16,7 @@ from xplain_nmf.synthesizer import switched_off
 class NmfSegmenter(nn.Module, AdditiveSegmenter):
     """Logits are Θ on H; its parts are H, their spectra the columns of W."""
 
-    def __init__(self, folder: str = "", off: Off = ()) -> None:
+    def __init__(self, folder: str = "", off: Off = "") -> None:
         """Take a proxy.
 
         folder: that save_pretrained wrote. off: components to switch off, by number or, in a
@@ -28,7 +28,7 @@ class NmfSegmenter(nn.Module, AdditiveSegmenter):
         self._take(open_proxy(folder), folder, off)
 
     @classmethod
-    def of(cls, proxy: NmfProxy, folder: str = "", off: Off = ()) -> NmfSegmenter:
+    def of(cls, proxy: NmfProxy, folder: str = "", off: Off = "") -> NmfSegmenter:
         """Take a proxy that is loaded already."""
         made = cls.__new__(cls)
         made._take(proxy, folder, off)

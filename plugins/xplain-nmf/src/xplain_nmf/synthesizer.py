@@ -28,7 +28,7 @@ class NmfSynthesizer(nn.Module, Synthesizer):
     encode_differentiable = True
     decode_differentiable = True
 
-    def __init__(self, folder: str = "", off: Off = ()) -> None:
+    def __init__(self, folder: str = "", off: Off = "") -> None:
         """Take a proxy.
 
         folder: that save_pretrained wrote. off: components to switch off, by number or, in a
@@ -40,7 +40,7 @@ class NmfSynthesizer(nn.Module, Synthesizer):
         self._take(open_proxy(folder), folder, off)
 
     @classmethod
-    def of(cls, proxy: NmfProxy, folder: str = "", off: Off = ()) -> NmfSynthesizer:
+    def of(cls, proxy: NmfProxy, folder: str = "", off: Off = "") -> NmfSynthesizer:
         """Take a proxy that is loaded already."""
         made = cls.__new__(cls)
         made._take(proxy, folder, off)
