@@ -118,7 +118,7 @@ def test_the_codec_keeps_every_test_clip_of_fsdd(model):
     manifest = SHARED / "data" / "manifest.csv"
     if not manifest.exists():
         pytest.skip(f"no real audio: {manifest} is missing (set XPLAIN_SHARED)")
-    clips = [c for c in read_manifest(manifest, model.labels, 8000, "fsdd") if c.split == "test"]
+    clips = [c for c in read_manifest(manifest, LABELS, 8000, "fsdd") if c.split == "test"]
     same, right, alike = [], [], []
     with torch.no_grad():
         for clip in clips:
@@ -126,7 +126,7 @@ def test_the_codec_keeps_every_test_clip_of_fsdd(model):
             heard = model.reads.decode(latents.values, latents.context)
             decision = int(model(latents.values).argmax())
             same.append(int(model(model.reads.encode(heard).values).argmax()) == decision)
-            right.append(decision == clip.label)
+            right.append(model.labels[decision] == LABELS[clip.label])
             alike.append(log_spectral_correlation(clip.waveform, heard[0]))
     assert len(clips) == 200
     # What the model cards say, a little lower.

@@ -21,6 +21,7 @@ from torch import Tensor
 
 import xplain
 from xplain_zoo.clips_manifest import Clip, read_manifest
+from xplain_zoo.digits import LABELS
 from xplain_zoo.spectral import log_spectral_correlation
 
 RATIO = 0.1
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = xplain.load_model(options.model)
-    clips = read_manifest(options.manifest, model.labels, model.sample_rate, options.dataset)
+    clips = read_manifest(options.manifest, LABELS, model.sample_rate, options.dataset)
     clips = [c for c in clips if options.split in (None, c.split)][:: options.every]
     if not clips:
         raise SystemExit(f"{options.manifest}: no clips of the split {options.split!r}")
@@ -90,7 +91,8 @@ def measure(model: xplain.Model, clips: Sequence[Clip]) -> Figures:
             heard = codec.decode(latents.values, latents.context)
             decision = int(model(latents.values).argmax())
             again = int(model(codec.encode(heard).values).argmax())
-        right.append(decision == clip.label)
+        # The classifier has its labels in another order.
+        right.append(model.labels[decision] == LABELS[clip.label])
         same.append(decision == again)
         alike.append(log_spectral_correlation(clip.waveform, heard[0]))
     stays = {name: _stays(model, clips, method) for name, method in METHODS.items()}
