@@ -154,6 +154,7 @@ class SparseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             )
         activations, atoms, self.n_iter_ = found
         self.components_ = atoms.cpu().numpy()
+        self._said: Statistics = ()
         transposed: Array = activations.T.contiguous().cpu().numpy()
         self.reconstruction_err_ = self._error(data, transposed)
         return transposed
@@ -195,7 +196,7 @@ class SparseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """The atoms that the first batch suggests, of which nothing is known yet."""
         _, atoms = self._guess(self._tensor(data))
         self.components_ = atoms.cpu().numpy()
-        self._said: Statistics = ()
+        self._said = ()
 
     def _learn(self, data: Array, keep: float) -> float:
         """Change the atoms by one batch; the objective there before that."""
