@@ -19,7 +19,9 @@ from xplain_zoo.radio_batches import Mixer, Ranges
 from xplain_zoo.radio_data import Meeting, Scene, read_meetings, read_scenes, turns_to_frames
 from xplain_zoo.radio_scores import choose_thresholds, decide, f1
 
-SMALL = RadioConfig(bands=12, level_frames=5, channels=8, hidden=8, dilations=(1, 2), around=3)
+SMALL = RadioConfig(
+    bands=12, level_frames=5, patterns=(4, 6), channels=8, hidden=8, dilations=(1, 2), around=3
+)
 
 
 @pytest.fixture(scope="module")

@@ -38,11 +38,12 @@ class RadioConfig:
     level_frames: int = 125  # to each side, over which the level is averaged
     depth: float = 1e-6  # power of a band relative to the level under which it counts as empty
     quiet: float = 1e-9  # power (re full scale, -90 dB) under which everything is silence
+    patterns: tuple[int, ...] = (16, 24, 32)  # channels of the convolutions over bands and frames
     channels: int = 96
     hidden: int = 96
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 2, 8)
     around: int = 50  # frames to each side, over which features are averaged half-way
-    dropout: float = 0.1
+    dropout: float = 0.05
     thresholds: tuple[Thresholds, ...] = (Thresholds(),) * len(LABELS)  # chosen in training
 
     @property
@@ -53,7 +54,7 @@ class RadioConfig:
     @property
     def context(self) -> float:
         """Seconds before and after a frame on which it depends, at most."""
-        around = self.level_frames + 2 + self.around + sum(self.dilations)
+        around = self.level_frames + len(self.patterns) + self.around + sum(self.dilations)
         return (around * self.hop + self.window // 2 - self.hop // 2) / self.sample_rate
 
     def save(self, path: Path) -> None:
@@ -112,6 +113,34 @@ class Bands(nn.Module):
         return torch.log(power / level + self.config.depth)
 
 
+class Patterns(nn.Module):
+    """Convolutions over bands and frames: harmonics look alike wherever they lie.
+
+    Each halves the bands and hears one frame more to each side.
+    """
+
+    def __init__(self, config: RadioConfig) -> None:
+        """Draw the weights."""
+        super().__init__()
+        self.norm = nn.BatchNorm1d(config.bands)
+        layers: list[nn.Module] = []
+        bands, inputs = config.bands, 1
+        for outputs in config.patterns:
+            layers += [
+                nn.Conv2d(inputs, outputs, (5, 3), stride=(2, 1), padding=(2, 1), bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.SiLU(),
+            ]
+            bands, inputs = -(-bands // 2), outputs
+        self.body = nn.Sequential(*layers)
+        self.leave = nn.Conv1d(bands * inputs, config.channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, bands, frames) → (batch, channels, frames)."""
+        found: Tensor = self.leave(self.body(self.norm(features).unsqueeze(1)).flatten(1, 2))
+        return found
+
+
 class Block(nn.Module):
     """A dilated convolution over time beside which everything passes unchanged."""
 
@@ -166,9 +195,7 @@ class RadioSegmenter(nn.Module):
         super().__init__()
         self.config = config = config or RadioConfig()
         self.bands = Bands(config)
-        self.enter = nn.Sequential(
-            nn.BatchNorm1d(config.bands), nn.Conv1d(config.bands, config.channels, 5, padding=2)
-        )
+        self.patterns = Patterns(config)
         blocks: list[nn.Module] = [Block(config, dilation) for dilation in config.dilations]
         blocks.insert(len(blocks) // 2 + 1, Surroundings(config))
         self.blocks = nn.Sequential(*blocks)
@@ -180,7 +207,7 @@ class RadioSegmenter(nn.Module):
 
     def decide(self, features: Tensor) -> Tensor:
         """Logits of features: (batch, bands, frames) → (batch, frames, labels)."""
-        logits: Tensor = self.leave(self.blocks(self.enter(features)))
+        logits: Tensor = self.leave(self.blocks(self.patterns(features)))
         return logits.transpose(1, 2)
 
     def forward(self, waveform: Tensor) -> Tensor:
