@@ -64,7 +64,7 @@ def main() -> None:
         data, codec = pair.split("/")
         for seed in range(SEEDS.get(pair, 1)):
             model, judge = classifiers(data, codec, seed, options.out)
-            labels[data] = model.labels
+            labels[data] = judge.labels
             for space in SPACES if seed == 0 else SPACES[:1]:
                 cell = Cell(data, codec, seed, model, judge, space)
                 records += _finished(cell, options.most, options.out)

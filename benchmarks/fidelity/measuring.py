@@ -11,7 +11,7 @@ from recordings import Recording
 from torch import Tensor
 
 import xplain
-from fidelity.plan import AGAIN, GRADIENTS, METHODS, RATIOS
+from fidelity.plan import AGAIN, GRADIENTS, METHODS, RATIOS, SPELT
 from xplain.audio import read, resample
 from xplain.benchmark import Method
 from xplain.benchmark.journal import Key, Record
@@ -54,6 +54,10 @@ class Cell:
         return [
             Method(m.label, m.explainer, window) if m.label == "occlusion" else m for m in chosen
         ]
+
+    def numbers(self, model: xplain.Model) -> list[int]:
+        """Of each label of a classifier its number among the judge's, as all is recorded."""
+        return [self.judge.labels.index(SPELT.get(label, label)) for label in model.labels]
 
     @property
     def name(self) -> str:
@@ -127,9 +131,11 @@ def decisions(
         heard = resample(read(clip.path), cell.model.sample_rate).waveform
         own = route.reads.encode(heard[None]).values
         fixed = [
-            Measurement("label", None, float(cell.model.labels.index(clip.label))),
-            Measurement("own model", None, float(cell.model(own).argmax())),
-            Measurement("own judge", None, float(cell.judge(own).argmax())),
+            Measurement("label", None, float(cell.judge.labels.index(clip.label))),
+            *(
+                Measurement(f"own {who}", None, float(_decided(cell, model, own)[0]))
+                for who, model in (("model", cell.model), ("judge", cell.judge))
+            ),
             *(Measurement(f"unchanged {name}", None, float(row[0])) for name, row in said.items()),
         ]
     count = len(masks[0])
@@ -166,5 +172,11 @@ def _said(cell: Cell, live: Workbench, keeps: Tensor) -> dict[str, list[int]]:
                 *([("latents", variants)] if route.direct else []),
             ]:
                 for who, model in asked:
-                    said.setdefault(f"{where} {who}", []).extend(model(latents).argmax(1).tolist())
+                    said.setdefault(f"{where} {who}", []).extend(_decided(cell, model, latents))
     return said
+
+
+def _decided(cell: Cell, model: xplain.Model, latents: Tensor) -> list[int]:
+    """Numbers of the labels that a classifier decides for, of latents (n, D, N)."""
+    numbers = cell.numbers(model)
+    return [numbers[place] for place in model(latents).argmax(1).tolist()]

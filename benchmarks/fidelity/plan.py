@@ -72,6 +72,9 @@ DATA = {
         DataSet("tess", "tess", 28),
     )
 }
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SPELT = {word: str(number) for number, word in enumerate(WORDS)}
+"""Labels of zoo:digits-latent as the manifest has them."""
 EMOTIONS = ("emodb", "ravdess", "tess")
 CODECS = ("lyra", "zoo")
 SEEDS = {"digits/lyra": 3}
