@@ -135,7 +135,7 @@ def test_decisions_are_those_that_part_the_frames():
     there = torch.tensor([0] * 20 + [1] * 20)
     logits = torch.logit(torch.stack([first, second], dim=1).double())
     labels = torch.stack([truth, there], dim=1)
-    plain, smooth = choose_thresholds([logits], [labels], 0.02)
+    plain, smooth = (choose_thresholds([logits[:, i]], [labels[:, i]], 0.02) for i in (0, 1))
     assert plain.onset in (0.34, 0.35)
     assert smooth.min_on > 0.02
     assert smooth.min_off > 0.04

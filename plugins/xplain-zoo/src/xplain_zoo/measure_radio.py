@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xplain_zoo.radio import LABELS, WEIGHTS, RadioSegmenter
-from xplain_zoo.radio_data import read_meetings, read_scenes
+from xplain_zoo.radio_data import MEETING_LABELS, read_meetings, read_scenes
 from xplain_zoo.radio_scores import decide, f1
 
 LEVELS = (0, -20, 20)  # dB
@@ -48,7 +48,7 @@ def scores(
         logits = model(waveform[None] * 10 ** (level / 20))[0]
         decided.append(decide(logits, model.config.thresholds, model.config.frame_step))
         known.append(labels)
-    names = LABELS if known[0].shape[1] == len(LABELS) else ("speech", "overlap")
+    names = LABELS if known[0].shape[1] == len(LABELS) else MEETING_LABELS
     columns = [LABELS.index(name) for name in names]
     values = f1(torch.cat(decided)[:, columns], torch.cat(known))
     return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}

@@ -19,6 +19,8 @@ RATE = 16000  # Hz
 HOP = 320  # samples of a frame
 PARTS = (("speech_1", "speech_2"), ("music",), ("noise",))
 """The stems that belong together: the speakers, music, noise."""
+MEETING_LABELS = ("speech", "overlap")
+"""What is known of a meeting."""
 
 
 @dataclass(frozen=True)

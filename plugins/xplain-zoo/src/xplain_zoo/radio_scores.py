@@ -37,29 +37,24 @@ def decide(logits: Tensor, thresholds: Sequence[Thresholds], frame_step: float) 
 
 
 def choose_thresholds(
-    logits: Sequence[Tensor], labels: Sequence[Tensor], frame_step: float
-) -> tuple[Thresholds, ...]:
-    """The decisions with the highest F1 over recordings: (frames, L) each → one for each label.
+    logits: Sequence[Tensor], truth: Sequence[Tensor], frame_step: float
+) -> Thresholds:
+    """The decisions on one label with the highest F1 over recordings: (frames,) each.
 
     First the probability at which frames part best, in hundredths; from there the offset, and
     what is too short to be one or to be apart.
     """
-    steps = torch.arange(5, 96) / 100
-    frames, truth = torch.cat(list(logits)).sigmoid(), torch.cat(list(labels))
-    scores = torch.stack([f1(frames >= step, truth) for step in steps]).nan_to_num(0)
-    onsets = [round(float(steps[best]), 2) for best in scores.argmax(dim=0)]
-    chosen = []
-    for label, onset in enumerate(onsets):
-        column = [clip[:, label : label + 1] for clip in logits]
-        known = truth[:, label : label + 1]
+    columns = [clip[:, None] for clip in logits]
+    probabilities, known = torch.cat(columns).sigmoid(), torch.cat(list(truth))[:, None]
+    steps = [number / 100 for number in range(5, 96)]
 
-        def score(made: Thresholds, column: list[Tensor] = column, known: Tensor = known) -> float:
-            decided = torch.cat([decide(clip, [made], frame_step) for clip in column])
-            return float(f1(decided, known).nan_to_num(0))
+    def score(made: Thresholds) -> float:
+        decided = torch.cat([decide(clip, [made], frame_step) for clip in columns])
+        return float(f1(decided, known).nan_to_num(0))
 
-        start = Thresholds(onset=onset)
-        lower = [replace(start, offset=round(onset * (1 - share), 3)) for share in LOWER]
-        best = max([start, *lower], key=score)
-        durations = product(SHORTEST, SHORTEST)
-        chosen.append(max((replace(best, min_on=a, min_off=b) for a, b in durations), key=score))
-    return tuple(chosen)
+    onset = max(steps, key=lambda step: float(f1(probabilities >= step, known).nan_to_num(0)))
+    plain = Thresholds(onset=onset)
+    lower = [replace(plain, offset=round(onset * (1 - share), 3)) for share in LOWER]
+    best = max([plain, *lower], key=score)
+    durations = product(SHORTEST, SHORTEST)
+    return max((replace(best, min_on=a, min_off=b) for a, b in durations), key=score)

@@ -1,6 +1,7 @@
 """Trains zoo:radio-teacher: ``python -m xplain_zoo.train_radio SCENES --dev SCENES --out DIR``.
 
-SCENES are folders that ``xplain nmf scenes`` made. Thresholds are chosen on those of --dev.
+SCENES are folders that ``xplain nmf scenes`` made. When a label begins and ends is chosen on those
+of --dev, and on the meetings.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from xplain.hysteresis import Thresholds
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter
 from xplain_zoo.radio_batches import Batch, Mixer, Ranges
-from xplain_zoo.radio_data import Meeting, Scene, read_meetings, read_scenes
+from xplain_zoo.radio_data import MEETING_LABELS, Meeting, Scene, read_meetings, read_scenes
 from xplain_zoo.radio_scores import choose_thresholds, decide, f1
 
 RECIPE = Path(__file__).with_name("radio.json")
@@ -64,18 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe = replace(recipe, steps=options.steps)
     scenes = [scene for folder in options.scenes for scene in read_scenes(folder)]
     meetings = read_meetings(options.meetings) if options.meetings else []
-    dev = read_scenes(options.dev)
+    dev = [scene for folder in options.dev for scene in read_scenes(folder)]
     started = time.monotonic()
     model = fit(scenes, meetings, dev, recipe)
     logits, labels = judge(model, dev)
     step = model.config.frame_step
-    thresholds = choose_thresholds(logits, labels, step)
+    thresholds = decisions(model, logits, labels, meetings)
     model.config = replace(model.config, thresholds=thresholds)
     model.to_folder(options.out)
     decided = torch.cat([decide(clip, thresholds, step) for clip in logits])
     record = {
         "recipe": asdict(recipe),
-        "scenes": [fingerprint(folder) for folder in (*options.scenes, options.dev)],
+        "scenes": [fingerprint(folder) for folder in (*options.scenes, *options.dev)],
         "meetings": len(meetings),
         "hours": round(sum(len(s.waveform) for s in scenes) / 16000 / 3600, 2),
         "seconds": round(time.monotonic() - started),
@@ -93,7 +95,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m xplain_zoo.train_radio")
     parser.add_argument("scenes", type=Path, nargs="+", help="folders of scenes to train on")
-    parser.add_argument("--dev", type=Path, required=True, help="scenes to choose thresholds on")
+    parser.add_argument(
+        "--dev", type=Path, nargs="+", required=True, help="scenes to choose thresholds on"
+    )
     parser.add_argument("--meetings", type=Path, metavar="RTTM", help="recordings lie beside it")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and record")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="hyper-parameters (JSON)")
@@ -158,6 +162,25 @@ def judge(model: nn.Module, scenes: Sequence[Scene]) -> tuple[list[Tensor], list
     model.eval()
     logits = [model(scene.waveform[None].float() / 2**15)[0] for scene in scenes]
     return logits, [scene.labels for scene in scenes]
+
+
+@torch.no_grad()
+def decisions(
+    model: RadioSegmenter,
+    logits: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    meetings: Sequence[Meeting],
+) -> tuple[Thresholds, ...]:
+    """Choose when each label is decided, on scenes, and for speech and overlap on meetings too."""
+    heard = [model(meeting.waveform[None])[0] for meeting in meetings]
+    chosen = []
+    for column, name in enumerate(LABELS):
+        clips, truth = [clip[:, column] for clip in logits], [clip[:, column] for clip in labels]
+        if name in MEETING_LABELS:
+            clips += [clip[:, column] for clip in heard]
+            truth += [meeting.labels[:, MEETING_LABELS.index(name)] for meeting in meetings]
+        chosen.append(choose_thresholds(clips, truth, model.config.frame_step))
+    return tuple(chosen)
 
 
 def named(scores: Tensor) -> dict[str, float]:
