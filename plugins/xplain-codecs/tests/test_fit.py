@@ -34,6 +34,7 @@ SMALL = {
     "transformer": {"width": 16, "heads": 2, "layers": 1, "feedforward": 16},
     "conv": {"width": 16, "layers": 2, "kernel": 3},
     "gru": {"width": 16, "layers": 1},
+    "statistics": {},
 }
 
 

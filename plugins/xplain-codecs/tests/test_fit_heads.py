@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from xplain.errors import ModelError
-from xplain_codecs.heads import SIZES, head_sizes, make_head, with_positions
+from xplain_codecs.heads import SIZES, Statistics, head_sizes, make_head, with_positions
 
 SMALL = {
     "transformer": {"width": 8, "heads": 2, "layers": 2, "feedforward": 16, "positions": 9},
     "conv": {"width": 8, "kernel": 3},
     "gru": {"width": 8},
+    "statistics": {},
 }
 
 
@@ -100,6 +101,18 @@ def test_latents_are_normalised_by_the_statistics_of_the_head() -> None:
     made.mean.zero_()
     made.std.fill_(1)
     torch.testing.assert_close(made(latents), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_are_a_linear_classifier_on_scaled_means_and_deviations() -> None:
+    made, clips = head("statistics"), [torch.randn(1, 5, frames) for frames in (4, 9, 6, 5)]
+    assert isinstance(made.network, Statistics)
+    made.network.measure(clips)
+    pooled = torch.stack([torch.cat([c[0].mean(1), c[0].std(1, correction=0)]) for c in clips])
+    scaled = (pooled - pooled.mean(0)) / pooled.std(0, correction=0)
+    expected = scaled @ made.out.weight.T + made.out.bias
+    for clip, logits in zip(clips, expected, strict=True):
+        latents = clip * made.std[:, None] + made.mean[:, None]
+        torch.testing.assert_close(made(latents)[0], logits, rtol=1e-3, atol=1e-3)
 
 
 def test_latents_of_other_channels_are_refused() -> None:

@@ -28,7 +28,7 @@ from xplain.storage import write_text
 from xplain_codecs.classifier import Config, read_config, read_report, save
 from xplain_codecs.codec import Codec
 from xplain_codecs.emphasis import Emphasis
-from xplain_codecs.heads import Head, Sizes, head_sizes, make_head, with_positions
+from xplain_codecs.heads import Head, Sizes, Statistics, head_sizes, make_head, with_positions
 from xplain_codecs.latents import Failed, LatentClip, encode, statistics
 from xplain_codecs.manifest import PARTS, Entry, check_labels, read_manifest
 from xplain_codecs.report import Decisions, Report
@@ -236,6 +236,8 @@ def _fresh(
     mean, std = statistics(clips)
     head.mean.copy_(mean)
     head.std.copy_(std)
+    if isinstance(head.network, Statistics):
+        head.network.measure((clip.read()[None] - mean[:, None]) / std[:, None] for clip in clips)
     return head
 
 

@@ -1,14 +1,14 @@
 """Heads: small networks that decide on the latents of a frozen codec.
 
-The three of Akman, Sun, Schuller (2024), arXiv 2410.07530. Each takes normalised latents
-(B, D, N) and, for clips of unequal length, which frames are theirs: valid (B, N), True there.
-Frames that are padding change nothing: a clip's logits are those it has alone. That is why
-no head has batch normalisation or looks from the last frame backwards.
+The three of Akman, Sun, Schuller (2024), arXiv 2410.07530, and one for few clips. Each takes
+normalised latents (B, D, N) and, for clips of unequal length, which frames are theirs: valid
+(B, N), True there. Frames that are padding change nothing: a clip's logits are those it has
+alone. That is why no head has batch normalisation or looks from the last frame backwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from xplain.errors import ModelError, nearest
+
+STILL = 1e-3
+"""Least deviation that is scaled by, where the root of a variance has a gradient too."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,14 @@ class GruSizes:
     dropout: float = 0.1
 
 
-Sizes: TypeAlias = TransformerSizes | ConvSizes | GruSizes
+@dataclass(frozen=True)
+class StatisticsSizes:
+    """Of the linear classifier on what each channel does over the clip."""
+
+    dropout: float = 0.5
+
+
+Sizes: TypeAlias = TransformerSizes | ConvSizes | GruSizes | StatisticsSizes
 
 
 class Head(nn.Module):
@@ -159,10 +169,50 @@ class Gru(nn.Module):
         return frames.transpose(1, 2)
 
 
+class Statistics(nn.Module):
+    """Mean and standard deviation of each channel over time, scaled as over the training clips.
+
+    Statistics pooling (Snyder et al. 2018, "X-vectors") of the latents themselves, so that the
+    head is a logistic regression: with a few hundred clips, as of acted emotions, it tells new
+    speakers better than deeper heads do.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, channels: int, sizes: StatisticsSizes) -> None:
+        """Scale nothing, until measure() is called."""
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(2 * channels))
+        self.register_buffer("spread", torch.ones(2 * channels))
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def measure(self, clips: Iterable[Tensor]) -> None:
+        """Set the scale by normalised latents (1, D, N) of training clips."""
+        pooled = torch.cat([self.pooled(clip, None) for clip in clips])
+        self.centre.copy_(pooled.mean(0))
+        self.spread.copy_(pooled.std(0, correction=0).clamp(min=STILL))
+
+    def pooled(self, normal: Tensor, valid: Tensor | None) -> Tensor:
+        """Latents (B, D, N), valid (B, N) → means and deviations (B, 2 D)."""
+        weights = torch.ones_like(normal[:, :1]) if valid is None else valid[:, None].to(normal)
+        frames = weights.sum(-1)
+        mean = (normal * weights).sum(-1) / frames
+        variance = ((normal - mean[..., None]).square() * weights).sum(-1) / frames
+        return torch.cat([mean, (variance + STILL**2).sqrt()], dim=1)
+
+    def forward(self, normal: Tensor, valid: Tensor | None) -> Tensor:
+        """Latents (B, D, N), valid (B, N) → the same statistics at every frame (B, 2 D, N)."""
+        scaled = (self.pooled(normal, valid) - self.centre) / self.spread
+        dropped: Tensor = self.dropout(scaled)
+        return dropped[..., None].expand(-1, -1, normal.shape[-1])
+
+
 SIZES: Mapping[str, type[Sizes]] = {
     "transformer": TransformerSizes,
     "conv": ConvSizes,
     "gru": GruSizes,
+    "statistics": StatisticsSizes,
 }
 """The heads by name, with what each can be told."""
 
@@ -197,8 +247,10 @@ def make_head(sizes: Sizes, channels: int, labels: int) -> Head:
             network = Transformer(channels, sizes)
         elif isinstance(sizes, ConvSizes):
             network = Convolutions(channels, sizes)
-        else:
+        elif isinstance(sizes, GruSizes):
             network = Gru(channels, sizes)
+        else:
+            return Head(Statistics(channels, sizes), channels, 2 * channels, labels)
     except ValueError as error:
         raise ModelError(f"no such head can be made: {error}") from error
     return Head(network, channels, sizes.width, labels)
