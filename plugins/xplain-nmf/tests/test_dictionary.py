@@ -59,7 +59,7 @@ def test_each_kind_has_atoms_of_what_it_is_made_of(corpus, plan, spectrum):
     assert (found.spectra >= 0).all()
     for column, kind in zip(found.spectra.T, found.labels, strict=True):
         peak = FREQUENCIES[int(column.argmax())]
-        assert min(abs(peak - hertz) for hertz in TONES[kind]) < 20
+        assert min(abs(peak - hertz) for hertz in TONES[kind]) < 50
     for kind in TONES:
         assert found.provenance["learnt"][kind]["r2"] > 0.5
 
@@ -70,7 +70,7 @@ def test_of_all_kinds_at_once_atoms_have_no_labels(corpus, plan):
     peaks = [FREQUENCIES[int(column.argmax())] for column in found.spectra.T]
     # Each kind lasts as long as the others, and has its atoms.
     for tones in TONES.values():
-        assert min(abs(peak - hertz) for peak in peaks for hertz in tones) < 20
+        assert min(abs(peak - hertz) for peak in peaks for hertz in tones) < 50
 
 
 def test_a_remainder_of_components_goes_to_the_first_kinds(corpus, plan):
