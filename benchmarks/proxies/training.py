@@ -88,7 +88,7 @@ class Bench:
         settings = Settings(self.steps, self.batch, 3e-3, precision="bfloat16", every=100)
         task = Task(
             teacher=self.teacher,
-            audio=audio,
+            audio=(audio,),
             dictionary=self.dictionary(variant.preset, variant.components),
             preset=variant.preset,
             features=Features(layer_of=self.teacher, layer=self.layer),

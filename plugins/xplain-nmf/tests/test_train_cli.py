@@ -73,8 +73,10 @@ def test_a_proxy_of_unlabelled_recordings(teacher_file, clips, tmp_path):
 def test_our_preset_without_stems_and_with_a_class_wise_dictionary(teacher_file, clips, tmp_path):
     words = dictionary(tmp_path / "dictionary", ("speech",) * 3 + ("music",) * 3)
     out = tmp_path / "proxy"
-    train("--teacher", teacher_file, "--audio", clips, "--dictionary", words, "--out", out)
+    twice = ["--audio", clips, "--audio", clips]
+    train("--teacher", teacher_file, *twice, "--dictionary", words, "--out", out)
     proxy = NmfProxy.from_pretrained(out)
+    assert json.loads((out / "training.json").read_text())["audio"]["pieces"] == 2 * 4 * 2
     assert proxy.config.component_labels == ["speech"] * 3 + ["music"] * 3 + ["overlap"]
     terms = json.loads((out / "training.json").read_text())["log"][0]
     assert "necessity" in terms and "separation" not in terms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from xplain.errors import XplainError, nearest
 from xplain_nmf.building import Features, build
 from xplain_nmf.dictionary import Dictionary
 from xplain_nmf.presets import PRESETS
-from xplain_nmf.recordings import read_recordings
+from xplain_nmf.recordings import Recordings, read_recordings
 from xplain_nmf.teachers import load_teacher
 from xplain_nmf.training import Settings, train
 
@@ -19,14 +20,14 @@ from xplain_nmf.training import Settings, train
 class Task:
     """What is distilled.
 
-    teacher: a segmenter's name or a model reference. audio, evaluation: manifests, see
-    :func:`xplain_nmf.recordings.read_recordings`; split: of ``audio``. dictionary: a folder.
-    labels: of the teacher, none for all. train_dictionary: None for the preset's choice.
-    seconds: of each piece of a recording.
+    teacher: a segmenter's name or a model reference. audio, at least one, and evaluation:
+    manifests, see :func:`xplain_nmf.recordings.read_recordings`; split: of ``audio``.
+    dictionary: a folder. labels: of the teacher, none for all. train_dictionary: None for the
+    preset's choice. seconds: of each piece of a recording.
     """
 
     teacher: str
-    audio: Path
+    audio: Sequence[Path]
     dictionary: Path
     preset: str = "causal"
     evaluation: Path | None = None
@@ -49,7 +50,9 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
     preset = PRESETS[task.preset]
     teacher = load_teacher(task.teacher, task.labels or None)
     dictionary = Dictionary.load(task.dictionary)
-    audio = read_recordings(task.audio, task.seconds, teacher.labels, task.split)
+    several = [read_recordings(m, task.seconds, teacher.labels, task.split) for m in task.audio]
+    pieces = [piece for recordings in several for piece in recordings.pieces]
+    audio = Recordings(pieces, several[0].seconds, teacher.labels)
     evaluation = None
     if task.evaluation is not None:
         evaluation = read_recordings(task.evaluation, task.seconds, teacher.labels)

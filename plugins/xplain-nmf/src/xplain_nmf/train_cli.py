@@ -29,7 +29,8 @@ def train(
         str, typer.Option(help="Segmenter, or model reference: zoo:radio-teacher, hf:FOLDER, …")
     ],
     audio: Annotated[
-        Path, typer.Option(help="CSV with a column path; of xplain nmf scenes, or any recordings")
+        list[Path],
+        typer.Option(help="CSV with a column path, of scenes or any recordings; may repeat"),
     ],
     dictionary: Annotated[Path, typer.Option(help="Folder that xplain nmf dictionary wrote")],
     out: Annotated[Path, typer.Option(help="Folder for the proxy; goes on where it stopped")],
