@@ -54,6 +54,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--only", action="append", choices=PAIRS, help="may be repeated")
     arguments.add_argument("--most", type=int, help="test clips of each data set at most")
+    arguments.add_argument(
+        "--report", action="store_true", help="measure nothing, only write what is measured"
+    )
     arguments.add_argument("--out", type=Path, default=Path("out/latent_fidelity"))
     options = arguments.parse_args()
     torch.set_num_threads(1)
@@ -62,22 +65,30 @@ def main() -> None:
     baselines: dict[tuple[str, str], Baseline] = {}
     for pair in options.only or PAIRS:
         data, codec = pair.split("/")
+        if options.report and not _journal(data, codec, 0, SPACES[0], options.out).exists():
+            continue
         for seed in range(SEEDS.get(pair, 1)):
             model, judge = classifiers(data, codec, seed, options.out)
             labels[data] = judge.labels
             for space in SPACES if seed == 0 else SPACES[:1]:
                 cell = Cell(data, codec, seed, model, judge, space)
-                records += _finished(cell, options.most, options.out)
+                records += _finished(cell, options.most, options.out, measure=not options.report)
         if data in EMOTIONS and model.reads is not None:
             baselines[f"{codec}-0", data] = simple_baseline(DATA[data].dataset, model.reads)
     _write(records, labels, baselines, options.out)
 
 
-def _finished(cell: Cell, most: int | None, out: Path) -> list[Record]:
-    """All records of a cell, those that are missing measured now."""
+def _journal(data: str, codec: str, seed: int, space: str, out: Path) -> Path:
+    """Where the records of a cell are kept."""
+    return out / "journals" / f"{data}-{codec}-{seed}-{space}" / "journal.jsonl"
+
+
+def _finished(cell: Cell, most: int | None, out: Path, *, measure: bool) -> list[Record]:
+    """All records of a cell, those that are missing measured now if that is asked."""
     clips = DATA[cell.data].clips(most)
     jobs = cell.jobs()
-    journal = Journal(out / "journals" / cell.name / "journal.jsonl", _header(cell))
+    path = _journal(cell.data, cell.codec, cell.seed, cell.space, out)
+    journal = Journal(path, _header(cell))
 
     def missing() -> Iterator[list[Record]]:
         for place, clip in clips.items():
@@ -86,7 +97,7 @@ def _finished(cell: Cell, most: int | None, out: Path) -> list[Record]:
             yield [] if journal.done(keys, content) else measured(cell, jobs, clip, content, place)
 
     with closing(journal):
-        for done in track(missing(), len(clips), cell.name):
+        for done in track(missing(), len(clips), path.parent.name) if measure else ():
             if done:
                 journal.add(done)
     return [record for record in journal.records.values() if record.key[-1] in clips]

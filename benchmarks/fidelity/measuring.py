@@ -59,11 +59,6 @@ class Cell:
         """Of each label of a classifier its number among the judge's, as all is recorded."""
         return [self.judge.labels.index(SPELT.get(label, label)) for label in model.labels]
 
-    @property
-    def name(self) -> str:
-        """Of the folder of its journal."""
-        return f"{self.data}-{self.codec}-{self.seed}-{self.space}"
-
     def key(self, method: str, place: int) -> Key:
         """Of a record in the journal."""
         return (f"{self.codec}-{self.seed}", self.data, self.space, method, place)

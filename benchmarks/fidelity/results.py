@@ -99,17 +99,19 @@ def latent_against_waveform(
 ) -> dict[tuple[str, str, str], tuple[float, float, Difference]]:
     """By classifier, data and method: area in latents, in the waveform, their difference.
 
-    Both are of what is heard: decoded, encoded again, and given to the same classifier.
+    Both are of what is heard: decoded, encoded again, and given to the same classifier; over
+    the clips that were asked in both.
     """
     found = {}
     for (classifier, data, space, method), records in grouped.items():
         other = grouped.get((classifier, data, "waveform", method))
         if space != "latent" or other is None:
             continue
-        names = [[r.clip for r in rows] for rows in (records, other)]
-        if names[0] != names[1]:
-            continue  # a cell that is not finished
-        one, two = (areas(rows, "keep heard model") for rows in (records, other))
+        places = {r.key[-1] for r in records} & {r.key[-1] for r in other}
+        one, two = (
+            areas([r for r in rows if r.key[-1] in places], "keep heard model")
+            for rows in (records, other)
+        )
         compared = difference(one, two, seed)
         found[classifier, data, method] = (float(np.mean(one)), float(np.mean(two)), compared)
     return found
