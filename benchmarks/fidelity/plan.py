@@ -96,10 +96,7 @@ KEYWORDS = Fitting(
     Training(epochs=16, batch=16, emphasis=0.5, heard=0.25),
 )
 EMOTION = Fitting(
-    "statistics",
-    training=Training(
-        epochs=30, batch=16, learning_rate=3e-3, weight_decay=0.1, emphasis=0.5, heard=0.25
-    ),
+    "statistics", training=Training(epochs=30, batch=16, learning_rate=3e-3, weight_decay=0.1)
 )
 """By cross-validation over the training speakers of EmoDB, better than deeper heads."""
 HEADS = {
