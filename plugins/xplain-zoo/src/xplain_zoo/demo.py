@@ -18,9 +18,10 @@ MODELS = ("digits", "digits-latent")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out/demo"),
 ) -> None:
-    """Explain why two small networks heard the word they heard."""
+    """Explain why two networks heard the word they heard, and what decided in half a minute."""
     from xplain import explain
     from xplain.cli.explain import lines, page_of
+    from xplain.cli.segment import Format, run
     from xplain.errors import ArtifactError
     from xplain.progress import say, track
 
@@ -33,4 +34,7 @@ def demo(
             explanation.check()
             explanation.save(folder, keep=(0.1,), remove=(0.1,))
             say("\n".join(lines(explanation, folder)))
-    raise typer.Exit(page_of(folders, out))
+    failed = page_of(folders, out)
+    with as_file(files("xplain_zoo") / "clips" / "radio.flac") as clip:
+        failed += run([str(clip)], "zoo:radio", {"explain": True}, (Format.rttm,), out)
+    raise typer.Exit(min(failed, 1))

@@ -6,7 +6,7 @@ from typing import Any
 
 from xplain_zoo.digits import WEIGHTS, DigitClassifier
 
-MODELS = ("digits", "digits-latent", "radio-teacher")
+MODELS = ("digits", "digits-latent", "radio", "radio-teacher")
 
 
 def load(name: str) -> Any:
@@ -23,6 +23,8 @@ def load(name: str) -> Any:
         raise ModelError(f"zoo:{name} does not exist; {nearest(name, MODELS)}")
     if name == "digits-latent":
         return reference(name, "latent", "xplain-codecs")
+    if name == "radio":
+        return reference(name, "nmf", "xplain-nmf")
     if name == "radio-teacher":
         from xplain_zoo.radio_teacher import radio_teacher
 
