@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--layer", default="blocks", help="of the teacher, that proxies read")
     parser.add_argument("--only", action="append", choices=[v.name for v in VARIANTS])
     parser.add_argument("--proxy", type=Path, help="one that is trained already, in their place")
-    parser.add_argument("--steps", type=int, default=200, help="of each training")
+    parser.add_argument("--steps", type=int, default=150, help="of each training")
     parser.add_argument("--scenes", type=int, default=20, help="test scenes of 30 s")
     parser.add_argument("--out", type=Path, default=Path("out/nmf_proxy"))
     options = parser.parse_args()
@@ -68,8 +68,8 @@ def main() -> None:
             figures |= {f"F1 change at ±20 dB {label}": value for label, value in changes.items()}
             print(json.dumps({name: figures}, indent=2))
         return
-    variants = [v for v in VARIANTS if options.only is None or v.name in options.only]
-    rows = list(measured(bench, variants, teacher, training, choosing, data))
+    asked = [v for v in VARIANTS if options.only is None or v.name in options.only]
+    rows = list(measured(bench, asked, teacher, training, choosing, data))
     rows.sort(key=lambda row: list(data).index(row.data))
     note = (
         f"`python benchmarks/nmf_proxy.py`; teacher {options.teacher} "
@@ -85,15 +85,19 @@ def main() -> None:
 
 def measured(
     bench: Bench,
-    variants: Sequence[Variant],
+    asked: Sequence[Variant],
     teacher: Teacher,
     training: Path,
     choosing: Sequence[Scene],
     data: dict[str, list[Scene]],
 ) -> Iterator[Row]:
-    """A row for each proxy and data set; figures that are there already are read."""
-    for variant in variants:
-        folder = bench.proxy(variant, training)
+    """A row for each proxy and data set: of those asked for, and of those that are there."""
+    for variant in VARIANTS:
+        folder = bench.folder(variant, training)
+        if variant in asked:
+            bench.proxy(variant, training)
+        elif not (folder / "training.json").is_file():
+            continue
         for name, scenes in data.items():
             frames = sum(len(scene.labels) for scene in scenes)
             kept = bench.out / "figures" / f"{folder.name}-{frames}.json"

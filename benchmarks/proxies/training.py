@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class Bench:
     teacher: str
     layer: str
     scenes: int = 300
-    steps: int = 200
+    steps: int = 150
     batch: int = 2
 
     def mixed(self, split: str, count: int, seconds: float) -> Path:
@@ -67,8 +66,8 @@ class Bench:
         make_scenes(order, folder)
         return folder / "manifest.csv"
 
-    def dictionary(self, preset: str, components: int) -> Path:
-        """A dictionary, learned where it is not yet: class-wise for ours, the paper's for its.
+    def dictionary(self, preset: str, components: int) -> None:
+        """Learn a dictionary where it is not yet: class-wise for ours, the paper's for its.
 
         In ours a third of the speech components are doubled for overlapped speech, so that
         nine in ten of K are learned.
@@ -81,24 +80,29 @@ class Bench:
             Dictionary.load(folder)
         except ArtifactError:
             learn(self.manifest, Plan(learned, spectrum, ours, seconds=150.0)).save(folder)
-        return folder
 
-    def proxy(self, variant: Variant, audio: Path) -> Path:
-        """The folder of a trained proxy; trained where it is not yet."""
-        settings = Settings(self.steps, self.batch, 3e-3, precision="bfloat16", every=100)
-        task = Task(
+    def task(self, variant: Variant, audio: Path) -> Task:
+        """How a proxy is trained."""
+        return Task(
             teacher=self.teacher,
             audio=(audio,),
-            dictionary=self.dictionary(variant.preset, variant.components),
+            dictionary=self.out / "dictionaries" / f"{variant.preset}-{variant.components}",
             preset=variant.preset,
             features=Features(layer_of=self.teacher, layer=self.layer),
             train_dictionary=variant.trained,
             seconds=SECONDS,
-            settings=settings,
+            settings=Settings(self.steps, self.batch, 3e-3, precision="bfloat16", every=100),
         )
-        # Of another teacher or other settings it is another proxy.
-        key = hashlib.sha256(json.dumps(repr(task)).encode()).hexdigest()[:8]
-        folder = self.out / "proxies" / f"{variant.name}-{key}"
+
+    def folder(self, variant: Variant, audio: Path) -> Path:
+        """Where a proxy is, once it is trained; of other settings it is another one."""
+        key = hashlib.sha256(repr(self.task(variant, audio)).encode()).hexdigest()[:8]
+        return self.out / "proxies" / f"{variant.name}-{key}"
+
+    def proxy(self, variant: Variant, audio: Path) -> Path:
+        """The folder of a proxy, which is trained where it is not yet."""
+        folder = self.folder(variant, audio)
         if not (folder / "training.json").is_file():
-            distil(task, folder)
+            self.dictionary(variant.preset, variant.components)
+            distil(self.task(variant, audio), folder)
         return folder
