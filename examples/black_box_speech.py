@@ -36,15 +36,14 @@ class Silero(nn.Module):
         said = []
         for start in range(0, sound.shape[1] - BEFORE, WINDOW):
             heard = sound[:, start : start + BEFORE + WINDOW]
-            inputs = {"input": heard, "state": state, "sr": np.array(RATE)}
-            probability, state = self.session.run(None, inputs)
+            asked = {"input": heard, "state": state, "sr": np.array(RATE)}
+            probability, state = self.session.run(None, asked)
             said.append(probability)
         probabilities = torch.from_numpy(np.stack(said, axis=1)).to(waveform)
         return torch.logit(probabilities, eps=1e-6)
 
 
 def silero(path: str | None = None) -> xplain.Model:
-    """Also a reference: examples/black_box_speech.py:silero."""
     return xplain.wrap(
         Silero(path or str(SHARED / "models" / "silero" / "silero_vad_16k.onnx")),
         sample_rate=RATE,
@@ -72,10 +71,8 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
     )
     frames = e.attribution.sum(dim=0)
     seconds = torch.arange(len(frames)) * len(clip) / RATE / (len(frames) - 1)
-    largest = float(seconds[int(frames.argmax())])
-    print(f"speech has probability {e.target.probability:.2f}")
-    share = float(frames.clamp(min=0)[seconds >= 1].sum() / frames.clamp(min=0).sum())
-    print(f"{share:.0%} of what speaks for it lies in the word; most at {largest:.2f} s")
+    share = frames.clamp(min=0)[seconds >= 1].sum() / frames.clamp(min=0).sum()
+    print(f"speech: {e.target.probability:.2f}; {share:.0%} of what speaks for it lies in the word")
     print(f"Listen to keep-0.1.wav and remove-0.1.wav in {e.save(out)}")
 
 

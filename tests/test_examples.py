@@ -103,6 +103,7 @@ def test_the_example_plugin_explains_a_model_without_gradients(site: Path) -> No
         "name": "xplain-leave-one-out/leave-one-out",
         "version": "1.0.0",
         "parameters": {"frames": 10},
+        "sha256": None,  # it has no weights
     }
     assert said["listed"] == [["xplain-leave-one-out", "1.0.0", "ok"]]
 
