@@ -32,8 +32,7 @@ class Silero(nn.Module):
         """(batch, samples) → logits (batch, frames, 1), one for each 32 ms."""
         sound = waveform.detach().cpu().numpy().astype(np.float32)
         sound = np.pad(sound, ((0, 0), (BEFORE, -sound.shape[1] % WINDOW)))
-        state = np.zeros((2, len(sound), 128), np.float32)
-        said = []
+        state, said = np.zeros((2, len(sound), 128), np.float32), []
         for start in range(0, sound.shape[1] - BEFORE, WINDOW):
             heard = sound[:, start : start + BEFORE + WINDOW]
             asked = {"input": heard, "state": state, "sr": np.array(RATE)}
@@ -72,7 +71,9 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
     frames = e.attribution.sum(dim=0)
     seconds = torch.arange(len(frames)) * len(clip) / RATE / (len(frames) - 1)
     share = frames.clamp(min=0)[seconds >= 1].sum() / frames.clamp(min=0).sum()
-    print(f"speech: {e.target.probability:.2f}; {share:.0%} of what speaks for it lies in the word")
+    peak = seconds[frames.argmax()]
+    print(f"speech has probability {e.target.probability:.2f}")
+    print(f"{share:.0%} of what speaks for it lies in the word; most at {peak:.2f} s")
     print(f"Listen to keep-0.1.wav and remove-0.1.wav in {e.save(out)}")
 
 
