@@ -54,7 +54,6 @@ def silero(path: str | None = None) -> xplain.Model:
 
 
 def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
-    model = silero(path)
     with as_file(files("xplain_zoo") / "clips/seven.wav") as seven:
         word = audio.resample(audio.read(seven), RATE).waveform
     clip = 0.003 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
@@ -62,7 +61,7 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
     # What the logit loses when 0.1 s is silenced; a single frame of 8 ms is never missed.
     e = xplain.explain(
         clip,
-        model,
+        silero(path),
         synthesizer="stft",
         explainer="feature-ablation",
         params={"granularity": "block:257x12"},
