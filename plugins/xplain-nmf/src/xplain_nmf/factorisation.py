@@ -61,7 +61,7 @@ class SparseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         sparsity: float = 0.0,
         init: Init | None = None,
         max_iter: int = 200,
-        tol: float = 2e-3,
+        tol: float = 1e-2,
         batch_size: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str | None = None,

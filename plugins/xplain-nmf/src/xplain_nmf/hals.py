@@ -50,11 +50,7 @@ def solve(activations: Tensor, gram: Tensor, products: Tensor, sweeps: int) -> T
 
     gram: C C' (K, K). products: C X' (K, T), less the weight of the L1 term.
     """
-    inverse = _inverse_diagonal(gram)
-    rows = activations.clone()
-    for _ in range(sweeps):
-        _sweep(rows, gram, torch.addmm(products, gram, rows, alpha=-1), inverse, 0, len(rows))
-    return rows
+    return _sweeps(activations, gram, products, sweeps, None)
 
 
 def solve_atoms(
@@ -64,52 +60,58 @@ def solve_atoms(
 
     Of ½ a ‖w − u‖² + p ‖w‖ over w ≥ 0 the least is at u₊ · max(0, 1 − p / (a ‖u₊‖)).
     """
-    inverse = _inverse_diagonal(gram)
-    shrink = None
-    if bool(penalty.any()):
-        shrink = [p * i for p, i in zip(penalty.tolist(), inverse, strict=True)]
-    rows = atoms.clone()
-    for _ in range(sweeps):
-        gradient = torch.addmm(products, gram, rows, alpha=-1)
-        _sweep(rows, gram, gradient, inverse, 0, len(rows), shrink)
-    return rows
+    return _sweeps(atoms, gram, products, sweeps, penalty if bool(penalty.any()) else None)
 
 
-def _sweep(
-    rows: Tensor,
-    gram: Tensor,
-    gradient: Tensor,
-    inverse: list[float],
-    first: int,
-    last: int,
-    shrink: list[float] | None = None,
-) -> None:
-    """Set one row after the other to its best, the others as they are by then, in place.
+def _sweeps(
+    rows: Tensor, gram: Tensor, products: Tensor, sweeps: int, penalty: Tensor | None
+) -> Tensor:
+    """Set one row after the other to its best, the others as they are by then.
 
-    ``gradient`` holds products − gram @ rows on entry, and how far each row went at the end.
     A half of the rows is done before the other half hears of it in one matrix product, and
     so within each half: nearly all of the work is matrix products, where row by row it
     would be reading all of the rows for each of them.
     """
-    if last - first == 1:
-        row, change = rows[first], gradient[first]
-        best = torch.add(row, change, alpha=inverse[first]).clamp_min_(0)
-        if shrink is not None:
-            norm = float(best.norm())
-            best *= max(0.0, 1 - shrink[first] / norm) if norm > 0 else 0.0
-        torch.sub(best, row, out=change)
-        row.copy_(best)
-        return
-    middle = (first + last) // 2
-    _sweep(rows, gram, gradient, inverse, first, middle, shrink)
-    gradient[middle:last].addmm_(gram[middle:last, first:middle], gradient[first:middle], alpha=-1)
-    _sweep(rows, gram, gradient, inverse, middle, last, shrink)
-
-
-def _inverse_diagonal(gram: Tensor) -> list[float]:
-    """1 / the diagonal; 0, which leaves a row as it is, where nothing depends on it."""
+    rows = rows.clone()
+    gradient, best = torch.empty_like(rows), torch.empty_like(rows[0])
     diagonal = gram.diagonal()
-    return torch.where(diagonal > 0, 1 / diagonal, 0.0).tolist()
+    # 0 leaves a row as it is, where nothing depends on it.
+    inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
+    factors: list[float] = inverse.tolist()
+    shrink = None if penalty is None else (penalty * inverse).tolist()
+    steps = _order(rows, gram, gradient, 0, len(rows))
+    for _ in range(sweeps):
+        torch.addmm(products, gram, rows, alpha=-1, out=gradient)
+        number = 0
+        for to, block, change in steps:
+            if block is not None:
+                to.addmm_(block, change, alpha=-1)
+                continue
+            torch.add(to, change, alpha=factors[number], out=best).clamp_min_(0)
+            if shrink is not None:
+                norm = float(best.norm())
+                best *= max(0.0, 1 - shrink[number] / norm) if norm > 0 else 0.0
+            torch.sub(best, to, out=change)
+            to.copy_(best)
+            number += 1
+    return rows
+
+
+Step = tuple[Tensor, Tensor | None, Tensor]
+"""A row and its gradient; or gradients, by what block of the gram they change, with what."""
+
+
+def _order(rows: Tensor, gram: Tensor, gradient: Tensor, first: int, last: int) -> list[Step]:
+    """What a sweep does, in order; a row's gradient holds how far it went once it is done."""
+    if last - first == 1:
+        return [(rows[first], None, gradient[first])]
+    middle = (first + last) // 2
+    told = (gradient[middle:last], gram[middle:last, first:middle], gradient[first:middle])
+    return [
+        *_order(rows, gram, gradient, first, middle),
+        told,
+        *_order(rows, gram, gradient, middle, last),
+    ]
 
 
 @dataclass(frozen=True)
@@ -138,18 +140,20 @@ def factorise(
     """Find both from a first guess on: activations (K, T), atoms (K, F) of norm 1, iterations.
 
     Every iterate is extrapolated along its last step, by a share that grows while the
-    objective falls; where it rises the step is not taken (Ang and Gillis 2019, algorithm 3
-    with their parameters).
+    objective falls; where it rises the step is taken back, and made without extrapolation
+    (Ang and Gillis 2019, with their parameters).
     """
     energy = float(data.left.double().square().sum())
     share, most = 0.5, 1.0
     old_h, old_c = activations, atoms
     start_h, start_c = activations, atoms
     history = [float("inf")]
+    plain = False
     for _ in range(max_iter):
+        along = 0.0 if plain else share
         products = data.with_atoms(start_c) - l1 * start_c.norm(dim=1, keepdim=True)
         new_h = solve(start_h, start_c @ start_c.T, products, SWEEPS)
-        start_h = (new_h + share * (new_h - old_h)).clamp_min_(0)
+        start_h = torch.lerp(old_h, new_h, 1 + along).clamp_min_(0)
         gram, products = start_h @ start_h.T, data.with_activations(start_h)
         penalty = l1 * start_h.sum(1)
         new_c = solve_atoms(start_c, gram, products, penalty, SWEEPS)
@@ -159,18 +163,19 @@ def factorise(
             + float((gram * (new_c @ new_c.T)).sum(dtype=torch.float64)) / 2
             + float(penalty @ new_c.norm(dim=1))
         )
-        if objective > history[-1]:
+        if objective > history[-1] and not plain:
             most, share = share, share / 1.5
-            start_h, start_c = old_h, old_c
+            start_h, start_c, plain = old_h, old_c, True
             history.append(history[-1])
-        else:
-            start_c = (new_c + share * (new_c - old_c)).clamp_min_(0)
+            continue
+        start_c = torch.lerp(old_c, new_c, 1 + along).clamp_min_(0)
+        if not plain:
             share, most = min(most, 1.05 * share), min(1.0, 1.01 * most)
-            norm = new_c.norm(dim=1, keepdim=True)
-            norm = torch.where(norm > 0, norm, 1.0)
-            old_h, old_c = new_h * norm, new_c / norm
-            start_h, start_c = start_h * norm, start_c / norm
-            history.append(objective)
+        norm = new_c.norm(dim=1, keepdim=True)
+        norm = torch.where(norm > 0, norm, 1.0)
+        old_h, old_c = new_h * norm, new_c / norm
+        start_h, start_c, plain = start_h * norm, start_c / norm, False
+        history.append(objective)
         if len(history) > 10 and history[-11] - history[-1] <= tol * history[-1]:
             break
     return old_h, old_c, len(history) - 1
