@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fidelity.baseline import Baseline
-from fidelity.plan import AREA, RATIOS
+from fidelity.plan import AGAIN, AREA, KINDS, RATIOS, SEEDS
 from fidelity.results import Group, Share, accuracy, latent_against_waveform
 from xplain.benchmark.journal import Record
 
 Pair = tuple[str, str]
 """Classifier and data set."""
-JUDGED = ("integrated-gradients", "random")
-"""Methods of which the judge's rows are shown; those of all are in the CSV."""
+QUESTIONS = tuple(
+    (kind, where, who)
+    for kind in KINDS
+    for where, who in (("latents", "model"), ("heard", "model"), ("heard", "judge"))
+)
+"""What is done, where it is decided, and by whom."""
 PER_CENT = [f"{ratio:.0%}" for ratio in RATIOS]
 
 
@@ -36,6 +40,7 @@ def summary(
     ]
     for pair in dict.fromkeys((r.classifier, r.data) for r in rows):
         parts += _of_one(*pair, rows, grouped, baselines.get(pair))
+    parts += _trainings(rows)
     parts += _areas(grouped, seed)
     return "\n".join(parts) + "\n"
 
@@ -77,17 +82,57 @@ def _of_one(
         f"|---|---|---|{'---|' * len(RATIOS)}",
     ]
     for space, method in dict.fromkeys((r.space, r.method) for r in own):
-        for kind in ("keep", "remove"):
-            for where, who in (("latents", "model"), ("heard", "model"), ("heard", "judge")):
-                if who == "judge" and method not in JUDGED:
-                    continue
-                asked = (space, method, kind, where, who)
-                line = [r for r in own if (r.space, r.method, r.kind, r.where, r.who) == asked]
-                if line:
-                    what = f"{kind}, {where}" + (", judge" if who == "judge" else "")
-                    cells = " | ".join(_cell(r) for r in line)
-                    lines.append(f"| {space} | {method} | {what} | {cells} |")
+        for kind, where, who in QUESTIONS:
+            if who == "judge" and method not in AGAIN:
+                continue  # in the CSV
+            asked = (space, method, kind, where, who)
+            line = [r for r in own if (r.space, r.method, r.kind, r.where, r.who) == asked]
+            if line:
+                cells = " | ".join(_cell(r) for r in line)
+                lines.append(f"| {space} | {method} | {_what(kind, where, who)} | {cells} |")
     return [*lines, ""]
+
+
+def _trainings(rows: Sequence[Share]) -> list[str]:
+    """The mean over several trainings of a classifier."""
+    lines: list[str] = []
+    for pair, count in SEEDS.items():
+        data, codec = pair.split("/")
+        names = {f"{codec}-{seed}" for seed in range(count)}
+        own = [r for r in rows if r.data == data and r.classifier in names and r.space == "latent"]
+        if {r.classifier for r in own} != names:
+            continue
+        lines += [
+            f"## {data}, {codec}: mean of {count} trainings",
+            "",
+            f"| method | | {' | '.join(PER_CENT)} |",
+            f"|---|---|{'---|' * len(RATIOS)}",
+        ]
+        for method in AGAIN:
+            for kind, where, who in QUESTIONS:
+                means = []
+                for ratio in RATIOS:
+                    asked = (method, kind, where, who, ratio)
+                    found = [
+                        r.mean
+                        for r in own
+                        if (r.method, r.kind, r.where, r.who, r.ratio) == asked
+                        and r.mean is not None
+                    ]
+                    means.append(f"{sum(found) / len(found):.3f}")
+                lines.append(f"| {method} | {_what(kind, where, who)} | {' | '.join(means)} |")
+        trips = [
+            r.mean
+            for r in own
+            if (r.kind, r.where, r.who, r.method) == ("unchanged", "heard", "model", AGAIN[0])
+            and r.mean is not None
+        ]
+        lines += ["", f"The codec's round trip: {sum(trips) / len(trips):.3f}.", ""]
+    return lines
+
+
+def _what(kind: str, where: str, who: str) -> str:
+    return f"{kind}, {where}" + (", judge" if who == "judge" else "")
 
 
 def _areas(grouped: Mapping[Group, Sequence[Record]], seed: int) -> list[str]:

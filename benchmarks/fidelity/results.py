@@ -47,11 +47,10 @@ def groups(records: Iterable[Record]) -> dict[Group, list[Record]]:
     for record in sorted(records, key=lambda r: r.key[-1]):
         found.setdefault(record.key[:4], []).append(record)
     methods = [method.label for method in METHODS]
-    spaces = [(data, space) for data in DATA for space in SPACES]
 
-    def place(group: Group) -> tuple[str, int, int]:
+    def place(group: Group) -> tuple[int, str, int, int]:
         classifier, data, space, method = group
-        return classifier, spaces.index((data, space)), methods.index(method)
+        return list(DATA).index(data), classifier, SPACES.index(space), methods.index(method)
 
     return {group: found[group] for group in sorted(found, key=place)}
 
