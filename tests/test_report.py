@@ -263,6 +263,17 @@ def test_several_clips_have_a_table_of_contents(live: xplain.Explanation, tmp_pa
     assert not Page(write_page([live], tmp_path / "one.html")).all("nav")
 
 
+def test_a_clip_that_several_models_decided_has_their_names(
+    live: xplain.Explanation, tmp_path: Path
+) -> None:
+    model = {**live.provenance["model"], "name": "zoo:another"}
+    other = dataclasses.replace(live, provenance={**live.provenance, "model": model})
+    page = Page(write_page([live, other], tmp_path / "index.html"))
+    titles = [f"{live.name}, {live.provenance['model']['name']}", f"{live.name}, zoo:another"]
+    assert all(page.text.count(title) == 2 for title in titles)  # contents and heading
+    assert titles[0] not in Page(write_page([live, live], tmp_path / "one.html")).text
+
+
 @pytest.mark.filterwarnings("ignore::xplain.XplainWarning")
 @pytest.mark.parametrize("synthesizer", ["stft", "waveform"])
 def test_silence_is_said_and_nothing_is_drawn(synthesizer: str, tmp_path: Path) -> None:

@@ -133,13 +133,21 @@ def write_page(
             "give one folder, or None, for each"
         )
     clips = [
-        _shown(number, explanation, None if folder is None else Path(folder), path.parent)
-        for number, (explanation, folder) in enumerate(
-            zip(explanations, places, strict=True), start=1
+        _shown(number, title, explanation, None if folder is None else Path(folder), path.parent)
+        for number, (title, explanation, folder) in enumerate(
+            zip(_titles(explanations), explanations, places, strict=True), start=1
         )
     ]
     write_text(path, _template().render(clips=clips, player_seconds=PLAYER_SECONDS))
     return path
+
+
+def _titles(explanations: Sequence[Explanation]) -> list[str]:
+    """Names of the clips; with the model's, where there are several models."""
+    models = [str(e.provenance["model"]["name"]) for e in explanations]
+    if len(set(models)) == 1:
+        return [e.name for e in explanations]
+    return [f"{e.name}, {model}" for e, model in zip(explanations, models, strict=True)]
 
 
 def _template() -> jinja2.Template:
@@ -153,7 +161,9 @@ def _template() -> jinja2.Template:
     return environment.from_string(source.read_text("utf-8"))
 
 
-def _shown(number: int, explanation: Explanation, folder: Path | None, home: Path) -> Shown:
+def _shown(
+    number: int, title: str, explanation: Explanation, folder: Path | None, home: Path
+) -> Shown:
     outcomes = _outcomes(explanation)
     original = plots.spectrogram(explanation.waveform, explanation.sample_rate)
     scale = plots.scale_of(original)
@@ -163,7 +173,7 @@ def _shown(number: int, explanation: Explanation, folder: Path | None, home: Pat
     decided = sentences.decisions(explanation.probabilities, independent)
     return Shown(
         id=f"clip-{number}",
-        name=explanation.name,
+        name=title,
         explained=explanation.target.label,
         versus=explanation.target.versus,
         decision=sentences.decision(explanation),
