@@ -23,7 +23,7 @@ Loss = Literal["frobenius", "kullback-leibler", "itakura-saito"]
 Array = npt.NDArray[np.float32]
 
 BETA = {"kullback-leibler": 1, "itakura-saito": 0}
-BLOCK = 8192
+BLOCK = 4096
 """Frames at a time where each is gone through by itself."""
 RANK = 2
 """Singular vectors for each component: the rest of the data hardly changes the atoms."""

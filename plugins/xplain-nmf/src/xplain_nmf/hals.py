@@ -19,11 +19,11 @@ from xplain_nmf.updates import Statistics, Updates
 SWEEPS = 3
 """Over the components for each product with the data, which costs more than they do."""
 
-EXACT_SWEEPS = 20
+EXACT_SWEEPS = 16
 """For activations of atoms that stay as they are; a fixed number, so that what a frame is
 made of does not depend on the frames beside it."""
 
-MOMENTUM = 0.8
+MOMENTUM, RIDGE = 0.8, 0.01
 
 
 def activations_of(spectra: Tensor, atoms: Tensor, l1: float) -> Tensor:
@@ -34,15 +34,23 @@ def activations_of(spectra: Tensor, atoms: Tensor, l1: float) -> Tensor:
     """
     gram = atoms @ atoms.T
     products = atoms @ spectra.T - l1 * atoms.norm(dim=1, keepdim=True)
-    ridge = 1e-4 * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram)).to(gram)
-    found = torch.cholesky_solve(products, torch.linalg.cholesky(gram + ridge)).clamp_min_(0)
-    start, step = found, 1.0
-    for _ in range(EXACT_SWEEPS):
-        before, found = found, solve(start, gram, products, 1)
+    ridge = RIDGE * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram)).to(gram)
+    start = torch.cholesky_solve(products, torch.linalg.cholesky(gram + ridge)).clamp_min_(0)
+    sweep = _Sweep(start, gram, products)
+    before, gradient_before = sweep.rows.clone(), sweep.gradient.clone()
+    step = 1.0
+    for _ in range(EXACT_SWEEPS - 1):
+        sweep.run()
         following = (1 + math.sqrt(1 + 4 * step**2)) / 2
-        weight = min(MOMENTUM, (step - 1) / following)
-        start, step = torch.lerp(before, found, 1 + weight).clamp_min_(0), following
-    return found
+        weight, step = min(MOMENTUM, (step - 1) / following), following
+        # What is extrapolated may be below zero; the next sweep ends above it. The gradient
+        # goes with it, so that it costs no product.
+        for now, earlier in ((sweep.rows, before), (sweep.gradient, gradient_before)):
+            found = now.clone()
+            now.lerp_(earlier, -weight)
+            earlier.copy_(found)
+    sweep.run(last=True)
+    return sweep.rows
 
 
 def solve(activations: Tensor, gram: Tensor, products: Tensor, sweeps: int) -> Tensor:
@@ -50,7 +58,10 @@ def solve(activations: Tensor, gram: Tensor, products: Tensor, sweeps: int) -> T
 
     gram: C C' (K, K). products: C X' (K, T), less the weight of the L1 term.
     """
-    return _sweeps(activations, gram, products, sweeps, None)
+    sweep = _Sweep(activations.clone(), gram, products)
+    for number in range(sweeps):
+        sweep.run(last=number == sweeps - 1)
+    return sweep.rows
 
 
 def solve_atoms(
@@ -60,58 +71,70 @@ def solve_atoms(
 
     Of ½ a ‖w − u‖² + p ‖w‖ over w ≥ 0 the least is at u₊ · max(0, 1 − p / (a ‖u₊‖)).
     """
-    return _sweeps(atoms, gram, products, sweeps, penalty if bool(penalty.any()) else None)
+    sweep = _Sweep(atoms.clone(), gram, products, penalty if bool(penalty.any()) else None)
+    for number in range(sweeps):
+        sweep.run(last=number == sweeps - 1)
+    return sweep.rows
 
 
-def _sweeps(
-    rows: Tensor, gram: Tensor, products: Tensor, sweeps: int, penalty: Tensor | None
-) -> Tensor:
-    """Set one row after the other to its best, the others as they are by then.
+Step = tuple[Tensor, Tensor, Tensor]
+"""Gradients, by what block of the gram they change, and with what changes of rows."""
+
+
+class _Sweep:
+    """Sets one row after the other to its best, the others as they are by then.
 
     A half of the rows is done before the other half hears of it in one matrix product, and
     so within each half: nearly all of the work is matrix products, where row by row it
     would be reading all of the rows for each of them.
     """
-    rows = rows.clone()
-    gradient, best = torch.empty_like(rows), torch.empty_like(rows[0])
-    diagonal = gram.diagonal()
-    # 0 leaves a row as it is, where nothing depends on it.
-    inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
-    factors: list[float] = inverse.tolist()
-    shrink = None if penalty is None else (penalty * inverse).tolist()
-    steps = _order(rows, gram, gradient, 0, len(rows))
-    for _ in range(sweeps):
-        torch.addmm(products, gram, rows, alpha=-1, out=gradient)
-        number = 0
-        for to, block, change in steps:
-            if block is not None:
-                to.addmm_(block, change, alpha=-1)
+
+    def __init__(
+        self, rows: Tensor, gram: Tensor, products: Tensor, penalty: Tensor | None = None
+    ) -> None:
+        """Begin with rows (K, N), which are changed."""
+        self.rows, self.gram = rows, gram
+        self.gradient = torch.addmm(products, gram, rows, alpha=-1)
+        """Products − gram @ rows, at every time but after the last sweep."""
+        self._change, self._best = torch.empty_like(rows), torch.empty_like(rows[0])
+        diagonal = gram.diagonal()
+        # 0 leaves a row as it is, where nothing depends on it.
+        inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
+        self._diagonal: list[float] = diagonal.tolist()
+        self._inverse: list[float] = inverse.tolist()
+        self._shrink = None if penalty is None else (penalty * inverse).tolist()
+        self._whole = self._order(0, len(rows), back=True)
+        self._ahead = self._order(0, len(rows), back=False)
+
+    def run(self, last: bool = False) -> None:
+        """Go over the rows once; after the last time the gradient is not needed."""
+        for step in self._ahead if last else self._whole:
+            if isinstance(step, tuple):
+                step[0].addmm_(step[1], step[2], alpha=-1)
                 continue
-            torch.add(to, change, alpha=factors[number], out=best).clamp_min_(0)
-            if shrink is not None:
+            row, gradient, change = self.rows[step], self.gradient[step], self._change[step]
+            best = torch.add(row, gradient, alpha=self._inverse[step], out=self._best)
+            best.clamp_min_(0)
+            if self._shrink is not None:
                 norm = float(best.norm())
-                best *= max(0.0, 1 - shrink[number] / norm) if norm > 0 else 0.0
-            torch.sub(best, to, out=change)
-            to.copy_(best)
-            number += 1
-    return rows
+                best *= max(0.0, 1 - self._shrink[step] / norm) if norm > 0 else 0.0
+            torch.sub(best, row, out=change)
+            row.copy_(best)
+            if not last:
+                gradient.add_(change, alpha=-self._diagonal[step])
 
-
-Step = tuple[Tensor, Tensor | None, Tensor]
-"""A row and its gradient; or gradients, by what block of the gram they change, with what."""
-
-
-def _order(rows: Tensor, gram: Tensor, gradient: Tensor, first: int, last: int) -> list[Step]:
-    """What a sweep does, in order; a row's gradient holds how far it went once it is done."""
-    if last - first == 1:
-        return [(rows[first], None, gradient[first])]
-    middle = (first + last) // 2
-    told = (gradient[middle:last], gram[middle:last, first:middle], gradient[first:middle])
-    return [
-        *_order(rows, gram, gradient, first, middle),
-        told,
-        *_order(rows, gram, gradient, middle, last),
-    ]
+    def _order(self, first: int, last: int, back: bool) -> list[int | Step]:
+        """Which row is done when, and who hears of it when; back: those before it, too."""
+        if last - first == 1:
+            return [first]
+        middle = (first + last) // 2
+        one, other = slice(first, middle), slice(middle, last)
+        return [
+            *self._order(first, middle, back),
+            (self.gradient[other], self.gram[other, one], self._change[one]),
+            *self._order(middle, last, back),
+            *([(self.gradient[one], self.gram[one, other], self._change[other])] if back else []),
+        ]
 
 
 @dataclass(frozen=True)
