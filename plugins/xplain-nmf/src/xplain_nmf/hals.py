@@ -40,7 +40,7 @@ def activations_of(spectra: Tensor, atoms: Tensor, l1: float) -> Tensor:
     before, gradient_before = sweep.rows.clone(), sweep.gradient.clone()
     step = 1.0
     for _ in range(EXACT_SWEEPS - 1):
-        sweep.run()
+        sweep.run(back=True)
         following = (1 + math.sqrt(1 + 4 * step**2)) / 2
         weight, step = min(MOMENTUM, (step - 1) / following), following
         # What is extrapolated may be below zero; the next sweep ends above it. The gradient
@@ -49,7 +49,7 @@ def activations_of(spectra: Tensor, atoms: Tensor, l1: float) -> Tensor:
             found = now.clone()
             now.lerp_(earlier, -weight)
             earlier.copy_(found)
-    sweep.run(last=True)
+    sweep.run(back=False)
     return sweep.rows
 
 
@@ -58,10 +58,7 @@ def solve(activations: Tensor, gram: Tensor, products: Tensor, sweeps: int) -> T
 
     gram: C C' (K, K). products: C X' (K, T), less the weight of the L1 term.
     """
-    sweep = _Sweep(activations.clone(), gram, products)
-    for number in range(sweeps):
-        sweep.run(last=number == sweeps - 1)
-    return sweep.rows
+    return _swept(_Sweep(activations.clone(), gram, products), sweeps)
 
 
 def solve_atoms(
@@ -71,9 +68,16 @@ def solve_atoms(
 
     Of ½ a ‖w − u‖² + p ‖w‖ over w ≥ 0 the least is at u₊ · max(0, 1 − p / (a ‖u₊‖)).
     """
-    sweep = _Sweep(atoms.clone(), gram, products, penalty if bool(penalty.any()) else None)
+    penalised = penalty if bool(penalty.any()) else None
+    return _swept(_Sweep(atoms.clone(), gram, products, penalised), sweeps)
+
+
+def _swept(sweep: _Sweep, sweeps: int) -> Tensor:
     for number in range(sweeps):
-        sweep.run(last=number == sweeps - 1)
+        if number:
+            # For a few rows or sweeps quicker than to keep it up to date.
+            sweep.refresh()
+        sweep.run(back=False)
     return sweep.rows
 
 
@@ -93,9 +97,10 @@ class _Sweep:
         self, rows: Tensor, gram: Tensor, products: Tensor, penalty: Tensor | None = None
     ) -> None:
         """Begin with rows (K, N), which are changed."""
-        self.rows, self.gram = rows, gram
-        self.gradient = torch.addmm(products, gram, rows, alpha=-1)
-        """Products − gram @ rows, at every time but after the last sweep."""
+        self.rows, self.gram, self.products = rows, gram, products
+        self.gradient = torch.empty_like(rows)
+        """Products − gram @ rows, but after a sweep that did not look back."""
+        self.refresh()
         self._change, self._best = torch.empty_like(rows), torch.empty_like(rows[0])
         diagonal = gram.diagonal()
         # 0 leaves a row as it is, where nothing depends on it.
@@ -106,9 +111,13 @@ class _Sweep:
         self._whole = self._order(0, len(rows), back=True)
         self._ahead = self._order(0, len(rows), back=False)
 
-    def run(self, last: bool = False) -> None:
-        """Go over the rows once; after the last time the gradient is not needed."""
-        for step in self._ahead if last else self._whole:
+    def refresh(self) -> None:
+        """Make the gradient that of the rows as they are."""
+        torch.addmm(self.products, self.gram, self.rows, alpha=-1, out=self.gradient)
+
+    def run(self, back: bool) -> None:
+        """Go over the rows once. back: and leave the gradient of the rows as they are then."""
+        for step in self._whole if back else self._ahead:
             if isinstance(step, tuple):
                 step[0].addmm_(step[1], step[2], alpha=-1)
                 continue
@@ -120,7 +129,7 @@ class _Sweep:
                 best *= max(0.0, 1 - self._shrink[step] / norm) if norm > 0 else 0.0
             torch.sub(best, row, out=change)
             row.copy_(best)
-            if not last:
+            if back:
                 gradient.add_(change, alpha=-self._diagonal[step])
 
     def _order(self, first: int, last: int, back: bool) -> list[int | Step]:
