@@ -45,7 +45,8 @@ class SparseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Frobenius is solved by coordinate descent made of matrix products (HALS: Cichocki and
     Phan 2009; several sweeps for a product with X: Gillis and Glineur 2012; extrapolated,
     with restarts: Ang and Gillis 2019), on what the first singular vectors hold of X where
-    K is small, and the others by multiplicative updates that never raise the objective
+    K is small, and ``transform`` by the alternating direction method of multipliers (Huang et
+    al. 2016); the others by multiplicative updates that never raise the objective
     (Févotte and Idier 2011). float32, on the CPU or a GPU.
 
     After fitting: ``components_`` (K, F), ``reconstruction_err_`` (√(2 D), which is

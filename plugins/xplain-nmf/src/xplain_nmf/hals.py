@@ -8,7 +8,6 @@ activations shrink.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -19,38 +18,33 @@ from xplain_nmf.updates import Statistics, Updates
 SWEEPS = 3
 """Over the components for each product with the data, which costs more than they do."""
 
-EXACT_SWEEPS = 16
-"""For activations of atoms that stay as they are; a fixed number, so that what a frame is
+STEPS = 20
+"""To the activations of atoms that stay as they are; a fixed number, so that what a frame is
 made of does not depend on the frames beside it."""
 
-MOMENTUM, RIDGE = 0.8, 0.01
+RHO, RELAXATION = 0.2, 1.6
+"""Of those steps: their penalty, in terms of an atom's energy, and over-relaxation."""
 
 
 def activations_of(spectra: Tensor, atoms: Tensor, l1: float) -> Tensor:
     """Non-negative least squares with an L1 term: of spectra (T, F), activations (K, T).
 
-    Begins at the least squares without the bound, and extrapolates each sweep (Nesterov's
-    weights, up to ``MOMENTUM``).
+    By the alternating direction method of multipliers (Boyd et al. 2011, sections 3.4.3 and
+    5.2; for NMF Huang, Sidiropoulos and Liavas 2016): a step is one product with a matrix
+    (K, K), the same for all frames. Its state s holds both the activations, where it is above
+    zero, and the multipliers, where it is below.
     """
-    gram = atoms @ atoms.T
+    gram = (atoms @ atoms.T).double()
+    rho = RHO * gram.diagonal().mean().clamp_min(1e-12)
+    inverse: Tensor = torch.linalg.inv(gram + rho * torch.eye(len(gram)).to(gram))
+    forward, back = inverse.to(atoms), (rho * inverse).to(atoms)
     products = atoms @ spectra.T - l1 * atoms.norm(dim=1, keepdim=True)
-    ridge = RIDGE * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram)).to(gram)
-    start = torch.cholesky_solve(products, torch.linalg.cholesky(gram + ridge)).clamp_min_(0)
-    sweep = _Sweep(start, gram, products)
-    before, gradient_before = sweep.rows.clone(), sweep.gradient.clone()
-    step = 1.0
-    for _ in range(EXACT_SWEEPS - 1):
-        sweep.run(back=True)
-        following = (1 + math.sqrt(1 + 4 * step**2)) / 2
-        weight, step = min(MOMENTUM, (step - 1) / following), following
-        # What is extrapolated may be below zero; the next sweep ends above it. The gradient
-        # goes with it, so that it costs no product.
-        for now, earlier in ((sweep.rows, before), (sweep.gradient, gradient_before)):
-            found = now.clone()
-            now.lerp_(earlier, -weight)
-            earlier.copy_(found)
-    sweep.run(back=False)
-    return sweep.rows
+    unbound = forward @ products
+    state: Tensor = unbound.clone()
+    for _ in range(STEPS):
+        found = torch.addmm(unbound, back, state.abs())
+        state.add_(found.sub_(state.clamp_min(0)), alpha=RELAXATION)
+    return state.clamp_min_(0)
 
 
 def solve(activations: Tensor, gram: Tensor, products: Tensor, sweeps: int) -> Tensor:
@@ -58,7 +52,7 @@ def solve(activations: Tensor, gram: Tensor, products: Tensor, sweeps: int) -> T
 
     gram: C C' (K, K). products: C X' (K, T), less the weight of the L1 term.
     """
-    return _swept(_Sweep(activations.clone(), gram, products), sweeps)
+    return _sweeps(activations, gram, products, sweeps, None)
 
 
 def solve_atoms(
@@ -68,82 +62,58 @@ def solve_atoms(
 
     Of ½ a ‖w − u‖² + p ‖w‖ over w ≥ 0 the least is at u₊ · max(0, 1 − p / (a ‖u₊‖)).
     """
-    penalised = penalty if bool(penalty.any()) else None
-    return _swept(_Sweep(atoms.clone(), gram, products, penalised), sweeps)
+    return _sweeps(atoms, gram, products, sweeps, penalty if bool(penalty.any()) else None)
 
 
-def _swept(sweep: _Sweep, sweeps: int) -> Tensor:
-    for number in range(sweeps):
-        if number:
-            # For a few rows or sweeps quicker than to keep it up to date.
-            sweep.refresh()
-        sweep.run(back=False)
-    return sweep.rows
-
-
-Step = tuple[Tensor, Tensor, Tensor]
-"""Gradients, by what block of the gram they change, and with what changes of rows."""
-
-
-class _Sweep:
-    """Sets one row after the other to its best, the others as they are by then.
+def _sweeps(
+    rows: Tensor, gram: Tensor, products: Tensor, sweeps: int, penalty: Tensor | None
+) -> Tensor:
+    """Set one row after the other to its best, the others as they are by then.
 
     A half of the rows is done before the other half hears of it in one matrix product, and
     so within each half: nearly all of the work is matrix products, where row by row it
     would be reading all of the rows for each of them.
     """
-
-    def __init__(
-        self, rows: Tensor, gram: Tensor, products: Tensor, penalty: Tensor | None = None
-    ) -> None:
-        """Begin with rows (K, N), which are changed."""
-        self.rows, self.gram, self.products = rows, gram, products
-        self.gradient = torch.empty_like(rows)
-        """Products − gram @ rows, but after a sweep that did not look back."""
-        self.refresh()
-        self._change, self._best = torch.empty_like(rows), torch.empty_like(rows[0])
-        diagonal = gram.diagonal()
-        # 0 leaves a row as it is, where nothing depends on it.
-        inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
-        self._diagonal: list[float] = diagonal.tolist()
-        self._inverse: list[float] = inverse.tolist()
-        self._shrink = None if penalty is None else (penalty * inverse).tolist()
-        self._whole = self._order(0, len(rows), back=True)
-        self._ahead = self._order(0, len(rows), back=False)
-
-    def refresh(self) -> None:
-        """Make the gradient that of the rows as they are."""
-        torch.addmm(self.products, self.gram, self.rows, alpha=-1, out=self.gradient)
-
-    def run(self, back: bool) -> None:
-        """Go over the rows once. back: and leave the gradient of the rows as they are then."""
-        for step in self._whole if back else self._ahead:
-            if isinstance(step, tuple):
-                step[0].addmm_(step[1], step[2], alpha=-1)
+    rows = rows.clone()
+    gradient, best = torch.empty_like(rows), torch.empty_like(rows[0])
+    diagonal = gram.diagonal()
+    # 0 leaves a row as it is, where nothing depends on it.
+    inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
+    factors: list[float] = inverse.tolist()
+    shrink = None if penalty is None else (penalty * inverse).tolist()
+    steps = _order(rows, gram, gradient, 0, len(rows))
+    for _ in range(sweeps):
+        torch.addmm(products, gram, rows, alpha=-1, out=gradient)
+        number = 0
+        for to, block, change in steps:
+            if block is not None:
+                to.addmm_(block, change, alpha=-1)
                 continue
-            row, gradient, change = self.rows[step], self.gradient[step], self._change[step]
-            best = torch.add(row, gradient, alpha=self._inverse[step], out=self._best)
-            best.clamp_min_(0)
-            if self._shrink is not None:
+            torch.add(to, change, alpha=factors[number], out=best).clamp_min_(0)
+            if shrink is not None:
                 norm = float(best.norm())
-                best *= max(0.0, 1 - self._shrink[step] / norm) if norm > 0 else 0.0
-            torch.sub(best, row, out=change)
-            row.copy_(best)
-            if back:
-                gradient.add_(change, alpha=-self._diagonal[step])
+                best *= max(0.0, 1 - shrink[number] / norm) if norm > 0 else 0.0
+            torch.sub(best, to, out=change)
+            to.copy_(best)
+            number += 1
+    return rows
 
-    def _order(self, first: int, last: int, back: bool) -> list[int | Step]:
-        """Which row is done when, and who hears of it when; back: those before it, too."""
-        if last - first == 1:
-            return [first]
-        middle = (first + last) // 2
-        one, other = slice(first, middle), slice(middle, last)
-        return [
-            *self._order(first, middle, back),
-            (self.gradient[other], self.gram[other, one], self._change[one]),
-            *self._order(middle, last, back),
-            *([(self.gradient[one], self.gram[one, other], self._change[other])] if back else []),
-        ]
+
+Step = tuple[Tensor, Tensor | None, Tensor]
+"""A row and its gradient; or gradients, by what block of the gram they change, with what."""
+
+
+def _order(rows: Tensor, gram: Tensor, gradient: Tensor, first: int, last: int) -> list[Step]:
+    """What a sweep does, in order; a row's gradient holds how far it went once it is done."""
+    if last - first == 1:
+        return [(rows[first], None, gradient[first])]
+    middle = (first + last) // 2
+    told = (gradient[middle:last], gram[middle:last, first:middle], gradient[first:middle])
+    return [
+        *_order(rows, gram, gradient, first, middle),
+        told,
+        *_order(rows, gram, gradient, middle, last),
+    ]
 
 
 @dataclass(frozen=True)

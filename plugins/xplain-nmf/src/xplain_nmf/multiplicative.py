@@ -15,7 +15,7 @@ from xplain_nmf.updates import Statistics, Updates, normalised
 
 TINY = 1e-12
 EXACT_STEPS = 100
-"""For activations of atoms that stay as they are; see hals.EXACT_SWEEPS."""
+"""For activations of atoms that stay as they are; see hals.STEPS."""
 BLOCK = 8192
 """Frames at a time, so that no second array of the size of the data is made."""
 
