@@ -31,6 +31,7 @@ def test_independent_labels_have_their_own_probability() -> None:
 
 def test_the_score_is_the_logit_or_the_difference_of_two() -> None:
     assert ask(Target("noise")).score(CLIP).tolist() == [2.0]
+    assert Target("music", 3.2, 5.9) == Target("music", start=3.2, end=5.9)
     assert ask(Target("noise", versus="speech")).score(CLIP).tolist() == [1.0]
 
 

@@ -203,7 +203,7 @@ def _target(model: Model, settings: Settings) -> Target:
         target = asked
     elif asked is None or isinstance(asked, str):
         exact = asked in model.labels  # a label may look like LABEL@START-END
-        target = Target(asked, versus) if exact else Target.parse(asked, versus)
+        target = Target(asked, versus=versus) if exact else Target.parse(asked, versus)
     else:
         raise TargetError(f"a target is a label or a Target, not {asked!r}")
     for label in (target.label, target.versus):

@@ -16,14 +16,14 @@ from xplain.errors import TargetError, nearest
 class Target:
     """A question, before a model was asked.
 
-    label: None stands for the model's own prediction. versus: explain the label's
-    logit minus this one's. start, end: seconds, for models that decide per frame.
+    label: None stands for the model's own prediction. start, end: seconds, for models that
+    decide per frame. versus: explain the label's logit minus this one's.
     """
 
     label: str | None = None
-    versus: str | None = None
     start: float | None = None
     end: float | None = None
+    versus: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse spans that hold no time."""
@@ -47,7 +47,7 @@ class Target:
             start, end = (None if match[g] is None else float(match[g]) for g in ("start", "end"))
         except ValueError:
             raise TargetError(f"{text!r} is not LABEL@START-END with times in seconds") from None
-        return cls(match["label"], versus, start, end)
+        return cls(match["label"], start, end, versus)
 
 
 @dataclass(frozen=True)

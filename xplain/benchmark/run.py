@@ -135,7 +135,7 @@ def _record(
         return record((), None, (), str(result.error))
     asked = result.target
     settings = _settings(config, group.representation, method)
-    settings["target"] = Target(asked.label, asked.versus, asked.start, asked.end)
+    settings["target"] = Target(asked.label, asked.start, asked.end, asked.versus)
     try:
         randomised = [explain(item.audio, copy, **settings).attribution for copy in group.copies]
         values = measure(

@@ -248,7 +248,7 @@ def planted_cue(**settings: Unpack[Settings]) -> Finding:
 def _asking(settings: Settings, own: Explanation) -> Settings:
     """The settings with the question that was asked, whatever another model decides."""
     asked = own.target
-    target = Target(asked.label, asked.versus, asked.start, asked.end)
+    target = Target(asked.label, asked.start, asked.end, asked.versus)
     return {**settings, "target": target, "versus": None}
 
 
