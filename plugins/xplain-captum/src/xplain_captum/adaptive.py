@@ -7,9 +7,9 @@ the score of its point for free. So the error of each panel is known, and the pa
 largest are halved. Simpson's rule, whose three points are points of the halves too, lets no
 gradient go to waste (adaptive Simpson, Kuncir 1962, with the error known and not estimated).
 
-It stops when the panels' errors *without their signs* are within the tolerance of the score
-difference. That is more than completeness asks: a sum over the whole path can come out right
-because errors cancel, and with few points it often does.
+It stops when their sum, the completeness error, is within the tolerance of the score
+difference, and the errors *without their signs* are within SLACK times that. Completeness alone
+would do with a sum that is right because large errors cancel, and with few points they often do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from xplain import Score, XplainWarning
 MOST_GRADIENTS = 401
 """Where it gives up. A path that needs more has a jump, which no number of points resolves."""
 
-FIRST_PANELS = 4
+SLACK = 5.0
+"""How many times the tolerance the panels' errors may be without their signs. With 1, nothing is
+left to luck, for twice the gradients on a network of ReLUs."""
+
+FIRST_PANELS = 3
 """What it begins with. A rise and fall that is narrower than these, between two points, can
 leave every sum right and go unseen."""
 
@@ -62,10 +66,10 @@ class Panel:
         return self.end.place - self.start.place
 
     @property
-    def error(self) -> float:
-        """How far Simpson's rule misses the score difference over this panel."""
+    def excess(self) -> float:
+        """By how much Simpson's rule gives more than the score difference over this panel."""
         slope = (self.start.slope + 4 * self.middle.slope + self.end.slope) / 6
-        return abs(self.width * slope - (self.end.score - self.start.score))
+        return self.width * slope - (self.end.score - self.start.score)
 
     @property
     def integral(self) -> Tensor:
@@ -79,7 +83,7 @@ def adaptive_path_integral(
 ) -> Tensor:
     """Integrated gradients (D, N) of latents (D, N) from one baseline (D, N).
 
-    tolerance: of the panels' errors together, relative to the score difference. Warns
+    tolerance: of the completeness error, relative to the score difference. Warns
     (XplainWarning) where MOST_GRADIENTS do not reach it.
     """
     halves = 2 * FIRST_PANELS
@@ -87,22 +91,30 @@ def adaptive_path_integral(
     panels = [Panel(*first[step : step + 3]) for step in range(0, halves, 2)]
     unreachable = ROUNDING * max(abs(point.score) for point in first)
     allowed = max(tolerance * abs(first[-1].score - first[0].score), unreachable)
-    while (error := sum(panel.error for panel in panels)) > allowed:
+    while not _converged(panels, allowed):
         room = (MOST_GRADIENTS - 1) // 2 - len(panels)
         if room < 1:
+            error, apart = abs(sum(p.excess for p in panels)), sum(abs(p.excess) for p in panels)
             warnings.warn(
-                f"integrated gradients stopped after {2 * len(panels) + 1} gradients, with "
-                f"errors of {error:.2g} along the path where {allowed:.2g} were asked for; "
+                f"integrated gradients stopped after {2 * len(panels) + 1} gradients, not "
+                f"converged: {error:.2g} from the score difference where {allowed:.2g} was asked "
+                f"for, with errors of {apart:.2g} along the path; "
                 "allow a larger tolerance, or take a baseline nearer to the clip",
                 XplainWarning,
                 stacklevel=2,
             )
             break
-        panels.sort(key=lambda panel: panel.error)
-        count = min(_too_many(panels, allowed), room)
+        panels.sort(key=lambda panel: abs(panel.excess))
+        count = min(_too_many(panels, SLACK * allowed), room)
         panels, worst = panels[:-count], panels[-count:]
         panels += _halves(worst, score, latents, baseline)
     return (latents - baseline) * torch.stack([p.integral for p in panels]).sum(dim=0)
+
+
+def _converged(panels: Sequence[Panel], allowed: float) -> bool:
+    """Whether the path's error is within what is allowed, and not by luck alone."""
+    excess = [panel.excess for panel in panels]
+    return abs(sum(excess)) <= allowed and sum(map(abs, excess)) <= SLACK * allowed
 
 
 def _too_many(panels: Sequence[Panel], allowed: float) -> int:
@@ -111,7 +123,7 @@ def _too_many(panels: Sequence[Panel], allowed: float) -> int:
     Whoever halves one panel after another, the worst first, comes to each of these, so that
     asking about them at once costs no gradient more. One at least, whatever rounding says.
     """
-    left = accumulate(panel.error for panel in panels)
+    left = accumulate(abs(panel.excess) for panel in panels)
     return max(1, sum(error > allowed for error in left))
 
 
