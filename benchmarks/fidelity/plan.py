@@ -88,7 +88,7 @@ QUANTISED = False
 DIGITS = Fitting(
     "transformer",
     {"width": 128, "layers": 2, "heads": 4, "feedforward": 256, "dropout": 0.2},
-    Training(epochs=12, emphasis=0.5),
+    Training(epochs=24, emphasis=0.5),
 )
 KEYWORDS = Fitting(
     "conv",

@@ -376,6 +376,7 @@ def test_the_command_prints_a_table_and_keeps_standard_output_for_json(
         (["--learning-rate=0"], "the learning rate is above 0"),
         (["--weight-decay=-1"], "the weight decay is 0 or more"),
         (["--smoothing=1"], "smoothing is a share"),
+        (["--masking=2"], "masking is a share from 0 to 1, not 2.0"),
         (["--emphasis=1.5"], "emphasis is a share from 0 to 1, not 1.5"),
         (["--heard=-0.1"], "heard is a share from 0 to 1"),
         (["--device=nonsense"], "the device 'nonsense' cannot be used"),

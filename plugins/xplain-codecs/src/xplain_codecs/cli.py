@@ -48,6 +48,12 @@ def fit(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Each label counts the same, however rare")
     ] = False,
+    masking: Annotated[
+        float,
+        typer.Option(
+            help="Share of clips that lose some elements by chance: decisions hang less on each"
+        ),
+    ] = 0.0,
     emphasis: Annotated[
         float,
         typer.Option(
@@ -87,6 +93,7 @@ def fit(
             weight_decay=weight_decay,
             smoothing=smoothing,
             balanced=balanced,
+            masking=masking,
             emphasis=emphasis,
             heard=heard,
             seed=seed,

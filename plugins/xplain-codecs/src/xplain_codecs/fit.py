@@ -86,7 +86,7 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
         synthesizer,
         latents or partial / "latents",
         home,
-        editable=task.training.emphasis > 0,
+        editable=task.training.emphasis > 0 or task.training.masking > 0,
     )
     check_labels([clip.entry for clip in clips], task.manifest)
     parts = {part: [clip for clip in clips if clip.entry.part == part] for part in PARTS}

@@ -27,6 +27,7 @@ from xplain.progress import say, track
 from xplain_codecs.emphasis import Emphasis
 from xplain_codecs.heads import Head
 from xplain_codecs.latents import LatentClip
+from xplain_codecs.masking import masked
 from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
 
 WARM_UP = 0.1
@@ -43,7 +44,8 @@ class Training:
 
     epochs: at most. patience: epochs without a better one on dev after which it stops.
     batch: clips. smoothing: of the labels. balanced: whether each label counts the same,
-    however many clips it has. emphasis, heard: see Emphasis; shares of the clips.
+    however many clips it has. masking: see masked(); emphasis, heard: see Emphasis; shares
+    of the clips.
     """
 
     epochs: int = 20
@@ -53,6 +55,7 @@ class Training:
     weight_decay: float = 0.01
     smoothing: float = 0.1
     balanced: bool = False
+    masking: float = 0.0
     emphasis: float = 0.0
     heard: float = 0.5
     seed: int = 0
@@ -68,7 +71,7 @@ class Training:
             raise XplainError(f"the weight decay is 0 or more, not {self.weight_decay}")
         if not 0 <= self.smoothing < 1:
             raise XplainError(f"smoothing is a share from 0, below 1, not {self.smoothing}")
-        for name in ("emphasis", "heard"):
+        for name in ("masking", "emphasis", "heard"):
             if not 0 <= getattr(self, name) <= 1:
                 raise XplainError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 
@@ -117,7 +120,8 @@ def train(
 ) -> History:
     """Train a head where it is, from ``checkpoint`` on if there is one; leaves the best weights.
 
-    emphasis: edits some of the training clips, which have been encoded for it.
+    emphasis: edits some of the training clips. For it, and for masking, they have been encoded
+    so that they can be edited.
 
     Raises ArtifactError for a damaged checkpoint, XplainError where the loss is lost.
     """
@@ -224,6 +228,8 @@ def _step(
     latents = pad_sequence([clip.read().T for clip in clips], batch_first=True).mT.to(device)
     lengths = torch.tensor([clip.frames for clip in clips], device=device)
     truth = torch.tensor([clip.label for clip in clips], device=device)
+    if training.masking:
+        latents = masked(latents, clips, training.masking)
     if emphasis is not None:
         certain = F.one_hot(truth, len(weights)).to(latents)
         latents, truth = emphasis.apply(head, clips, latents, certain)

@@ -29,7 +29,9 @@ class Ranges:
     below: tuple[float, float] = (-6.0, 21.0)  # music and noise below speech, noise below music
     joining: tuple[float, float] = (-7.0, 7.0)  # the speech that joins
     loudness: tuple[float, float] = (-60.0, -10.0)  # of the whole, re full scale
-    tempo: float = 0.12  # parts are played faster or slower by up to this share
+    more_music: float = 0.25  # of those with music: another scene's joins, for more kinds of it
+    tempo: float = 0.12  # speech and noise are played faster or slower by up to this share
+    music_tempo: float = 0.35  # music is: few pieces, and what makes it music stays
     tilt: float = 0.6  # parts are brightened or dulled by a filter of three taps, 1 and up to this
     hiss: tuple[float, float] = (45.0, 80.0)  # below the whole, in half of all examples
     equaliser: float = 10.0  # the features are tilted and bent by up to so much
@@ -102,6 +104,10 @@ class Mixer:
         ):
             if chance.random() < share:
                 sound, heard = self._part(part)
+                if part == MUSIC and chance.random() < ranges.more_music:
+                    joining, played = self._part(part)
+                    sound = sound + joining * 10 ** (chance.uniform(*ranges.joining) / 20)
+                    heard = heard | played
                 waveform = waveform + sound * 10 ** (-below / 20)
                 labels[:, part] = heard[:, part]
                 known[:, part] |= heard[:, part]
@@ -121,15 +127,16 @@ class Mixer:
         own = torch.zeros_like(scene.labels)
         for label in (0, 3) if part == SPEECH else (part,):
             own[:, label] = scene.labels[:, label]
-        waveform, labels = self._varied(scene.parts[part].float(), own)
+        tempo = self.ranges.music_tempo if part == MUSIC else self.ranges.tempo
+        waveform, labels = self._varied(scene.parts[part].float(), own, tempo)
         level = _level(waveform, labels.any(dim=1))
         # What was short may be gone, now that it is faster.
         waveform = waveform / level if level > 0 else torch.zeros_like(waveform)
         return self._cut(waveform, labels)
 
-    def _varied(self, waveform: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _varied(self, waveform: Tensor, labels: Tensor, tempo: float) -> tuple[Tensor, Tensor]:
         """At another tempo and pitch, and of another colour."""
-        frames = round(len(labels) / (1 + self.chance.uniform(-1, 1) * self.ranges.tempo))
+        frames = round(len(labels) / (1 + self.chance.uniform(-1, 1) * tempo))
         stretched = F.interpolate(waveform[None, None], size=frames * HOP, mode="linear")
         taps = [1.0, *(self.chance.uniform(-1, 1) * self.ranges.tilt for _ in range(2))]
         coloured = F.conv1d(stretched, torch.tensor(taps)[None, None], padding=1)
