@@ -155,7 +155,15 @@ def scene(speech: list[int], overlap: list[int], music: list[int], noise: list[i
     return Scene(parts.sum(dim=0).to(torch.int16), parts, labels)
 
 
-PLAIN = {"as_they_are": 0.0, "meetings": 0.0, "more_speech": 0.0, "tempo": 0.0, "seconds": 0.2}
+PLAIN = {
+    "as_they_are": 0.0,
+    "meetings": 0.0,
+    "more_speech": 0.0,
+    "more_music": 0.0,
+    "tempo": 0.0,
+    "music_tempo": 0.0,
+    "seconds": 0.2,
+}
 
 
 def test_a_mixture_has_the_labels_of_its_parts():
@@ -177,6 +185,18 @@ def test_labels_keep_to_a_part_that_is_played_faster_or_slower():
     loud = loud > 0.5 * loud.amax(dim=1, keepdim=True)
     assert ((batch.labels[..., 0] > 0) == loud).all()
     assert set(batch.labels[..., 0].sum(dim=1).tolist()) > {4}
+
+
+def test_music_has_a_tempo_of_its_own_and_more_of_it_joins():
+    only = {"speech": 0.0, "music": 1.0, "noise": 0.0}
+    piece = [scene([], [], [2, 3, 4, 5], [])]
+    faster = Mixer(piece, [], Ranges(**{**PLAIN, "music_tempo": 0.3}, **only), 0).batch(20).labels
+    assert set(faster[..., 1].sum(dim=1).tolist()) > {4}
+    as_it_is = Mixer(piece, [], Ranges(**{**PLAIN, "tempo": 0.3}, **only), 0).batch(20).labels
+    assert set(as_it_is[..., 1].sum(dim=1).tolist()) == {4}
+    more = Mixer(piece, [], Ranges(**{**PLAIN, "more_music": 1.0}, **only), 0).batch(20).labels
+    assert set(more[..., 1].sum(dim=1).tolist()) > {4}
+    assert not more[..., [0, 2, 3]].any()  # two pieces are no overlapped speech
 
 
 def test_speech_that_joins_makes_overlap_where_both_speak():
