@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xplain.cli.memory import keep_freed_memory
 from xplain.cli.parameters import parameters
 from xplain.progress import say
 
@@ -69,6 +70,7 @@ def segment(
     ] = False,
 ) -> None:
     """Say which label holds when in recordings, and which frequencies speak for it."""
+    keep_freed_memory()
     settings: dict[str, Any] = {
         "params": parameters("--segmenter-param", segmenter_param),
         "explain": explain,
