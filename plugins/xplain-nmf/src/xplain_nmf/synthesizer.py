@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xplain import Context, Latents, Synthesizer
-from xplain.errors import PluginError
-from xplain_nmf.loading import Off, components_off, open_proxy
-from xplain_nmf.model import NmfProxy
-from xplain_nmf.spectrum import SAMPLE_RATE, istft, stft
+from xplain_nmf.proxied import Proxied
+from xplain_nmf.spectrum import istft, stft
 
 SMALL = 1e-6
 """Of a frame's mean: what every bin of it has at least, so that one that no component reaches
 goes by what becomes of the frame."""
 
 
-class NmfSynthesizer(nn.Module, Synthesizer):
+class NmfSynthesizer(Proxied, Synthesizer):
     """D = K components, N = T frames of 20 ms: how much of each component is in each frame.
 
     Decoding H' is the soft mask Σ_k w_k h'_k / Σ_k w_k h_k on the complex spectrum, whose
@@ -27,30 +25,6 @@ class NmfSynthesizer(nn.Module, Synthesizer):
 
     encode_differentiable = True
     decode_differentiable = True
-
-    def __init__(self, folder: str = "", off: Off = "") -> None:
-        """Take a proxy.
-
-        folder: that save_pretrained wrote. off: components to switch off, by number or, in a
-        class-wise dictionary, by label. Raises PluginError without a folder, ModelError for
-        one that holds no proxy.
-        """
-        if not folder:
-            raise PluginError("nmf reads a proxy: give folder= that xplain nmf train wrote")
-        self._take(open_proxy(folder), folder, off)
-
-    @classmethod
-    def of(cls, proxy: NmfProxy, folder: str = "", off: Off = "") -> NmfSynthesizer:
-        """Take a proxy that is loaded already."""
-        made = cls.__new__(cls)
-        made._take(proxy, folder, off)
-        return made
-
-    def _take(self, proxy: NmfProxy, folder: str, off: Off) -> None:
-        nn.Module.__init__(self)
-        self.proxy, self.folder, self.off = proxy, folder, off
-        self.sample_rate = SAMPLE_RATE
-        self._off = components_off(proxy, off)
 
     def encode(self, waveform: Tensor) -> Latents:
         """Waveforms (B, samples) → H (B, K, T), zero or more."""
