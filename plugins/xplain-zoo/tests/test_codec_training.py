@@ -195,8 +195,8 @@ def test_digits_are_varied_for_training_alone(manifest, tmp_path):
     with (tmp_path / "one" / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     count = {split: sum(r["split"] == split for r in rows) for split in ("train", "dev", "test")}
-    # 42 to train on: 4 for dev, 38 twice; and half of the same 42 again, varied.
-    assert count == {"train": 38 * 2 + 21, "dev": 4, "test": 2}
+    # 42 to train on: 4 for dev, 38 four times; and the same 42 again, varied.
+    assert count == {"train": 38 * 4 + 42, "dev": 4, "test": 2}
     original = {read(tmp_path / f"{i}.wav") for i in range(44)}
     for row in rows:
         heard = read(tmp_path / "one" / row["path"])

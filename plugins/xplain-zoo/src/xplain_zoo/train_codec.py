@@ -48,11 +48,12 @@ class CodecSizes:
     """Of the EncodecModel; what is not here is as transformers has it."""
 
     sample_rate: int = 8000  # Hz
-    channels: int = 64
+    channels: int = 128
     filters: int = 14
     ratios: tuple[int, ...] = (2, 4, 4, 5)  # of the decoder; a frame is their product, in samples
+    kernel: int = 3  # of the first and the last convolutions
     recurrent_layers: int = 1
-    books: int = 12
+    books: int = 8
     entries: int = 256
 
     def config(self) -> EncodecConfig:
@@ -64,6 +65,8 @@ class CodecSizes:
             hidden_size=self.channels,
             num_filters=self.filters,
             upsampling_ratios=list(self.ratios),
+            kernel_size=self.kernel,
+            last_kernel_size=self.kernel,
             num_lstm_layers=self.recurrent_layers,
             codebook_size=self.entries,
             target_bandwidths=[bits * n / 1000 for n in (1, 2, 4, 8, 12) if n <= self.books],
@@ -78,14 +81,14 @@ class Recipe:
     """The hyper-parameters; codec.json holds those of the shipped weights."""
 
     seed: int = 0
-    steps: int = 1600
-    finishing_steps: int = 100  # of the decoder alone, on quantised latents too
+    steps: int = 3200
+    finishing_steps: int = 300  # of the decoder alone, on quantised latents too
     batch: int = 12
     samples: int = 4160  # of a stretch: whole frames
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 0.01
     windows: tuple[int, ...] = (64, 128, 256, 512)  # samples, of the spectrograms in the loss
-    noise: float = 0.2  # at most, on latents, beside how far each channel is from silence
+    noise: float = 0.1  # at most, on latents, beside how far each channel is from silence
     edited: int = 3  # stretches of a batch whose edited latents have to be heard
     edits: float = 0.3  # weight of that
     dither: float = 3e-3  # level of the noise that is added before they are encoded again

@@ -1,8 +1,9 @@
 """Makes the clips that zoo:digits-latent is fitted on: ``python -m xplain_zoo.vary_digits``.
 
 ``xplain fit`` takes clips as they are. So that a few speakers in quiet rooms become more, each
-training clip is written once as it is and once faster or slower, at another level, with
-noise, or with quiet around it; a tenth is left for dev, as it is, and so are the test clips.
+training clip is written once as it is and three times faster or slower, at another level, with
+noise, with quiet around it, or upside down; a tenth is left for dev, as it is, and so are the
+test clips.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from xplain_zoo.clips_manifest import Clip, read_manifest
 from xplain_zoo.digits import LABELS
 
 RATE = 8000  # Hz
+COPIES = 3  # of each training clip, varied
 DEV = 0.1  # of the training clips
 SPEED = 1.15  # at most, and one by it at least: pitch, formants and tempo together
 LEVEL = (-42.0, -8.0)  # dB, of the loudest tenth
 NOISY = 0.5  # of the copies
 SNR = (15.0, 50.0)  # dB
-AROUND = 0.3  # seconds of quiet on each side at most
+AROUND = 0.3  # seconds of quiet on each side at most, in half of the copies
+FRAME = 0.02  # seconds: in the other half, so that codecs cut a word elsewhere each time
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("manifest", type=Path, help="CSV: path, dataset, split, label, speaker")
     parser.add_argument("--dataset", help="only rows whose column dataset says this")
     parser.add_argument("--also", type=Path, help="a manifest of more clips to train on, varied")
-    parser.add_argument("--share", type=float, default=0.5, help="of those, how many")
+    parser.add_argument("--share", type=float, default=1.0, help="of those, how many")
     parser.add_argument("--out", type=Path, required=True, help="folder for clips and manifest.csv")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def arranged(clips: Sequence[Clip], more: Sequence[Clip], draw: random.Random) -> list[Clip]:
-    """Every clip with the split it is for; training clips twice, the second time varied."""
+    """Every clip with the split it is for; training clips first as they are, then varied."""
     generator = torch.Generator().manual_seed(draw.randrange(2**31))
     train = [c for c in clips if c.split == "train"]
     dev = {id(c) for c in draw.sample(train, round(DEV * len(train)))}
@@ -59,7 +62,7 @@ def arranged(clips: Sequence[Clip], more: Sequence[Clip], draw: random.Random) -
         if id(clip) in dev:
             found.append(replace(clip, split="dev"))
         elif clip.split == "train":
-            found += [clip, varied(clip, draw, generator)]
+            found += [clip, *(varied(clip, draw, generator) for _ in range(COPIES))]
         else:
             found.append(clip)
     return found + [varied(clip, draw, generator) for clip in more]
@@ -68,7 +71,7 @@ def arranged(clips: Sequence[Clip], more: Sequence[Clip], draw: random.Random) -
 def varied(clip: Clip, draw: random.Random, generator: torch.Generator) -> Clip:
     """The same word by another voice, at another level, in another room."""
     word = augment.change_speed(clip.waveform, SPEED ** draw.uniform(-1.0, 1.0))
-    before, after = (draw.choice((0.0, draw.uniform(0.0, AROUND))) for _ in range(2))
+    before, after = (draw.uniform(0.0, draw.choice((FRAME, AROUND))) for _ in range(2))
     start = round(before * RATE)
     sound = augment.place(word, start + len(word) + round(after * RATE), start)[None]
     sound = augment.set_level(sound, torch.zeros(1))
@@ -78,7 +81,7 @@ def varied(clip: Clip, draw: random.Random, generator: torch.Generator) -> Clip:
         )
         sound = sound + background * 10 ** (-draw.uniform(*SNR) / 20)
     sound = augment.set_level(sound, torch.tensor([draw.uniform(*LEVEL)]))[0]
-    return replace(clip, waveform=_unclipped(sound))
+    return replace(clip, waveform=_unclipped(sound) * draw.choice((-1.0, 1.0)))
 
 
 def write(out: Path, clips: Sequence[Clip]) -> None:
