@@ -26,6 +26,9 @@ def test_the_band_that_decides_gets_the_attribution(bands: xplain.Model) -> None
     inside = (hertz > 100) & (hertz < 700)
     positive = e.attribution.clamp(min=0)
     assert positive[inside].sum() / positive.sum() > 0.95
+    assert e.bands is not None
+    (band,) = e.bands
+    assert 300 <= band.low < 440 < band.high <= 630 and band.share > 0.5
 
 
 def test_keep_and_remove_are_what_is_heard(bands: xplain.Model) -> None:

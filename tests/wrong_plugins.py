@@ -260,6 +260,12 @@ class NamesFrequenciesUpsideDown(Frames):
         self.frequencies = [k * sample_rate / 16 for k in reversed(range(8))]
 
 
+class HasSpectraBelowZero(Frames):
+    def __init__(self, sample_rate: int = 8000) -> None:
+        super().__init__(sample_rate)
+        self.spectra = -torch.eye(8), [k * sample_rate / 16 for k in range(8)]
+
+
 # Segmenters
 
 
@@ -428,6 +434,7 @@ WRONG: Mapping[str, Mapping[object, str]] = {
         NeedsItsOwnContext: "serves-many-variants-with-one-context",
         KeepsTheSoundInTheContext: "keeps-the-sound-in-the-latents",
         NamesFrequenciesUpsideDown: "names-the-frequency-of-a-tone",
+        HasSpectraBelowZero: "says-where-each-channel-lies-or-nothing",
     },
     "segmenter": {
         NonFiniteLogits: "gives-finite-logits",

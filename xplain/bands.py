@@ -1,4 +1,8 @@
-"""Which frequencies speak for a label: critical bands by their share of what does."""
+"""Which frequencies speak for a label: critical bands by their share of what does.
+
+A part, or a channel of a representation, that speaks for the label by some amount does so
+where it lies in the spectrum. What speaks against it is left out: it is no part of why.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from xplain.errors import PluginError
+from xplain.interfaces import Synthesizer
 from xplain.segments import Band
 
 Numbers = npt.NDArray[np.float64]
@@ -37,6 +44,17 @@ class Spectrum:
         np.add.at(totals.T, self._band, evidence.T)
         return totals
 
+    def places(self, spectra: Numbers) -> Numbers:
+        """How much of each spectrum (…, F) lies in each band: (…, bands), together 1.
+
+        Together 0 where a spectrum is zero: what has none lies nowhere.
+        """
+        totals = self.totals(spectra)
+        shares: Numbers = totals / np.maximum(
+            totals.sum(axis=-1, keepdims=True), np.finfo(float).tiny
+        )
+        return shares
+
     def named(self, totals: Numbers) -> tuple[Band, ...]:
         """The fewest bands that hold MOST of their totals (bands,), neighbours joined.
 
@@ -58,3 +76,31 @@ class Spectrum:
             else:
                 bands.append(Band(low, high, share))
         return tuple(sorted(bands, key=lambda band: -band.share))
+
+
+def bands_of(attribution: Tensor, synthesizer: Synthesizer) -> tuple[Band, ...] | None:
+    """Where in the spectrum lies what an attribution (D, N) gives a label, added up over time.
+
+    None where it is not known where the synthesizer's channels lie. Raises PluginError for
+    spectra that are not those of the channels.
+    """
+    evidence = numbers(attribution).sum(axis=1).clip(min=0)
+    if synthesizer.frequencies is not None:
+        spectrum = Spectrum(synthesizer.frequencies)
+        return spectrum.named(spectrum.totals(evidence))
+    if synthesizer.spectra is None:
+        return None
+    spectra, frequencies = numbers(synthesizer.spectra[0]), synthesizer.spectra[1]
+    if spectra.shape != (len(evidence), len(frequencies)) or (spectra < 0).any():
+        raise PluginError(
+            f"{type(synthesizer).__name__} gives spectra {spectra.shape} over {len(frequencies)} "
+            f"frequencies for {len(evidence)} channels: they are (channels, frequencies) and not "
+            "negative"
+        )
+    spectrum = Spectrum(frequencies)
+    return spectrum.named(evidence @ spectrum.places(spectra))
+
+
+def numbers(tensor: Tensor) -> Numbers:
+    """A tensor, wherever it is, in double precision."""
+    return tensor.detach().cpu().numpy().astype(np.float64)

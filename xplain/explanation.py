@@ -23,6 +23,7 @@ from xplain.metrics.curves import RATIOS as CURVE
 from xplain.metrics.curves import Curves
 from xplain.outcomes import Heard, Kind, Live, Outcome, Rendering
 from xplain.registry import registry
+from xplain.segments import Band
 from xplain.selection import checked_ratio
 from xplain.storage import swap
 from xplain.targets import ResolvedTarget
@@ -50,7 +51,9 @@ class Explanation:
     draws of it, their mean). selection: its settings. completeness_error: relative, None
     where the method makes no such claim or nothing is to be explained. converged: whether
     that error is under the method's tolerance. warnings: what has to be known about the result.
-    frequencies: Hz of the D channels, where they are frequencies.
+    frequencies: Hz of the D channels, where they are frequencies. bands: the critical bands that
+    hold half of what speaks for the label, by their shares; None where it is not known where
+    channels lie in the spectrum.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Explanation:
     converged: bool | None
     warnings: tuple[str, ...]
     frequencies: tuple[float, ...] | None
+    bands: tuple[Band, ...] | None
     provenance: Mapping[str, Any]
     _live: Live | None = None
     # Not of the constructor, so that dataclasses.replace() does not hand them on. The claim is
@@ -231,6 +235,7 @@ class Explanation:
             "verdict": None if self.verdict is None else asdict(self.verdict),
             "warnings": list(self.warnings),
             "frequencies": None if self.frequencies is None else list(self.frequencies),
+            "bands": None if self.bands is None else [asdict(band) for band in self.bands],
             "provenance": dict(self.provenance),
         }
 
@@ -317,6 +322,7 @@ class Explanation:
                 samples, _ = soundfile.read(file, dtype="int16")
             waveform = audio.from_pcm16(samples)
             rendered[outcome.kind, outcome.ratio] = Rendering(waveform, outcome)
+        bands = data.get("bands")  # not in what was saved by earlier versions
         target = dict(data["target"])
         target["frames"] = None if target["frames"] is None else tuple(target["frames"])
         read = cls(
@@ -335,6 +341,7 @@ class Explanation:
             converged=data["converged"],
             warnings=tuple(data["warnings"]),
             frequencies=None if data["frequencies"] is None else tuple(data["frequencies"]),
+            bands=None if bands is None else tuple(Band(**band) for band in bands),
             provenance=dict(data["provenance"]),
         )
         read._rendered.update(rendered)

@@ -70,7 +70,11 @@ class Synthesizer(Fingerprinted, ABC):
     """Whether what is decoded is only like what went in, as of a codec that was learnt."""
 
     frequencies: Sequence[float] | None = None
-    """Hz of each of the D channels, where channels are frequencies; for pictures."""
+    """Hz of each of the D channels, where channels are frequencies; for pictures and bands."""
+
+    spectra: tuple[Tensor, Sequence[float]] | None = None
+    """Where channels lie that are no frequencies, if that is known: (D, F), not negative, and Hz
+    of the F."""
 
     @abstractmethod
     def encode(self, waveform: Tensor) -> Latents:

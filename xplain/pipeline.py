@@ -21,6 +21,7 @@ from typing_extensions import Unpack
 
 from xplain import audio as audio_io
 from xplain.audio import Audio
+from xplain.bands import bands_of
 from xplain.borrowing import borrowed, seeded
 from xplain.clips import AudioLike as AudioLike
 from xplain.clips import Failure as Failure
@@ -248,6 +249,7 @@ def _attribute(clip: _Opened, job: Job) -> Explanation:
         converged=converged,
         warnings=(),
         frequencies=None if frequencies is None else tuple(frequencies),
+        bands=bands_of(attribution, synthesizer),
         provenance={
             **job.provenance,
             "audio": dict(audio.source),

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
-from xplain.bands import Numbers, Spectrum
+from xplain.bands import Numbers, Spectrum, numbers
 from xplain.errors import PluginError
 from xplain.hysteresis import Stretch
 from xplain.interfaces import AdditiveSegmenter
@@ -68,8 +67,8 @@ class Relevance:
 
     def __init__(self, segmenter: AdditiveSegmenter) -> None:
         """Explain by a segmenter's weights and spectra; PluginError where they do not fit."""
-        self._weights = _numbers(segmenter.weights)
-        spectra, frequencies = _numbers(segmenter.spectra), _numbers(segmenter.frequencies)
+        self._weights = numbers(segmenter.weights)
+        spectra, frequencies = numbers(segmenter.spectra), numbers(segmenter.frequencies)
         labels, parts = len(segmenter.labels), self._weights.shape[-1]
         if self._weights.shape != (labels, parts) or spectra.shape != (parts, len(frequencies)):
             raise PluginError(
@@ -80,9 +79,7 @@ class Relevance:
         if (spectra < 0).any():
             raise PluginError("an additive segmenter's spectra are not negative, and these are")
         self._spectrum = Spectrum(frequencies.tolist())
-        bands = self._spectrum.totals(spectra)
-        # A part without a spectrum lies nowhere.
-        self._places = bands / np.maximum(bands.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        self._places = self._spectrum.places(spectra)
 
     def of(self, label: int, means: Numbers) -> tuple[tuple[Band, ...], tuple[Part, ...]]:
         """Bands and largest parts for a label, from the parts' means (K,) over a segment."""
@@ -90,7 +87,3 @@ class Relevance:
         bands = self._spectrum.named(np.maximum(relevance, 0) @ self._places)
         largest = np.argsort(-np.abs(relevance), kind="stable")[:TOP_PARTS].tolist()
         return bands, tuple(Part(k, float(relevance[k])) for k in largest if relevance[k])
-
-
-def _numbers(tensor: Tensor) -> Numbers:
-    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -18,6 +18,10 @@ class Band:
     high: float
     share: float
 
+    def __str__(self) -> str:
+        """As people read it."""
+        return f"{self.low:,.0f}–{self.high:,.0f} Hz {self.share:.0%}"
+
 
 @dataclass(frozen=True)
 class Part:

@@ -190,6 +190,7 @@ def to_json(
         "explainer": provenance["explainer"],
         "synthesizer": provenance["synthesizer"],
         "route": provenance["route"],
+        "bands": data["bands"],
         "selection": data["selection"],
         "results": results,
         "completeness_error": data["completeness_error"],
@@ -213,6 +214,8 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
     if target.label != decision or target.versus:
         versus = f" rather than {target.versus}" if target.versus else ""
         lines.append(f"  explained: {target.label} ({target.probability:.1%}){versus}")
+    if explanation.bands:
+        lines.append(f"  speaks for it: {', '.join(map(str, explanation.bands))}")
     for outcome in explanation.saved:
         part = (
             f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"

@@ -171,8 +171,7 @@ def _line(segment: Segment) -> str:
     line = f"{segment.start:9.2f} – {segment.end:.2f} s  {segment.label} ({segment.score:.0%})"
     if segment.bands is None:
         return line
-    bands = ", ".join(f"{b.low:,.0f}–{b.high:,.0f} Hz {b.share:.0%}" for b in segment.bands)
-    return f"{line}  {bands or 'nothing speaks for it'}"
+    return f"{line}  {', '.join(map(str, segment.bands)) or 'nothing speaks for it'}"
 
 
 def _free(name: str, taken: set[str]) -> str:

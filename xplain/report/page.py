@@ -97,6 +97,7 @@ class Shown:
     limit: float | None
     largest: float
     scale: plots.Scale
+    where: str | None
     element: str
     sounds: tuple[Sound, ...]
     columns: tuple[str, ...]
@@ -195,6 +196,7 @@ def _shown(
         limit=attribution.limit,
         largest=attribution.largest,
         scale=scale,
+        where=sentences.where(explanation),
         element=sentences.what_an_element_is(explanation),
         sounds=tuple(_sounds(explanation, outcomes, scale, folder, home)),
         columns=("Original", *(_title(o) for o in outcomes)),

@@ -194,6 +194,14 @@ def what_an_element_is(explanation: Explanation) -> str:
     return sentence
 
 
+def where(explanation: Explanation) -> str | None:
+    """Which frequencies speak for the label; None where that is not known, or nothing does."""
+    if not explanation.bands:
+        return None
+    bands, label = ", ".join(map(str, explanation.bands)), quoted(explanation.target.label)
+    return f"Where most of what speaks for {label} lies, added up over time: {bands}."
+
+
 def control(explanation: Explanation) -> str | None:
     """What the model says of the representation with nothing changed; None where not known."""
     said = explanation.provenance.get("reconstruction")

@@ -267,6 +267,21 @@ def names_the_frequency_of_a_tone(subject: Subject) -> None:
         demand(abs(off) <= 2, f"a channel named {float(loudest):g} Hz for a tone of {hertz:g} Hz.")
 
 
+def says_where_each_channel_lies_or_nothing(subject: Subject) -> None:
+    """Where it has spectra, there is one for each channel: finite, not negative, over its Hz."""
+    made = subject.make()
+    if made.spectra is None:
+        raise NotApplicable("it does not say where its channels lie")
+    channels = made.encode(noise(half_a_second(made))[None]).values.shape[1]
+    spectra, hertz = made.spectra
+    wanted = (channels, len(hertz))
+    demand(tuple(spectra.shape) == wanted, f"spectra {tuple(spectra.shape)}, not {wanted}.")
+    good = bool((torch.isfinite(spectra) & (spectra >= 0)).all())
+    demand(good, "spectra that are negative, NaN or infinite.")
+    inside = all(0 <= float(f) <= made.sample_rate / 2 for f in hertz)
+    demand(inside, f"frequencies beyond 0 … {made.sample_rate / 2:g} Hz.")
+
+
 def refuses_what_is_too_short(subject: Subject) -> None:
     """What it cannot encode it refuses with a PluginError, and half a second it can encode."""
     made = subject.make()
@@ -381,6 +396,7 @@ RULES = (
             remembers_no_clip,
             names_one_frequency_per_channel_or_none,
             names_the_frequency_of_a_tone,
+            says_where_each_channel_lies_or_nothing,
             refuses_what_is_too_short,
         )
     ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from xplain import Context, Latents, Synthesizer
 from xplain_nmf.proxied import Proxied
-from xplain_nmf.spectrum import istft, stft
+from xplain_nmf.spectrum import FREQUENCIES, istft, stft
 
 SMALL = 1e-6
 """Of a frame's mean: what every bin of it has at least, so that one that no component reaches
@@ -25,6 +27,11 @@ class NmfSynthesizer(Proxied, Synthesizer):
 
     encode_differentiable = True
     decode_differentiable = True
+
+    @property
+    def spectra(self) -> tuple[Tensor, Sequence[float]]:  # type: ignore[override]
+        """W' (K, F), and Hz of the bins."""
+        return self.proxy.dictionary.T, FREQUENCIES
 
     def encode(self, waveform: Tensor) -> Latents:
         """Waveforms (B, samples) → H (B, K, T), zero or more."""
