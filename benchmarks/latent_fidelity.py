@@ -86,8 +86,8 @@ def _journal(data: str, codec: str, seed: int, space: str, out: Path) -> Path:
 
 def _finished(cell: Cell, most: int | None, out: Path, *, measure: bool) -> list[Record]:
     """All records of a cell, those that are missing measured now if that is asked."""
-    limits = [n for n in (most, FEWER.get((cell.codec, cell.space))) if n is not None]
-    clips = DATA[cell.data].clips(min(limits, default=None))
+    fewer = FEWER.get((cell.data, cell.codec)) if cell.space == "waveform" else None
+    clips = DATA[cell.data].clips(min((n for n in (most, fewer) if n), default=None))
     jobs = cell.jobs()
     path = _journal(cell.data, cell.codec, cell.seed, cell.space, out)
     journal = Journal(path, _header(cell))

@@ -86,6 +86,7 @@ def test_explaining_a_file_leaves_a_folder_and_a_page(desk: Desk) -> None:
     done = desk.explain("a.wav", "--out", "o", "--keep", "0.1", "--keep", "0.02")
     assert done.returncode == 0 and done.stdout == ""
     assert "a: low" in done.stderr and "o/index.html" in done.stderr
+    assert "  frequencies: 400–510 Hz" in done.stderr
     assert {p.name for p in (desk.folder / "o").iterdir()} == {"a", "index.html"}
     assert xplain.Explanation.load(desk.folder / "o" / "a").keep(0.02).shape == (RATE // 2,)
 

@@ -72,6 +72,18 @@ def test_the_json_is_strict_and_holds_what_the_design_asks(
     assert data["results"][0].keys() >= {"kind", "ratio", "probability", "label", "agrees", "heard"}
 
 
+def test_bands_come_back_and_what_was_saved_without_them_is_read(
+    explanation: xplain.Explanation, tmp_path: Path
+) -> None:
+    folder = explanation.save(tmp_path / "e", keep=[], remove=[])
+    assert explanation.bands and xplain.Explanation.load(folder).bands == explanation.bands
+    path = folder / "explanation.json"
+    data = json.loads(path.read_text("utf-8"))
+    del data["bands"]
+    path.write_text(json.dumps(data), "utf-8")
+    assert xplain.Explanation.load(folder).bands is None
+
+
 def test_other_ratios_of_a_loaded_one_are_an_error_that_says_what_is_there(
     explanation: xplain.Explanation, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ import xplain
 import xplain.report
 from xplain.report import plots, sentences
 from xplain.report.page import write_page
+from xplain.segments import Band
 from xplain.verdict import Verdict
 
 RATE = 8000
@@ -532,6 +533,17 @@ def test_uneven_frequencies_are_put_where_they_are(live: xplain.Explanation) -> 
     low, high = (_centre(picture, int(r), 3)[1] for r in (rows[0], rows[-1]))
     # Nearest to 800 Hz is what lies between the midpoints to its neighbours.
     assert low == pytest.approx(500, abs=10) and high == pytest.approx(2000, abs=10)
+
+
+def test_the_frequencies_that_counted_are_named(live: xplain.Explanation, tmp_path: Path) -> None:
+    bands = (Band(400, 630, 0.4), Band(0, 100, 0.2))
+    target = dataclasses.replace(live.target, label="one", versus="two")
+    shown = dataclasses.replace(live, bands=bands, target=target)
+    lies = "Half of what counted for “one” rather than “two” lies at"
+    assert sentences.where(shown) == f"{lies} 400–630 Hz 40%, 0–100 Hz 20%."
+    assert sentences.where(dataclasses.replace(live, bands=None)) is None
+    said = sentences.where(live)
+    assert said is not None and said in Page(write_page([live], tmp_path / "p.html")).text
 
 
 def test_channels_without_frequencies_have_a_picture_of_their_own(tmp_path: Path) -> None:

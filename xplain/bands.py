@@ -1,11 +1,12 @@
 """Which frequencies speak for a label: critical bands by their share of what does.
 
-A part, or a channel of a representation, that speaks for the label by some amount does so
-where it lies in the spectrum. What speaks against it is left out: it is no part of why.
+A part, or an element of a representation, that speaks for the label by some amount does so
+where it lies in the spectrum. What speaks against it is left out, before anything is added up.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,28 +80,42 @@ class Spectrum:
 
 
 def bands_of(attribution: Tensor, synthesizer: Synthesizer) -> tuple[Band, ...] | None:
-    """Where in the spectrum lies what an attribution (D, N) gives a label, added up over time.
+    """Where in the spectrum lies what an attribution (D, N) gives a label, all of it above zero.
 
-    None where it is not known where the synthesizer's channels lie. Raises PluginError for
-    spectra that are not those of the channels.
+    None where it is not known where the synthesizer's channels lie. Raises PluginError where what
+    it says of them cannot be.
     """
-    evidence = numbers(attribution).sum(axis=1).clip(min=0)
+    name = type(synthesizer).__name__
+    evidence = numbers(attribution).clip(min=0).sum(axis=1)
     if synthesizer.frequencies is not None:
-        spectrum = Spectrum(synthesizer.frequencies)
+        if len(synthesizer.frequencies) != len(evidence):
+            raise PluginError(
+                f"{name} names {len(synthesizer.frequencies)} frequencies for {len(evidence)} "
+                "channels; it has to name one for each, or none"
+            )
+        spectrum = _spectrum(name, synthesizer.frequencies)
         return spectrum.named(spectrum.totals(evidence))
     if synthesizer.spectra is None:
         return None
     spectra, frequencies = numbers(synthesizer.spectra[0]), synthesizer.spectra[1]
-    if spectra.shape != (len(evidence), len(frequencies)) or (spectra < 0).any():
+    good = np.isfinite(spectra).all() and (spectra >= 0).all()
+    if spectra.shape != (len(evidence), len(frequencies)) or not good:
         raise PluginError(
-            f"{type(synthesizer).__name__} gives spectra {spectra.shape} over {len(frequencies)} "
-            f"frequencies for {len(evidence)} channels: they are (channels, frequencies) and not "
-            "negative"
+            f"{name} gives spectra {spectra.shape} over {len(frequencies)} frequencies for "
+            f"{len(evidence)} channels: they are (channels, frequencies), finite and not negative"
         )
-    spectrum = Spectrum(frequencies)
+    spectrum = _spectrum(name, frequencies)
     return spectrum.named(evidence @ spectrum.places(spectra))
+
+
+def _spectrum(name: str, frequencies: Sequence[float]) -> Spectrum:
+    hertz = [float(frequency) for frequency in frequencies]
+    if not all(0 <= frequency < math.inf for frequency in hertz) or not any(hertz):
+        raise PluginError(f"{name} names frequencies that are none: they are 0 Hz and more")
+    return Spectrum(hertz)
 
 
 def numbers(tensor: Tensor) -> Numbers:
     """A tensor, wherever it is, in double precision."""
-    return tensor.detach().cpu().numpy().astype(np.float64)
+    found: Numbers = tensor.detach().cpu().double().numpy()
+    return found

@@ -18,7 +18,7 @@ import torch
 
 from xplain import audio as audio_io
 from xplain.audio import Audio
-from xplain.bands import Spectrum
+from xplain.bands import bands_of
 from xplain.clips import AudioLike, Failure
 from xplain.errors import XplainError
 from xplain.models import Model
@@ -50,7 +50,6 @@ class Excerpts:
             settings["params"] = {"granularity": f"block:{-(-channels // RANGES)}x{10**9}"}
             settings["explainer"] = "feature-ablation"
         self._job = Job.prepare(model, settings)
-        self._spectrum = Spectrum(job.route.synthesizer.frequencies or ())
 
     @property
     def record(self) -> dict[str, Any]:
@@ -77,8 +76,7 @@ class Excerpts:
         (result,) = compare_each([piece], [replace(self._job, target=target)])
         if isinstance(result, Failure):
             raise XplainError(f"{label} at {start:.2f} s cannot be explained: {result.error}")
-        evidence = result.attribution.clamp(min=0).sum(dim=1, dtype=torch.float64)
-        return self._spectrum.named(self._spectrum.totals(evidence.cpu().numpy()))
+        return bands_of(result.attribution, self._job.route.synthesizer) or ()
 
 
 def _excerpt(clip: AudioLike, start: float, end: float, rate: int) -> Audio:

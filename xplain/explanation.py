@@ -52,7 +52,7 @@ class Explanation:
     where the method makes no such claim or nothing is to be explained. converged: whether
     that error is under the method's tolerance. warnings: what has to be known about the result.
     frequencies: Hz of the D channels, where they are frequencies. bands: the critical bands that
-    hold half of what speaks for the label, by their shares; None where it is not known where
+    hold half of all attribution above zero, by their shares; None where it is not known where
     channels lie in the spectrum.
     """
 

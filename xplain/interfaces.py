@@ -73,8 +73,8 @@ class Synthesizer(Fingerprinted, ABC):
     """Hz of each of the D channels, where channels are frequencies; for pictures and bands."""
 
     spectra: tuple[Tensor, Sequence[float]] | None = None
-    """Where channels lie that are no frequencies, if that is known: (D, F), not negative, and Hz
-    of the F."""
+    """Where channels lie that are no frequencies, if that is known, for bands: how much of each
+    of F frequencies is in each channel (D, F), not negative, and the Hz of the F."""
 
     @abstractmethod
     def encode(self, waveform: Tensor) -> Latents:

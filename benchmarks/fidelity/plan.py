@@ -77,8 +77,9 @@ SPELT = {word: str(number) for number, word in enumerate(WORDS)}
 """Labels of zoo:digits-latent as the manifest has them."""
 EMOTIONS = ("emodb", "ravdess", "tess")
 CODECS = ("lyra", "zoo")
-FEWER = {("lyra", "waveform"): 40}
-"""Test clips at most where one takes half a minute: Lyra hears hundreds of variants of it."""
+FEWER = {("digits", "lyra"): 40, **{(data, codec): 20 for data in EMOTIONS for codec in CODECS}}
+"""Test clips at most of the waveform, where one takes up to a minute: codecs hear hundreds of
+variants of it."""
 SEEDS = {"digits/lyra": 3}
 """Trainings of a classifier, where there are several."""
 AGAIN = ("integrated-gradients", "random")

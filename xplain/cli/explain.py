@@ -215,7 +215,7 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
         versus = f" rather than {target.versus}" if target.versus else ""
         lines.append(f"  explained: {target.label} ({target.probability:.1%}){versus}")
     if explanation.bands:
-        lines.append(f"  speaks for it: {', '.join(map(str, explanation.bands))}")
+        lines.append(f"  frequencies: {', '.join(map(str, explanation.bands))}")
     for outcome in explanation.saved:
         part = (
             f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"

@@ -195,11 +195,12 @@ def what_an_element_is(explanation: Explanation) -> str:
 
 
 def where(explanation: Explanation) -> str | None:
-    """Which frequencies speak for the label; None where that is not known, or nothing does."""
+    """Which frequencies counted for the label; None where that is not known, or none did."""
     if not explanation.bands:
         return None
-    bands, label = ", ".join(map(str, explanation.bands)), quoted(explanation.target.label)
-    return f"Where most of what speaks for {label} lies, added up over time: {bands}."
+    target, bands = explanation.target, ", ".join(map(str, explanation.bands))
+    versus = f" rather than {quoted(target.versus)}" if target.versus else ""
+    return f"Half of what counted for {quoted(target.label)}{versus} lies at {bands}."
 
 
 def control(explanation: Explanation) -> str | None:

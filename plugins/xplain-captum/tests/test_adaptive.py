@@ -87,6 +87,10 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+ALONE = {("a corner", 0.03), ("a corner", 0.003), ("two rises", 0.03)}
+"""Where only one panel at a time is worth halving."""
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("tolerance", [0.03, 0.003])
 def test_several_panels_at_once_take_no_gradient_more_than_one_after_another(
@@ -98,9 +102,10 @@ def test_several_panels_at_once_take_no_gradient_more_than_one_after_another(
     one_by_one = greedy(function, tolerance)
     assert {round(place, 6) for place in score.asked} <= one_by_one
     one_after_another = 1 + (len(one_by_one) - FIRST) / 2
-    # In a corner there is never more than one panel that is worth halving.
+    # In a corner there is never more than one panel that is worth halving; of two rises at a
+    # coarse tolerance the second is steep enough only when the first is done.
     saved = one_after_another - score.calls
-    assert saved >= 0 and (saved > 0 or shape in ("a corner", "two rises"))
+    assert saved > 0 or (saved == 0 and (shape, tolerance) in ALONE)
 
 
 def greedy(function: Callable[[Tensor], Tensor], tolerance: float) -> set[float]:

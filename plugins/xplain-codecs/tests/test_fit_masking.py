@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -68,7 +70,9 @@ def test_a_share_of_the_clips_loses_elements_to_silence(manifest: Path, tmp_path
     assert max(lost) < MOST + 0.02 and max(lost) > MOST / 2  # of so many, some lose much
 
 
-def test_it_is_recorded_and_needs_no_emphasis(manifest: Path, tmp_path: Path) -> None:
+def test_it_is_recorded_changes_the_training_and_needs_no_emphasis(
+    manifest: Path, tmp_path: Path
+) -> None:
     task = Task(
         manifest=manifest,
         synthesizer="stft",
@@ -80,3 +84,6 @@ def test_it_is_recorded_and_needs_no_emphasis(manifest: Path, tmp_path: Path) ->
     report = fit(task, tmp_path / "out")
     assert report.accuracy.mean > 0.9
     assert '"masking": 1.0' in (tmp_path / "out" / "config.json").read_text(encoding="utf-8")
+    fit(replace(task, training=replace(task.training, masking=0.0)), tmp_path / "plain")
+    one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("out", "plain"))
+    assert not torch.equal(one["out.weight"], other["out.weight"])

@@ -175,6 +175,19 @@ def test_other_explainers_work_on_activations_too(folder):
     assert_close(e.attribution, relevance.attribution, rtol=1e-3, atol=1e-6)
 
 
+def test_an_explanation_names_the_frequencies_of_the_components_that_count(folder):
+    e = xplain.explain(noise(8000)[0], f"nmf:{folder}", target="speech", sample_rate=16000)
+    spectra = NmfProxy.from_pretrained(folder).dictionary.T.detach().double()
+    shares = spectra / spectra.sum(dim=1, keepdim=True)
+    counted = e.attribution.double().clamp(min=0).sum(dim=1) @ shares  # (513,), 15.625 Hz apart
+    hertz = torch.arange(513) * 15.625
+    for band in e.bands:
+        inside = (hertz >= band.low) & (hertz < band.high)
+        share = float(counted[inside].sum() / counted.sum())
+        assert band.share == pytest.approx(share, abs=1e-3)
+    assert 0.5 <= sum(band.share for band in e.bands) < 0.9
+
+
 def test_a_proxy_segments_and_says_which_frequencies_decided(folder):
     waveform = noise(48000)[0]
     s = xplain.segment(waveform, f"nmf:{folder}", sample_rate=16000, explain=True)

@@ -106,6 +106,13 @@ def test_training_starts_from_a_transform_and_its_transpose():
         for recurrent in (m for m in layer.modules() if isinstance(m, torch.nn.LSTM)):
             for parameter in recurrent.parameters():  # it has no transpose
                 parameter.data.zero_()
+    from scipy.fft import dct
+
+    cosines = dct(x.reshape(30, 40, 10).numpy(), norm="ortho")[..., :8]  # of blocks of 2 × 5
+    with torch.no_grad():
+        lowest = model.encoder(1e-4 * x[:, None]).transpose(1, 2).numpy()
+    alike = (cosines * lowest).sum() / np.sqrt((cosines**2).sum() * (lowest**2).sum())
+    assert alike > 0.999
     x, z = 1e-4 * x, 1e-4 * torch.randn(30, 8, 40)
     with torch.no_grad():
         down = (model.encoder(x[:, None]) * z).sum((1, 2))

@@ -84,7 +84,8 @@ def adaptive_path_integral(
     """Integrated gradients (D, N) of latents (D, N) from one baseline (D, N).
 
     tolerance: of the completeness error, relative to the score difference. Warns
-    (XplainWarning) where MOST_GRADIENTS do not reach it.
+    (XplainWarning) where MOST_GRADIENTS do not reach it, or reach it with errors along the
+    path that are more than SLACK times as large.
     """
     halves = 2 * FIRST_PANELS
     first = _points(score, latents, baseline, [step / halves for step in range(halves + 1)])
@@ -96,9 +97,9 @@ def adaptive_path_integral(
         if room < 1:
             error, apart = abs(sum(p.excess for p in panels)), sum(abs(p.excess) for p in panels)
             warnings.warn(
-                f"integrated gradients stopped after {2 * len(panels) + 1} gradients, not "
-                f"converged: {error:.2g} from the score difference where {allowed:.2g} was asked "
-                f"for, with errors of {apart:.2g} along the path; "
+                f"integrated gradients stopped after {2 * len(panels) + 1} gradients, "
+                f"{error:.2g} from the score difference (asked for: {allowed:.2g}), with errors of "
+                f"{apart:.2g} along the path (asked for: {SLACK * allowed:.2g}); "
                 "allow a larger tolerance, or take a baseline nearer to the clip",
                 XplainWarning,
                 stacklevel=2,

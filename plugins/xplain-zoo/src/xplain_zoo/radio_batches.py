@@ -29,7 +29,7 @@ class Ranges:
     below: tuple[float, float] = (-6.0, 21.0)  # music and noise below speech, noise below music
     joining: tuple[float, float] = (-7.0, 7.0)  # the speech that joins
     loudness: tuple[float, float] = (-60.0, -10.0)  # of the whole, re full scale
-    more_music: float = 0.25  # of those with music: another scene's joins, for more kinds of it
+    more_music: float = 0.25  # of those with music: another scene's joins, up to 8 dB more
     tempo: float = 0.12  # speech and noise are played faster or slower by up to this share
     music_tempo: float = 0.35  # music is: few pieces, and what makes it music stays
     tilt: float = 0.6  # parts are brightened or dulled by a filter of three taps, 1 and up to this

@@ -30,8 +30,8 @@ SPEED = 1.15  # at most, and one by it at least: pitch, formants and tempo toget
 LEVEL = (-42.0, -8.0)  # dB, of the loudest tenth
 NOISY = 0.5  # of the copies
 SNR = (15.0, 50.0)  # dB
-AROUND = 0.3  # seconds of quiet on each side at most, in half of the copies
-FRAME = 0.02  # seconds: in the other half, so that codecs cut a word elsewhere each time
+AROUND = 0.3  # seconds of quiet at most, on half of all sides
+FRAME = 0.02  # seconds on the others, so that codecs cut a word elsewhere each time
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
