@@ -23,8 +23,8 @@ class NmfSegmenter(Proxied, AdditiveSegmenter):
         self.thresholds = proxy.config.make_thresholds()
         if proxy.reach is not None:
             self.context = proxy.reach * FRAME_STEP
-            # Windows hear their context twice: so long that this is a twentieth of the work.
-            self.window = max(self.window, 40 * self.context)
+            # Windows hear their context twice: so long that this is a fourteenth of the work.
+            self.window = max(self.window, 28 * self.context)
 
     @property
     def weights(self) -> Tensor:  # type: ignore[override]
