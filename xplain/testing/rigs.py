@@ -17,6 +17,11 @@ RATE = 8000
 """Hz, of the sounds that explainers and replacements are tried on."""
 
 
+def half_a_second(made: Synthesizer) -> int:
+    """Samples of half a second at a synthesizer's rate."""
+    return made.sample_rate // 2
+
+
 def noise(samples: int, seed: int = 0) -> Tensor:
     """White noise (samples,) with a standard deviation of 0.1."""
     generator = torch.Generator().manual_seed(seed)

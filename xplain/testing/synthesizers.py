@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from xplain.errors import PluginError
 from xplain.interfaces import Latents, Synthesizer
-from xplain.testing import configuration
-from xplain.testing.rigs import noise, tone
+from xplain.testing import configuration, frequencies
+from xplain.testing.rigs import half_a_second, noise, tone
 from xplain.testing.rules import Broken, NotApplicable, Rule, Subject, demand
 from xplain.testing.weights import changed, close, copied, leaves_grad_mode, leaves_weights_alone
 
@@ -22,9 +22,6 @@ EXACT = 1e-4
 
 QUIETER = 20
 """dB that the latents of silence take away from a clip at least."""
-
-TONES = (0.1, 0.3, 0.5, 0.8)
-"""Shares of half the sample rate, at which tones sound."""
 
 ROUNDING = 1e-4
 """Difference that another order of the same additions may make, of the largest value."""
@@ -235,53 +232,6 @@ def remembers_no_clip(subject: Subject) -> None:
     demand(close(alone, after, ROUNDING), f"off by {gap(alone, after):.2g}.")
 
 
-def names_one_frequency_per_channel_or_none(subject: Subject) -> None:
-    """Where it has frequencies, there is one in Hz for each channel, up to half the rate."""
-    made = subject.make()
-    if made.frequencies is None:
-        raise NotApplicable("its channels are no frequencies")
-    channels = made.encode(noise(half_a_second(made))[None]).values.shape[1]
-    found = list(made.frequencies)
-    demand(len(found) == channels, f"{len(found)} frequencies for {channels} channels.")
-    inside = all(0 <= hertz <= made.sample_rate / 2 for hertz in found)
-    demand(inside, f"frequencies beyond 0 … {made.sample_rate / 2:g} Hz.")
-
-
-def names_the_frequency_of_a_tone(subject: Subject) -> None:
-    """The channel that a tone changes most is named within two channels of its frequency."""
-    made = subject.make()
-    if made.frequencies is None:
-        raise NotApplicable("its channels are no frequencies")
-    samples = half_a_second(made)
-    silent = made.encode(torch.zeros(1, samples)).values
-    named = torch.tensor(list(made.frequencies))
-    if len(named) != silent.shape[1]:
-        raise NotApplicable("it has not one frequency for each channel")
-    several = torch.tensor(sorted(set(named.tolist())))  # channels may share a frequency
-    for share in TONES:
-        hertz = share * made.sample_rate / 2
-        sound = made.encode(tone(hertz, samples, made.sample_rate)[None]).values
-        # Against silence, so that the logarithm of a power can be compared, too.
-        loudest = named[int((sound - silent)[0].abs().mean(dim=1).argmax())]
-        off = int((several - loudest).abs().argmin()) - int((several - hertz).abs().argmin())
-        demand(abs(off) <= 2, f"a channel named {float(loudest):g} Hz for a tone of {hertz:g} Hz.")
-
-
-def says_where_each_channel_lies_or_nothing(subject: Subject) -> None:
-    """Where it has spectra, there is one for each channel: finite, not negative, over its Hz."""
-    made = subject.make()
-    if made.spectra is None:
-        raise NotApplicable("it does not say where its channels lie")
-    channels = made.encode(noise(half_a_second(made))[None]).values.shape[1]
-    spectra, hertz = made.spectra
-    wanted = (channels, len(hertz))
-    demand(tuple(spectra.shape) == wanted, f"spectra {tuple(spectra.shape)}, not {wanted}.")
-    good = bool((torch.isfinite(spectra) & (spectra >= 0)).all())
-    demand(good, "spectra that are negative, NaN or infinite.")
-    inside = all(0 <= float(f) <= made.sample_rate / 2 for f in hertz)
-    demand(inside, f"frequencies beyond 0 … {made.sample_rate / 2:g} Hz.")
-
-
 def refuses_what_is_too_short(subject: Subject) -> None:
     """What it cannot encode it refuses with a PluginError, and half a second it can encode."""
     made = subject.make()
@@ -309,11 +259,6 @@ def everywhere(subject: Subject, batch: int) -> list[tuple[int, Latents]]:
             continue
     demand(bool(encoded), "every length is refused.")
     return encoded
-
-
-def half_a_second(made: Synthesizer) -> int:
-    """Samples of half a second at a synthesizer's rate."""
-    return made.sample_rate // 2
 
 
 def round_trip(made: Synthesizer, clip: Tensor) -> Tensor:
@@ -394,9 +339,9 @@ RULES = (
             leaves_grad_mode_as_it_was,
             is_the_same_again,
             remembers_no_clip,
-            names_one_frequency_per_channel_or_none,
-            names_the_frequency_of_a_tone,
-            says_where_each_channel_lies_or_nothing,
+            frequencies.names_one_frequency_per_channel_or_none,
+            frequencies.names_the_frequency_of_a_tone,
+            frequencies.says_where_each_channel_lies_or_nothing,
             refuses_what_is_too_short,
         )
     ),
