@@ -208,6 +208,7 @@ def test_a_segmenters_parts_are_the_proxys(folder):
     assert_close(segmenter.spectra, proxy.dictionary.T)
     assert segmenter.frequencies[64] == 1000.0
     assert segmenter.context == pytest.approx(proxy.reach * 0.02)
+    assert 2 * segmenter.context / segmenter.window < 0.1  # what is heard twice
 
 
 @pytest.mark.parametrize(

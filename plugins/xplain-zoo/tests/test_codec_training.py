@@ -211,6 +211,16 @@ def test_digits_are_varied_for_training_alone(manifest, tmp_path):
         assert heard == read(tmp_path / "two" / row["path"])
 
 
+def test_some_copies_are_upside_down():
+    word = torch.zeros(1000)
+    word[400:600] = 0.5
+    clip = Clip(word, 1, "s", "train")
+    draw, generator = random.Random(0), torch.Generator().manual_seed(0)
+    copies = [vary_digits.varied(clip, draw, generator).waveform for _ in range(20)]
+    up = sum(bool(copy[copy.abs().argmax()] > 0) for copy in copies)
+    assert 4 < up < 16
+
+
 def read(path: Path) -> bytes:
     """The samples of a file, to compare."""
     samples: np.ndarray = soundfile.read(path, dtype="int16")[0]
