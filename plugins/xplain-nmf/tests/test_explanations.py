@@ -199,6 +199,13 @@ def test_a_proxy_segments_and_says_which_frequencies_decided(folder):
     assert all(segment.bands is not None for segment in s.segments)
 
 
+def test_the_further_a_proxy_hears_the_longer_its_windows(folder, monkeypatch):
+    monkeypatch.setattr(NmfProxy, "reach", 300)  # frames: 6 s to either side
+    segmenter = NmfSegmenter(str(folder))
+    assert segmenter.context == pytest.approx(6.0)
+    assert 2 * segmenter.context / segmenter.window < 0.1  # what is heard twice
+
+
 def test_a_segmenters_parts_are_the_proxys(folder):
     segmenter = NmfSegmenter(str(folder))
     proxy, waveform = segmenter.proxy, noise(8000)
@@ -208,7 +215,6 @@ def test_a_segmenters_parts_are_the_proxys(folder):
     assert_close(segmenter.spectra, proxy.dictionary.T)
     assert segmenter.frequencies[64] == 1000.0
     assert segmenter.context == pytest.approx(proxy.reach * 0.02)
-    assert 2 * segmenter.context / segmenter.window < 0.1  # what is heard twice
 
 
 @pytest.mark.parametrize(
