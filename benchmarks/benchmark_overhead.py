@@ -1,6 +1,7 @@
 """What a benchmark costs beside the model calls it cannot do without.
 
-Five methods × 250 clips of FSDD × 8 ratios on zoo:digits over stft: ``xplain.benchmark.run``,
+Five methods × 250 clips of FSDD × 8 ratios on zoo:digits over stft:
+``xplain_evaluation.benchmark.run``,
 against the bare calls for the same numbers, written by hand: each clip encoded once, Captum's
 attributions, and one evaluation for each different variant. Ranking, intervals, tables, journal
 and page are what the difference pays for. Both are run in turns.
@@ -23,9 +24,9 @@ from torch import Tensor
 
 import xplain
 from xplain.audio import read, resample
-from xplain.benchmark import Config, Data, Item, Method, run
-from xplain.metrics.curves import RATIOS
+from xplain.curves import RATIOS
 from xplain.models import make_synthesizer
+from xplain_evaluation.benchmark import Config, Data, Item, Method, run
 
 METHODS = ("integrated-gradients", "saliency", "input-x-gradient")
 """With random and loudness, which every benchmark holds, five."""

@@ -23,8 +23,8 @@ from rich.table import Table
 from torch import Tensor
 
 import xplain
-from xplain.metrics.sanity import randomised
 from xplain.progress import track
+from xplain_evaluation.sanity import randomised
 
 METHODS = ("integrated-gradients", "input-x-gradient", "smooth-grad", "saliency")
 

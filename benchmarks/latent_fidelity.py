@@ -43,9 +43,9 @@ from fidelity.report import summary
 from fidelity.results import groups, shares, write_csv
 
 import xplain
-from xplain.benchmark.journal import Journal, Record
 from xplain.progress import track
 from xplain.storage import write_text
+from xplain_evaluation.benchmark.journal import Journal, Record
 
 PAIRS = tuple(f"{data}/{codec}" for data in DATA for codec in CODECS)
 

@@ -40,8 +40,8 @@ from recordings import recordings
 from torch import Tensor, nn
 
 import xplain
+from xplain.explaining import explain_each
 from xplain.models import make_synthesizer
-from xplain.pipeline import explain_each
 from xplain.progress import track
 
 RATIOS = (0.05, 0.1, 0.2)

@@ -31,7 +31,7 @@ from recordings import shared
 from xplain.progress import say
 from xplain.storage import write_text
 from xplain_nmf.model import NmfProxy
-from xplain_nmf.teachers import Teacher, load_teacher
+from xplain_nmf.training.teachers import Teacher, load_teacher
 
 RESULTS = Path(__file__).parent / "results"
 CHOOSING = 60

@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 from torchnmf.nmf import NMF as TorchNMF
 
 from xplain import audio
-from xplain_nmf.factorisation import SparseNMF
+from xplain_nmf.dictionary.factorisation import SparseNMF
 from xplain_nmf.spectrum import FRAME_STEP, Spectrum, stft
 
 Array = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import xplain
-from xplain.pipeline import explain_each
+from xplain.explaining import explain_each
 from xplain.score import default_max_batch
 
 CLIPS, STEPS, SIZE, HOP = 32, 50, 256, 64

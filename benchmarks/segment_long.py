@@ -109,7 +109,7 @@ def forward(reference: str, recording: Path) -> tuple[float, float]:
     import torch
 
     from xplain.interfaces import AdditiveSegmenter
-    from xplain.segmenters import resolve
+    from xplain.segmentation.adapters import resolve
 
     segmenter, _ = resolve(reference, {})
     if isinstance(segmenter, torch.nn.Module):

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from xplain.bands import bands_of
+from xplain.bands import Band, bands_of
 from xplain.errors import PluginError
-from xplain.segments import Band
 
 
 def channels(**where: Any) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor
 from toys import RATE, BandEnergies, Convolutions, Noisy, tone
 
 import xplain
-from xplain.pipeline import explain_each
+from xplain.explaining import explain_each
 
 Noise = Callable[..., Tensor]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from toys import Convolutions, tone
 
 import xplain
-from xplain.metrics.sanity import randomised
-from xplain.testing.planted import PlantedClip, planted_clips, planted_model
 from xplain.verdict import Verdict
+from xplain_evaluation.planted.planted import PlantedClip, planted_clips, planted_model
+from xplain_evaluation.sanity import randomised
 
 RATE = 8000
 

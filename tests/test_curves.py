@@ -10,7 +10,7 @@ from torch import Tensor
 from toys import RATE, BandEnergies, tone
 
 import xplain
-from xplain.metrics.curves import RATIOS, Curves
+from xplain.curves import RATIOS, Curves
 
 
 class Counting(BandEnergies):

@@ -17,7 +17,7 @@ from toys import RATE, Noisy, tone
 
 import xplain
 from xplain import audio
-from xplain.report import write_page
+from xplain.report.page import write_page
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xplain import hookspecs
-from xplain.testing.checking import RULES
+from xplain_devkit.check import RULES
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "plugins.md").read_text("utf-8")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from xplain.metrics.intervals import difference, holm, interval
+from xplain.intervals import difference, holm, interval
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=40)
 

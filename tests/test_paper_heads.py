@@ -12,7 +12,7 @@ from torch import Tensor
 
 import xplain
 from xplain.registry import registry
-from xplain_codecs.heads import head_sizes, make_head
+from xplain_codecs.fit.heads import head_sizes, make_head
 
 CHANNELS, FRAMES = 6, 12
 SIZES: dict[str, dict[str, int]] = {

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from toys import RATE, Convolutions, Noisy, tone
 
 import xplain
+from xplain.explaining import Failure, explain_each
 from xplain.models import make_synthesizer
-from xplain.pipeline import Failure, explain_each
 
 Noise = Callable[..., Tensor]
 

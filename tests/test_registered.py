@@ -10,9 +10,9 @@ from toys import RATE, Convolutions, tone
 
 import xplain
 from xplain.registry import registry
-from xplain.testing.checking import RULES, registered
-from xplain.testing.replacements import ReplacementSubject
-from xplain.testing.rules import NotApplicable, Rule, Subject
+from xplain_devkit.check import RULES, registered
+from xplain_devkit.rules.replacements import ReplacementSubject
+from xplain_devkit.rules.rule import NotApplicable, Rule, Subject
 
 
 def names(kind: str) -> list[str]:

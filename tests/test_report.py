@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 import xplain
 import xplain.report
+from xplain.bands import Band
 from xplain.report import plots, sentences
 from xplain.report.page import write_page
-from xplain.segments import Band
 from xplain.verdict import Verdict
 
 RATE = 8000

@@ -13,8 +13,9 @@ from pyannote.metrics.detection import DetectionErrorRate
 from pyannote.metrics.identification import IdentificationErrorRate
 
 from xplain import ArtifactError, Segmentation, Thresholds
-from xplain.segment_files import read_segments
-from xplain.segments import Band, Part, Segment
+from xplain.bands import Band
+from xplain.segmentation.formats import read_segments
+from xplain.segmentation.segment import Part, Segment
 
 pyannote = pytest.importorskip("pyannote.database.util")
 

@@ -27,9 +27,9 @@ from xplain import (
     audio,
     segment,
 )
-from xplain.segmenters import ModelSegmenter
-from xplain.segmenting import RecordingsError, segment_each
-from xplain.segments import Segment
+from xplain.segmentation.adapters import ModelSegmenter
+from xplain.segmentation.segment import Segment
+from xplain.segmentation.segmenting import RecordingsError, segment_each
 
 RATE = 8000
 
@@ -236,7 +236,7 @@ def test_labels_that_exclude_each_other_have_the_probabilities_of_a_softmax() ->
 
 
 def test_a_model_that_reads_latents_is_given_them() -> None:
-    from xplain.testing.rigs import Frames
+    from xplain_devkit.toy_models import Frames
 
     class Head(nn.Module):
         def forward(self, values: Tensor) -> Tensor:

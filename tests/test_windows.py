@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xplain import PluginError
-from xplain.windows import Windows
+from xplain.segmentation.windows import Windows
 
 RATE, STEP = 1000, 0.02
 HOP = 20

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from xplain.errors import PluginError
 from xplain.interfaces import Synthesizer
-from xplain.segments import Band
 
 Numbers = npt.NDArray[np.float64]
 
@@ -28,6 +28,22 @@ CRITICAL = (
 
 MOST = 0.5
 """As many bands are named as it takes to reach this share of all that speaks for a label."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """A range of frequencies: low to high in Hz.
+
+    share: of all that speaks for the label, how much lies here (0 to 1).
+    """
+
+    low: float
+    high: float
+    share: float
+
+    def __str__(self) -> str:
+        """As people read it."""
+        return f"{self.low:,.0f}–{self.high:,.0f} Hz {self.share:.0%}"
 
 
 class Spectrum:

@@ -18,12 +18,12 @@ import soundfile
 from torch import Tensor
 
 from xplain import audio
+from xplain.bands import Band
+from xplain.curves import RATIOS as CURVE
+from xplain.curves import Curves
 from xplain.errors import ArtifactError, XplainError
-from xplain.metrics.curves import RATIOS as CURVE
-from xplain.metrics.curves import Curves
 from xplain.outcomes import Heard, Kind, Live, Outcome, Rendering
 from xplain.registry import registry
-from xplain.segments import Band
 from xplain.selection import checked_ratio
 from xplain.storage import swap
 from xplain.targets import ResolvedTarget

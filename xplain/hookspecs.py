@@ -46,7 +46,7 @@ def register_replacements(register: Register) -> None:
 
 @hookspec
 def register_metrics(register: Register) -> None:
-    """Register functions that xplain.metrics.metric declares to be metrics."""
+    """Register functions that xplain.metric declares to be metrics."""
 
 
 @hookspec

@@ -10,16 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from xplain.errors import XplainError
 from xplain.fingerprint import of_module
-from xplain.hysteresis import Thresholds
-
-if TYPE_CHECKING:  # what comes of it is built upon it
-    from xplain.segmentation import Segmentation
 
 Context = Mapping[str, Tensor]
 """What a synthesizer needs beside the latents to give audio back: tensors, batch first."""
@@ -155,6 +152,39 @@ class Replacement(Fingerprinted, ABC):
         """
 
 
+@dataclass(frozen=True)
+class Thresholds:
+    """When a label begins and ends.
+
+    onset: it begins with the first frame of at least this probability. offset: it ends
+    before the first frame of less than this one; None: the onset. min_off: seconds; what is
+    apart by less is joined. min_on: seconds; what is then shorter is dropped.
+    """
+
+    onset: float = 0.5
+    offset: float | None = None
+    min_on: float = 0.0
+    min_off: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could never begin or end, and durations below zero."""
+        if not 0 < self.onset <= 1:
+            raise XplainError(f"onset is a probability over 0, not {self.onset}")
+        if not 0 < self.lower <= self.onset:
+            raise XplainError(
+                f"offset is a probability over 0 and at most the onset {self.onset}, "
+                f"not {self.offset}"
+            )
+        for name in ("min_on", "min_off"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise XplainError(f"{name} is in seconds, so it cannot be {getattr(self, name)}")
+
+    @property
+    def lower(self) -> float:
+        """The offset that is meant."""
+        return self.onset if self.offset is None else self.offset
+
+
 class Segmenter(Fingerprinted, ABC):
     """Frame-wise, multilabel decisions over time.
 
@@ -184,12 +214,6 @@ class Segmenter(Fingerprinted, ABC):
     @abstractmethod
     def logits(self, waveform: Tensor) -> Tensor:
         """Waveforms (B, samples) → logits (B, frames, L), one sigmoid per label."""
-
-    def segment(self, waveform: Tensor) -> Segmentation:
-        """Decide a recording (samples,) of any length, at sample_rate Hz, in windows."""
-        from xplain.segmenting import segment
-
-        return segment(waveform, self)
 
 
 class AdditiveSegmenter(Segmenter):

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from xplain.curves import Curves
 from xplain.interfaces import Score
-from xplain.metrics.curves import Curves
 from xplain.verdict import Verdict
 
 Kind = Literal["keep", "remove"]

@@ -26,15 +26,12 @@ from xplain.errors import PluginError, XplainError, nearest
 
 GROUP = "xplain"
 
-OWN = "xplain"
-"""The core's own distribution, which registers its metrics like everyone else."""
-
 INTERFACES: Mapping[str, str] = {
     "explainer": "xplain.interfaces:Explainer",
     "synthesizer": "xplain.interfaces:Synthesizer",
     "segmenter": "xplain.interfaces:Segmenter",
     "replacement": "xplain.interfaces:Replacement",
-    "metric": "xplain.metrics.metric:Metric",
+    "metric": "xplain.metric:Metric",
 }
 """What is made of each kind that can be made; a model is what any callable returns."""
 
@@ -82,7 +79,7 @@ class Registry:
         # Asked once for each, since every question to importlib reads METADATA again.
         origins = [(*_distribution(entry), entry) for entry in found]
         for distribution, version, entry in sorted(origins, key=lambda o: (o[0], o[2].name)):
-            if only is not None and distribution not in (OWN, *only):
+            if only is not None and distribution not in only:
                 continue
             try:
                 self.plugins += _load(entry, distribution, version, self.plugins, trace)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from xplain.borrowing import borrowed, seeded
+from xplain.curves import Curves
 from xplain.editing import Editor
 from xplain.interfaces import Explainer, Replacement, Score
-from xplain.metrics.curves import Curves
 from xplain.outcomes import Attribute, Kind, Rendering
 from xplain.prediction import Prediction, parts, predict
 from xplain.score import ClipScore

@@ -9,8 +9,8 @@ from recordings import shared
 
 import xplain
 from fidelity.plan import DATA, HEADS, JUDGE, JUDGE_SEED, QUANTISED, Fitting
-from xplain_codecs.encodec import Encodec
-from xplain_codecs.fit import Task, fit
+from xplain_codecs.codecs.encodec import Encodec
+from xplain_codecs.fit.fit import Task, fit
 
 ZOO = "zoo:digits-latent"
 

@@ -13,15 +13,15 @@ from torch import Tensor
 import xplain
 from fidelity.plan import AGAIN, GRADIENTS, METHODS, RATIOS, SPELT
 from xplain.audio import read, resample
-from xplain.benchmark import Method
-from xplain.benchmark.journal import Key, Record
 from xplain.borrowing import borrowed, seeded
+from xplain.explaining import compare_each
 from xplain.explanation import Explanation
-from xplain.metrics.measure import Measurement
-from xplain.pipeline import compare_each
+from xplain.job import Job
 from xplain.selection import Selection, top
-from xplain.settings import Job
 from xplain.workbench import Workbench
+from xplain_evaluation.benchmark import Method
+from xplain_evaluation.benchmark.journal import Key, Record
+from xplain_evaluation.measure import Measurement
 
 
 @dataclass(frozen=True)

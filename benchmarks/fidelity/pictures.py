@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fidelity.plan import BETA, METHODS, RATIOS
 from fidelity.results import Share, confusion
-from xplain.benchmark.journal import Record
+from xplain_evaluation.benchmark.journal import Record
 
 COLOURS = dict(
     zip(

@@ -8,9 +8,9 @@ from typing import Any
 
 from recordings import Recording, recordings
 
-from xplain.benchmark import Method
-from xplain.metrics.controls import Chance
-from xplain_codecs.training import Training
+from xplain_codecs.fit.training import Training
+from xplain_evaluation.benchmark import Method
+from xplain_evaluation.controls import Chance
 
 RATIOS = (0.02, 0.05, 0.1, 0.2, 0.5)
 KINDS = ("keep", "remove")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fidelity.baseline import Baseline
 from fidelity.plan import AGAIN, AREA, KINDS, RATIOS, SEEDS
 from fidelity.results import Group, Share, accuracy, latent_against_waveform
-from xplain.benchmark.journal import Record
+from xplain_evaluation.benchmark.journal import Record
 
 Pair = tuple[str, str]
 """Classifier and data set."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from fidelity.plan import AREA, DATA, METHODS, RATIOS, SPACES
-from xplain.benchmark.journal import Record
-from xplain.metrics.intervals import Difference, difference, interval
+from xplain.intervals import Difference, difference, interval
 from xplain.storage import write_text
+from xplain_evaluation.benchmark.journal import Record
 
 Group = tuple[str, str, str, str]
 """Classifier, data, space, method."""

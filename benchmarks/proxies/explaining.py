@@ -10,7 +10,7 @@ from torch import Tensor
 
 from proxies.scenes import Scene
 from xplain_nmf.model import NmfProxy
-from xplain_nmf.teachers import Teacher
+from xplain_nmf.training.teachers import Teacher
 
 NECESSARY = 0.1
 """Share of the components that are zeroed to see whether they are necessary."""

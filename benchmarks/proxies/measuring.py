@@ -13,11 +13,12 @@ from torch import Tensor
 from proxies.explaining import Explanations, distinctness, explanations
 from proxies.heard import heard, mask_of, random_mask, si_sdr
 from proxies.scenes import Scene
-from xplain.hysteresis import Thresholds, stretches
-from xplain.metrics import proxy as metrics
+from xplain.interfaces import Thresholds
+from xplain.segmentation.tracker import stretches
+from xplain_evaluation.metrics import proxy as metrics
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.spectrum import FRAME_STEP, stft
-from xplain_nmf.teachers import Teacher
+from xplain_nmf.training.teachers import Teacher
 
 DRAWS = 5
 """Random sets of components that the most relevant ones are compared with."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from xplain import audio
 from xplain_nmf.config import LABELS
-from xplain_nmf.recordings import STEMS
 from xplain_nmf.spectrum import FRAME_STEP, frame_count
+from xplain_nmf.training.recordings import STEMS
 
 
 @dataclass(frozen=True)

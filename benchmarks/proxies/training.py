@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xplain.errors import ArtifactError
-from xplain_nmf.building import Features
-from xplain_nmf.dictionary import Dictionary
-from xplain_nmf.distilling import Task, distil
-from xplain_nmf.learning import Plan, learn
-from xplain_nmf.scenes_folder import Order, make_scenes
+from xplain_nmf.dictionary.dictionary import Dictionary
+from xplain_nmf.dictionary.learning import Plan, learn
+from xplain_nmf.scenes.folder import Order, make_scenes
 from xplain_nmf.spectrum import Spectrum
-from xplain_nmf.training import Settings
+from xplain_nmf.training.building import Features
+from xplain_nmf.training.distilling import Task, distil
+from xplain_nmf.training.training import Settings
 
 COMPONENTS = (32, 64, 128, 256)
 SECONDS = 10.0

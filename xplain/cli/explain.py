@@ -113,7 +113,7 @@ def run(
 ) -> int:
     """Explain, save and report each clip, then write the page; the number that failed."""
     from xplain.errors import ArtifactError, XplainError
-    from xplain.pipeline import Failure, explain_each
+    from xplain.explaining import Failure, explain_each
     from xplain.progress import track
     from xplain.selection import checked_ratio
 

@@ -1,4 +1,4 @@
-"""``xplain plugins``: what is installed, and what failed to load; with check and new."""
+"""``xplain plugins``: what is installed, and what failed to load."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xplain.cli.plugins_check import check
-from xplain.cli.plugins_new import new
+from xplain.cli.commands import PluginCommands
 from xplain.progress import say
 
 if TYPE_CHECKING:
     from xplain.registry import Plugin
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-app.command()(check)
-app.command()(new)
+app = typer.Typer(
+    cls=PluginCommands,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback(invoke_without_command=True)

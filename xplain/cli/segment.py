@@ -17,8 +17,8 @@ from xplain.cli.parameters import parameters
 from xplain.progress import say
 
 if TYPE_CHECKING:
-    from xplain.segmentation import Segmentation
-    from xplain.segments import Segment
+    from xplain.segmentation.result import Segmentation
+    from xplain.segmentation.segment import Segment
 
 LISTED = 12
 """Segments that people are shown of a recording; all of them are in the files."""
@@ -92,7 +92,7 @@ def run(
     from xplain.clips import Failure
     from xplain.errors import ArtifactError, XplainError
     from xplain.progress import following
-    from xplain.segmenting import segment_each
+    from xplain.segmentation.segmenting import segment_each
 
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder with --out")

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from xplain.bands import CRITICAL
 from xplain.report.plots import COLUMNS, FOR, png
-from xplain.segmentation import Segmentation
-from xplain.segments import Segment
+from xplain.segmentation.result import Segmentation
+from xplain.segmentation.segment import Segment
 from xplain.storage import write_text
 
 TICKS = (100, 300, 630, 1270, 2700, 5300, 9500, 15500)

@@ -4,7 +4,7 @@ import torch
 from scipy.fft import dct
 from xplain_mdct.synthesizer import Mdct
 
-from xplain.testing import SynthesizerContract
+from xplain_devkit import SynthesizerContract
 
 
 class TestContract(SynthesizerContract):

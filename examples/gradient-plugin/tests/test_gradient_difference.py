@@ -5,7 +5,7 @@ from torch import Tensor
 from xplain_gradient_difference.explainer import GradientDifference
 
 from xplain import Score
-from xplain.testing import ExplainerContract
+from xplain_devkit import ExplainerContract
 
 
 class TestContract(ExplainerContract):

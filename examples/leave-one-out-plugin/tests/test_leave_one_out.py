@@ -6,7 +6,7 @@ from torch import Tensor
 from xplain_leave_one_out.explainer import LeaveOneOut
 
 from xplain import Score
-from xplain.testing import ExplainerContract
+from xplain_devkit import ExplainerContract
 
 
 class TestContract(ExplainerContract):

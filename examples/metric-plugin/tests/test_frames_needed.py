@@ -4,7 +4,7 @@ import pytest
 import torch
 from xplain_frames_needed.metric import frames_needed
 
-from xplain.testing import MetricContract
+from xplain_devkit import MetricContract
 
 
 class TestContract(MetricContract):

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 import xplain
-from xplain.pipeline import Failure, explain_each
+from xplain.explaining import Failure, explain_each
 from xplain.progress import track
 from xplain_captum.gradients import IntegratedGradients
 

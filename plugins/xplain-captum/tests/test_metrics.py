@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from xplain.metrics.metric import Evidence, Undefined
+from xplain.metric import Evidence, Undefined
 from xplain.registry import registry
 from xplain_captum.metrics import infidelity, max_sensitivity
 

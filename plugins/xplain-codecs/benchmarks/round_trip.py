@@ -22,8 +22,8 @@ import torch
 import transformers as hf
 
 from xplain.audio import read, resample
-from xplain_codecs.encodec import Encodec
-from xplain_codecs.lyra import Lyra
+from xplain_codecs.codecs.encodec import Encodec
+from xplain_codecs.codecs.lyra import Lyra
 
 SHARED = Path(__file__).parents[4] / "shared"
 SECONDS = {"values": 20, "gradient": 5}

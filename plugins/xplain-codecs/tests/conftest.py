@@ -11,10 +11,10 @@ import torch
 import transformers as hf
 from torch import nn
 
-from xplain_codecs.dac import Dac
-from xplain_codecs.encodec import Encodec
-from xplain_codecs.mimi import Mimi
-from xplain_codecs.neural import NeuralCodec
+from xplain_codecs.codecs.dac import Dac
+from xplain_codecs.codecs.encodec import Encodec
+from xplain_codecs.codecs.mimi import Mimi
+from xplain_codecs.codecs.neural import NeuralCodec
 
 RATE = 8000
 

@@ -14,13 +14,13 @@ import torch
 
 import xplain
 from xplain.errors import ModelError
-from xplain.metrics.intervals import Interval
-from xplain_codecs.classifier import Config, save
-from xplain_codecs.codec import Codec
-from xplain_codecs.encodec import Encodec
-from xplain_codecs.heads import GruSizes, make_head
-from xplain_codecs.report import Report
-from xplain_codecs.stft import Stft
+from xplain.intervals import Interval
+from xplain_codecs.codecs.encodec import Encodec
+from xplain_codecs.codecs.stft import Stft
+from xplain_codecs.fit.classifier import Config, save
+from xplain_codecs.fit.codec_record import Codec
+from xplain_codecs.fit.heads import GruSizes, make_head
+from xplain_codecs.fit.report import Report
 
 RATE = 8000
 REPORT = Report(

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from xplain import PluginError
 from xplain.registry import registry
-from xplain_codecs.dac import Dac
-from xplain_codecs.encodec import Encodec
-from xplain_codecs.mimi import Mimi
-from xplain_codecs.neural import NeuralCodec
+from xplain_codecs.codecs.dac import Dac
+from xplain_codecs.codecs.encodec import Encodec
+from xplain_codecs.codecs.mimi import Mimi
+from xplain_codecs.codecs.neural import NeuralCodec
 
 CODECS: dict[str, type[NeuralCodec]] = {"encodec": Encodec, "dac": Dac, "mimi": Mimi}
 

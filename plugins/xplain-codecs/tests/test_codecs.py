@@ -17,9 +17,9 @@ import xplain
 from xplain import Synthesizer
 from xplain.registry import registry
 from xplain.score import same_synthesizer
-from xplain.testing.rules import NotApplicable, Subject
-from xplain.testing.synthesizers import RULES
-from xplain_codecs.neural import NeuralCodec
+from xplain_codecs.codecs.neural import NeuralCodec
+from xplain_devkit.rules.rule import NotApplicable, Subject
+from xplain_devkit.rules.synthesizers import RULES
 
 RATE = 8000
 NAMES = ["encodec", "encodec-windows", "dac", "mimi"]

@@ -21,11 +21,11 @@ from typer.testing import CliRunner, Result
 
 import xplain
 from xplain.errors import ArtifactError, XplainError, XplainWarning
-from xplain_codecs import classifier, latents, training
-from xplain_codecs.cli import app
-from xplain_codecs.fit import Task, fit
-from xplain_codecs.stft import Stft
-from xplain_codecs.training import Training
+from xplain_codecs.codecs.stft import Stft
+from xplain_codecs.fit import classifier, latents, training
+from xplain_codecs.fit.cli import app
+from xplain_codecs.fit.fit import Task, fit
+from xplain_codecs.fit.training import Training
 
 RATE = 8000
 PITCHES = {"high": 2100, "low": 300, "mid": 900}

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 import xplain
-from xplain_codecs import latents as latents_module
-from xplain_codecs import training
-from xplain_codecs.codec import Codec
-from xplain_codecs.emphasis import KEEP, REMOVE, Emphasis, importance
-from xplain_codecs.fit import Task, fit
-from xplain_codecs.heads import Head
-from xplain_codecs.latents import LatentClip, encode
-from xplain_codecs.manifest import read_manifest
-from xplain_codecs.training import Training
+from xplain_codecs.fit import latents as latents_module
+from xplain_codecs.fit import training
+from xplain_codecs.fit.codec_record import Codec
+from xplain_codecs.fit.emphasis import KEEP, REMOVE, Emphasis, importance
+from xplain_codecs.fit.fit import Task, fit
+from xplain_codecs.fit.heads import Head
+from xplain_codecs.fit.latents import LatentClip, encode
+from xplain_codecs.fit.manifest import read_manifest
+from xplain_codecs.fit.training import Training
 
 RATE = 8000
 LABELS = ("high", "low", "mid")

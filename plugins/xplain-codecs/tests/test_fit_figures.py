@@ -8,10 +8,10 @@ import pytest
 import sklearn.metrics
 import torch
 
-from xplain_codecs import latents, training
-from xplain_codecs.manifest import Entry
-from xplain_codecs.report import Decisions
-from xplain_codecs.training import Epoch, History, Training
+from xplain_codecs.fit import latents, training
+from xplain_codecs.fit.manifest import Entry
+from xplain_codecs.fit.report import Decisions
+from xplain_codecs.fit.training import Epoch, History, Training
 
 
 def test_a_channel_that_never_changes_is_not_scaled(tmp_path: Path) -> None:

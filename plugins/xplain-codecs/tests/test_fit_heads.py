@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xplain.errors import ModelError
-from xplain_codecs.heads import SIZES, Statistics, head_sizes, make_head, with_positions
+from xplain_codecs.fit.heads import SIZES, Statistics, head_sizes, make_head, with_positions
 
 SMALL = {
     "transformer": {"width": 8, "heads": 2, "layers": 2, "feedforward": 16, "positions": 9},

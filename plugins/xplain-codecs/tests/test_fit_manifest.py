@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xplain.errors import XplainError
-from xplain_codecs.manifest import Entry, read_manifest
+from xplain_codecs.fit.manifest import Entry, read_manifest
 
 
 class Sheet:

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from xplain_codecs.codec import Codec
-from xplain_codecs.fit import Task, fit
-from xplain_codecs.latents import LatentClip, encode
-from xplain_codecs.manifest import read_manifest
-from xplain_codecs.masking import MOST, masked
-from xplain_codecs.training import Training
+from xplain_codecs.fit.codec_record import Codec
+from xplain_codecs.fit.fit import Task, fit
+from xplain_codecs.fit.latents import LatentClip, encode
+from xplain_codecs.fit.manifest import read_manifest
+from xplain_codecs.fit.masking import MOST, masked
+from xplain_codecs.fit.training import Training
 
 RATE = 8000
 

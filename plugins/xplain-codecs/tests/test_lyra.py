@@ -15,9 +15,9 @@ import xplain
 from xplain import PluginError
 from xplain.audio import read, resample
 from xplain.registry import registry
-from xplain.testing.rules import NotApplicable, Subject
-from xplain.testing.synthesizers import RULES
-from xplain_codecs.lyra import FILES, Lyra
+from xplain_codecs.codecs.lyra import FILES, Lyra
+from xplain_devkit.rules.rule import NotApplicable, Subject
+from xplain_devkit.rules.synthesizers import RULES
 
 SHARED = Path(__file__).parents[4] / "shared"
 FOLDER = SHARED / "models" / "lyra"

@@ -18,15 +18,15 @@ from typer.testing import CliRunner
 import xplain
 from xplain import AudioError, Clip, PluginError, Replacement
 from xplain.registry import registry
-from xplain.testing.replacements import RULES, ReplacementSubject
-from xplain.testing.rigs import RATE
-from xplain.testing.rules import NotApplicable
-from xplain_codecs.data_mean import Average, DataMean, measure
-from xplain_codecs.data_mean_cli import app
-from xplain_codecs.recording import Recording
-from xplain_codecs.replacements import WhiteNoise
-from xplain_codecs.stft import Stft
-from xplain_codecs.waveform import Waveform
+from xplain_codecs.codecs.stft import Stft
+from xplain_codecs.codecs.waveform import Waveform
+from xplain_codecs.replacements.cli import app
+from xplain_codecs.replacements.data_mean import Average, DataMean, measure
+from xplain_codecs.replacements.recording import Recording
+from xplain_codecs.replacements.silence import WhiteNoise
+from xplain_devkit.rules.replacements import RULES, ReplacementSubject
+from xplain_devkit.rules.rule import NotApplicable
+from xplain_devkit.toy_models import RATE
 
 SAMPLES = 1000
 

@@ -9,10 +9,10 @@ import pytest
 import scipy.signal
 import torch
 
-import xplain_codecs.replacements as replacements
+import xplain_codecs.replacements.silence as replacements
 from xplain import Clip
-from xplain_codecs.stft import Stft
-from xplain_codecs.waveform import Waveform
+from xplain_codecs.codecs.stft import Stft
+from xplain_codecs.codecs.waveform import Waveform
 
 RATE = 16000
 SINE = 0.5 * torch.sin(2 * math.pi * 1000 * torch.arange(RATE) / RATE)

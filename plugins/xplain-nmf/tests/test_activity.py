@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xplain_nmf.activity import activity, audible, fill_pauses, frames, label_frames, level, power
+from xplain_nmf.scenes.activity import (
+    activity,
+    audible,
+    fill_pauses,
+    frames,
+    label_frames,
+    level,
+    power,
+)
 
 FRAME = 320
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xplain_nmf.calibration import best_shift, calibrate
-from xplain_nmf.recordings import read_recordings
+from xplain_nmf.training.calibration import best_shift, calibrate
+from xplain_nmf.training.recordings import read_recordings
 
 
 def test_the_best_shift_by_hand():

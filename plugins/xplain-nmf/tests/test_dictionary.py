@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from xplain.errors import ArtifactError, XplainError
 from xplain_nmf.cli import app
-from xplain_nmf.dictionary import Dictionary
-from xplain_nmf.learning import Plan, draw_segments, learn
-from xplain_nmf.scenes_sources import DataSet, Source
+from xplain_nmf.dictionary.dictionary import Dictionary
+from xplain_nmf.dictionary.learning import Plan, draw_segments, learn
+from xplain_nmf.scenes.sources import DataSet, Source
 from xplain_nmf.spectrum import FREQUENCIES, Spectrum
 
 TONES = {"speech": (500.0, 1500.0), "music": (2500.0, 3000.0), "noise": (5000.0, 7000.0)}

@@ -16,8 +16,8 @@ from torch.testing import assert_close
 
 import xplain
 from xplain.errors import ModelError, PluginError
-from xplain.testing.checking import RULES, registered
-from xplain.testing.rules import NotApplicable
+from xplain_devkit.check import RULES, registered
+from xplain_devkit.rules.rule import NotApplicable
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.segmenter import NmfSegmenter
 from xplain_nmf.synthesizer import NmfSynthesizer, soft_mask

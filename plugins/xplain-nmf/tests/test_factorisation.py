@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from sklearn.decomposition import NMF
 from sklearn.utils.estimator_checks import check_estimator
 
-from xplain_nmf.factorisation import SparseNMF
+from xplain_nmf.dictionary.factorisation import SparseNMF
 
 LOSSES = ("frobenius", "kullback-leibler", "itakura-saito")
 BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}

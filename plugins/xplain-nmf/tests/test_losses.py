@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from xplain import Model, wrap
-from xplain_nmf import losses
-from xplain_nmf.objectives import Objective, Weights, necessity
-from xplain_nmf.presets import PRESETS
 from xplain_nmf.spectrum import stft
-from xplain_nmf.teachers import load_teacher
+from xplain_nmf.training import losses
+from xplain_nmf.training.objectives import Objective, Weights, necessity
+from xplain_nmf.training.presets import PRESETS
+from xplain_nmf.training.teachers import load_teacher
 
 
 def logit(p: float) -> float:

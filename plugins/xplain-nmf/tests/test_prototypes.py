@@ -18,8 +18,8 @@ from xplain import AdditiveSegmenter
 from xplain.errors import ArtifactError, ModelError, XplainError
 from xplain_nmf.cli import app
 from xplain_nmf.model import NmfProxy
-from xplain_nmf.prototypes import Prototypes, measure
-from xplain_nmf.prototypes_corpus import measure_corpus
+from xplain_nmf.prototypes.corpus import measure_corpus
+from xplain_nmf.prototypes.prototypes import Prototypes, measure
 
 
 class Steps(AdditiveSegmenter):

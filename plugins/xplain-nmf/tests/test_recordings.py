@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from xplain import AudioError, XplainError
-from xplain_nmf.recordings import read_piece, read_recordings
+from xplain_nmf.training.recordings import read_piece, read_recordings
 
 LABELS = ("music", "speech")
 

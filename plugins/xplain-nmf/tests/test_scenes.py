@@ -13,12 +13,12 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from xplain.errors import XplainError
-from xplain_nmf import scenes_folder
 from xplain_nmf.cli import app
-from xplain_nmf.rooms import filter_stems
-from xplain_nmf.scenes import Mixer
-from xplain_nmf.scenes_folder import Order, make_scenes
-from xplain_nmf.scenes_sources import DEFAULT, load_sources, read_mapping, read_rows
+from xplain_nmf.scenes import folder as scenes_folder
+from xplain_nmf.scenes.folder import Order, make_scenes
+from xplain_nmf.scenes.rooms import filter_stems
+from xplain_nmf.scenes.scene import Mixer
+from xplain_nmf.scenes.sources import DEFAULT, load_sources, read_mapping, read_rows
 
 RATE = 16000
 MAPPING = {

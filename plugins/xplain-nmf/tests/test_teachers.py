@@ -13,13 +13,13 @@ import xplain
 from xplain import ModelError, PluginError
 from xplain.errors import TargetError
 from xplain.interfaces import Segmenter
-from xplain_nmf.building import Features, build
-from xplain_nmf.dictionary import Dictionary
+from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.hidden import LayerFeatures
 from xplain_nmf.model import NmfProxy
-from xplain_nmf.presets import PRESETS
 from xplain_nmf.spectrum import Spectrum
-from xplain_nmf.teachers import load_teacher, teachers_encoder
+from xplain_nmf.training.building import Features, build
+from xplain_nmf.training.presets import PRESETS
+from xplain_nmf.training.teachers import load_teacher, teachers_encoder
 
 SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[4] / "shared"))
 SILERO = SHARED / "models" / "silero" / "silero_vad_16k.onnx"

@@ -11,10 +11,10 @@ from transformers import EvalPrediction
 
 from xplain import ModelError, XplainError
 from xplain_nmf.model import NmfProxy
-from xplain_nmf.objectives import Objective, Weights
-from xplain_nmf.recordings import read_recordings
-from xplain_nmf.teachers import load_teacher
-from xplain_nmf.training import ProxyTrainer, Settings, agreement, last_checkpoint, train
+from xplain_nmf.training.objectives import Objective, Weights
+from xplain_nmf.training.recordings import read_recordings
+from xplain_nmf.training.teachers import load_teacher
+from xplain_nmf.training.training import ProxyTrainer, Settings, agreement, last_checkpoint, train
 
 LABELS = ("heard", "loud")
 BRIEF = Settings(steps=6, batch=2, every=2, seed=3)

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from xplain_zoo import augment
+from training import augment
+from training.voices import Ranges, Voices
 from xplain_zoo.digits import DigitConfig, Spectrum
-from xplain_zoo.voices import Ranges, Voices
 
 RATE = 8000
 

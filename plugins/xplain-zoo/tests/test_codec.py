@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from xplain_zoo.clips_manifest import read_clip, read_manifest
+from training.clips_manifest import read_clip, read_manifest
+from training.spectral import log_spectral_correlation
 from xplain_zoo.digits import LABELS, WEIGHTS
-from xplain_zoo.spectral import log_spectral_correlation
 
 xplain = pytest.importorskip("xplain")
 transformers = pytest.importorskip("transformers")

@@ -13,12 +13,12 @@ import pytest
 import soundfile
 import torch
 
-from xplain_zoo import vary_digits
-from xplain_zoo.clips_manifest import Clip
-from xplain_zoo.codebooks import residual_codebooks
-from xplain_zoo.edits import edited
-from xplain_zoo.sounds import Changes, Stretches
-from xplain_zoo.spectral import distance, log_spectral_correlation, magnitudes
+from training import vary_digits
+from training.clips_manifest import Clip
+from training.codebooks import residual_codebooks
+from training.edits import edited
+from training.sounds import Changes, Stretches
+from training.spectral import distance, log_spectral_correlation, magnitudes
 
 
 def test_log_spectra_correlate_as_numpy_says():
@@ -85,7 +85,7 @@ def test_edits_keep_elements_or_put_silence_in_their_place():
 def test_training_starts_from_a_transform_and_its_transpose():
     """For small signals: ⟨encoder(x), z⟩ is ⟨x, decoder(z)⟩, but for one factor."""
     transformers = pytest.importorskip("transformers")
-    from xplain_zoo.frames import start
+    from training.frames import start
 
     torch.manual_seed(0)
     config = transformers.EncodecConfig(
@@ -178,7 +178,7 @@ def test_a_training_leaves_a_checkpoint_that_transformers_reads_and_a_record(
     manifest, tmp_path, monkeypatch
 ):
     transformers = pytest.importorskip("transformers")
-    from xplain_zoo import train_codec
+    from training import train_codec
 
     monkeypatch.setattr(train_codec, "WATCHED", 3)
     recipe = tmp_path / "recipe.json"

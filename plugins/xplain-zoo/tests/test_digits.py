@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.clips_manifest import read_clip, read_manifest
 from xplain_zoo import models
-from xplain_zoo.clips_manifest import read_clip, read_manifest
 from xplain_zoo.digits import LABELS, WEIGHTS, DigitClassifier
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,7 +7,7 @@ import random
 import torch
 from torch import Tensor, nn
 
-from xplain_zoo.emphasis import Emphasis, importance
+from training.emphasis import Emphasis, importance
 
 
 class Linear(nn.Module):

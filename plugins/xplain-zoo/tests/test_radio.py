@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from sklearn.metrics import f1_score
 
-from xplain_zoo import measure_radio, train_radio
+from training import measure_radio, train_radio
+from training.radio_batches import Mixer, Ranges
+from training.radio_data import Meeting, Scene, read_meetings, read_scenes, turns_to_frames
+from training.radio_scores import choose_thresholds, decide, f1
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter, _average
-from xplain_zoo.radio_batches import Mixer, Ranges
-from xplain_zoo.radio_data import Meeting, Scene, read_meetings, read_scenes, turns_to_frames
-from xplain_zoo.radio_scores import choose_thresholds, decide, f1
 
 SMALL = RadioConfig(
     bands=12, level_frames=5, patterns=(4, 6), channels=8, hidden=8, dilations=(1, 2), around=3

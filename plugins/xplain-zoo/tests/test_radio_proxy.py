@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import xplain
-from xplain_zoo.clips_manifest import read_clip
+from training.clips_manifest import read_clip
 from xplain_zoo.radio import LABELS, WEIGHTS
 
 pytest.importorskip("xplain_nmf", reason="zoo:radio is read by xplain-nmf")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import xplain
-from xplain_zoo.clips_manifest import read_clip
-from xplain_zoo.measure_radio import scores
+from training.clips_manifest import read_clip
+from training.measure_radio import scores
+from training.radio_data import read_meetings
+from training.radio_scores import f1
 from xplain_zoo.radio import LABELS, WEIGHTS, RadioSegmenter
-from xplain_zoo.radio_data import read_meetings
-from xplain_zoo.radio_scores import f1
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = Path(os.environ.get("XPLAIN_SHARED", ROOT.parent / "shared"))

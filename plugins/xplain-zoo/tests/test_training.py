@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from xplain_zoo import speak_digits, train_digits
+from training import speak_digits, train_digits
 from xplain_zoo.digits import DigitClassifier
 
 

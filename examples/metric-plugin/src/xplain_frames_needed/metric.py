@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from xplain.metrics.metric import Undefined, metric
+from xplain.metric import Undefined, metric
 
 
 @metric(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xplain import Score
-from xplain.metrics.metric import Undefined, metric
+from xplain.metric import Undefined, metric
 from xplain.selection import Selection
 
 

@@ -11,32 +11,32 @@ def register_synthesizers(register: Register) -> None:
     """Register the representations."""
     register(
         "waveform",
-        "xplain_codecs.waveform:Waveform",
+        "xplain_codecs.codecs.waveform:Waveform",
         summary="The samples themselves",
     )
     register(
         "stft",
-        "xplain_codecs.stft:Stft",
+        "xplain_codecs.codecs.stft:Stft",
         summary="Compressed magnitudes of the short-time Fourier transform, the phase kept",
     )
     register(
         "encodec",
-        "xplain_codecs.encodec:Encodec",
+        "xplain_codecs.codecs.encodec:Encodec",
         summary="EnCodec, from a folder or repository of transformers",
     )
     register(
         "dac",
-        "xplain_codecs.dac:Dac",
+        "xplain_codecs.codecs.dac:Dac",
         summary="DAC, from a folder or repository of transformers",
     )
     register(
         "mimi",
-        "xplain_codecs.mimi:Mimi",
+        "xplain_codecs.codecs.mimi:Mimi",
         summary="Mimi, from a folder or repository of transformers",
     )
     register(
         "lyra",
-        "xplain_codecs.lyra:Lyra",
+        "xplain_codecs.codecs.lyra:Lyra",
         summary="Lyra V2, for speech, from its folder of LiteRT networks",
     )
 
@@ -46,28 +46,28 @@ def register_replacements(register: Register) -> None:
     """Register what can stand for "nothing here"."""
     register(
         "silence",
-        "xplain_codecs.replacements:Silence",
+        "xplain_codecs.replacements.silence:Silence",
         summary="The latents of digital silence",
     )
-    register("zero", "xplain_codecs.replacements:Zero", summary="Zero in every element")
+    register("zero", "xplain_codecs.replacements.silence:Zero", summary="Zero in every element")
     register(
         "mean",
-        "xplain_codecs.replacements:Mean",
+        "xplain_codecs.replacements.silence:Mean",
         summary="Each channel's mean over the clip; for models that divide loudness out",
     )
     register(
         "white-noise",
-        "xplain_codecs.replacements:WhiteNoise",
+        "xplain_codecs.replacements.silence:WhiteNoise",
         summary="The latents of white noise at the clip's level",
     )
     register(
         "recording",
-        "xplain_codecs.recording:Recording",
+        "xplain_codecs.replacements.recording:Recording",
         summary="The latents of a recording of yours, cut or repeated to the length",
     )
     register(
         "data-mean",
-        "xplain_codecs.data_mean:DataMean",
+        "xplain_codecs.replacements.data_mean:DataMean",
         summary="Each channel's mean over a data set, from the file of xplain data-mean",
     )
 
@@ -77,6 +77,6 @@ def register_models(register: Register) -> None:
     """Register the scheme of classifiers on latents."""
     register(
         "latent",
-        "xplain_codecs.classifier:load",
+        "xplain_codecs.fit.classifier:load",
         summary="A classifier on a codec's latents, by the folder that xplain fit wrote",
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from xplain_nmf.dictionary_cli import dictionary
-from xplain_nmf.prototypes_cli import prototypes
-from xplain_nmf.scenes_cli import scenes
-from xplain_nmf.train_cli import train
+from xplain_nmf.dictionary.cli import dictionary
+from xplain_nmf.prototypes.cli import prototypes
+from xplain_nmf.scenes.cli import scenes
+from xplain_nmf.training.cli import train
 
 app = typer.Typer(
     add_completion=False,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from xplain.hysteresis import Thresholds
+from xplain.interfaces import Thresholds
 from xplain_nmf.spectrum import Spectrum
 
 LABELS = ("speech", "music", "noise", "overlap")

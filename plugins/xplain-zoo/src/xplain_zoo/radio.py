@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xplain.hysteresis import Thresholds
+from xplain.interfaces import Thresholds
 from xplain_zoo.digits import mel
 
 LABELS = ("speech", "music", "noise", "overlap")

@@ -1,0 +1,1 @@
+"""Codecs and transforms: audio to latents and back."""

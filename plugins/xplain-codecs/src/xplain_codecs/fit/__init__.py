@@ -1,0 +1,1 @@
+"""Classifiers on a codec's latents, and their training."""

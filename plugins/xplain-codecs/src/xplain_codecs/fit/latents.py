@@ -1,0 +1,184 @@
+"""The latents of many clips, encoded once and kept on disk, a file for each recording."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from xplain import Context, Synthesizer, XplainError
+from xplain.audio import read, resample
+from xplain.errors import ArtifactError, PluginError
+from xplain.progress import say, track
+from xplain_codecs.fit.codec_record import Codec
+from xplain_codecs.fit.manifest import Entry
+from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
+
+MOST_FAILED = 0.1
+"""Share of the clips that may fail; more is no accident, and another data set."""
+
+NAMED = 10
+"""How many failed clips are named where too many failed."""
+
+CONTEXT = "context."
+"""Before the names of the tensors of a clip's context, in its file."""
+
+FLAT = 1e-6
+"""Standard deviation under which a channel holds the same everywhere, and is not scaled."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What it takes to edit a clip's latents and to hear them.
+
+    silence: latents (D, N) of silence of the clip's length. context: for decoding, batch of 1.
+    """
+
+    silence: Tensor
+    context: Context
+
+
+@dataclass(frozen=True)
+class LatentClip:
+    """An encoded clip: its row, the number of its label, and how many frames it has."""
+
+    entry: Entry
+    label: int
+    frames: int
+    file: Path
+
+    def read(self) -> Tensor:
+        """Latents (D, N); ArtifactError where someone has removed them."""
+        return self._tensors()["values"]
+
+    def edges(self) -> Edges:
+        """What editing it takes, of a clip that was encoded for it; ArtifactError as read()."""
+        tensors = self._tensors()
+        context = {n.removeprefix(CONTEXT): t for n, t in tensors.items() if n.startswith(CONTEXT)}
+        return Edges(tensors["silence"], context)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        try:
+            tensors = load_tensors(self.file)[0]
+            tensors["values"]
+        except DAMAGE as error:
+            raise ArtifactError(
+                f"{self.file}: the latents of {self.entry.name} cannot be read any more "
+                f"({type(error).__name__}: {error}); call again, and they are encoded anew"
+            ) from error
+        return tensors
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A clip that could not be encoded, and why."""
+
+    name: str
+    error: str
+
+
+def encode(
+    entries: Sequence[Entry],
+    digests: Sequence[str],
+    codec: Codec,
+    synthesizer: Synthesizer,
+    folder: Path,
+    device: torch.device,
+    editable: bool = False,
+) -> tuple[list[LatentClip], list[Failed]]:
+    """Encode each clip by itself, as it is explained, unless ``folder`` holds its latents.
+
+    digests: SHA-256 of the files. A file of latents is named by the recording and the codec,
+    so that a folder may hold those of many. editable: with what it takes to edit the training
+    clips. A clip that cannot be encoded is named and left out; XplainError where too many
+    cannot.
+    """
+    labels = sorted({entry.label for entry in entries})
+    if isinstance(synthesizer, nn.Module):
+        synthesizer.to(device)
+    identity = json.dumps(codec.identity(), sort_keys=True)
+    done: list[LatentClip] = []
+    failures: list[Failed] = []
+    numbered = zip(entries, digests, strict=True)
+    for entry, digest in track(numbered, len(entries), "encoding"):
+        name = hashlib.sha256(f"{identity}\n{digest}".encode()).hexdigest()
+        file = folder / f"{name}.safetensors"
+        try:
+            edited = editable and entry.part == "train"
+            frames = _frames(file, codec.channels, identity, edited)
+            if frames is None:
+                tensors = _encoded(entry.file, codec, synthesizer, device, edited)
+                save_tensors(file, tensors, identity)
+                frames = tensors["values"].shape[1]
+        except XplainError as error:
+            failures.append(Failed(entry.name, str(error)))
+            say(f"left out: {error}")
+            continue
+        done.append(LatentClip(entry, labels.index(entry.label), frames, file))
+    if len(failures) > MOST_FAILED * len(entries):
+        named = ", ".join(f.name for f in failures[:NAMED])
+        more = f" and {len(failures) - NAMED} more" if len(failures) > NAMED else ""
+        raise XplainError(
+            f"{len(failures)} of {len(entries)} clips cannot be encoded: {named}{more}; the first, "
+            f"because: {failures[0].error}; repair them, or take them out of the manifest"
+        )
+    return done, failures
+
+
+def statistics(clips: Sequence[LatentClip]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (D,) of each channel over all frames of the clips."""
+    total = square = torch.zeros((), dtype=torch.float64)
+    for clip in clips:
+        values = clip.read().double()
+        total = total + values.sum(1)
+        square = square + values.square().sum(1)
+    frames = sum(clip.frames for clip in clips)
+    mean = total / frames
+    std = (square / frames - mean.square()).clamp(min=0).sqrt()
+    return mean.float(), torch.where(std < FLAT, 1.0, std).float()
+
+
+def _frames(file: Path, channels: int, identity: str, editable: bool) -> int | None:
+    """The number of frames of latents on disk; None where there are none of this codec."""
+    try:
+        tensors, note = load_tensors(file)
+        values = tensors["values"]
+    except DAMAGE:
+        return None
+    fits = note == identity and values.ndim == 2 and len(values) == channels
+    fits = fits and (not editable or "silence" in tensors)
+    return values.shape[1] if fits else None
+
+
+@torch.no_grad()
+def _encoded(
+    file: Path, codec: Codec, synthesizer: Synthesizer, device: torch.device, editable: bool
+) -> dict[str, Tensor]:
+    """Latents (D, N) of a recording, and its edges; XplainError where there are none."""
+    waveform = resample(read(file), codec.sample_rate).waveform[None].to(device)
+    try:
+        latents = synthesizer.encode(waveform)
+        values = latents.values[0].cpu()
+        tensors = {"values": values}
+        if editable:
+            tensors["silence"] = synthesizer.encode(torch.zeros_like(waveform)).values[0]
+            tensors |= {f"{CONTEXT}{name}": tensor for name, tensor in latents.context.items()}
+    except XplainError as error:
+        raise type(error)(f"{file}: {error}") from error
+    except Exception as error:
+        raise PluginError(
+            f"{file}: {codec.name} failed with {type(error).__name__}: {error}"
+        ) from error
+    if values.ndim != 2 or len(values) != codec.channels or values.shape[1] == 0:
+        raise PluginError(
+            f"{file}: {codec.name} gave latents {tuple(values.shape)}, not ({codec.channels}, "
+            "frames)"
+        )
+    if not torch.isfinite(values).all():
+        raise PluginError(f"{file}: {codec.name} gave latents that are NaN or infinite")
+    return tensors

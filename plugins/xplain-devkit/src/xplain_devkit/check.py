@@ -1,0 +1,58 @@
+"""check(): hold what is installed against the rules of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xplain.errors import PluginError, nearest
+from xplain.registry import registry
+from xplain_devkit.rules import explainers, metrics, replacements, segmenters, synthesizers
+from xplain_devkit.rules.rule import Outcome, Report, Rule, Subject, examine
+from xplain_devkit.toy_models import RATE
+
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "explainer": explainers.RULES,
+    "synthesizer": synthesizers.RULES,
+    "segmenter": segmenters.RULES,
+    "replacement": replacements.RULES,
+    "metric": metrics.RULES,
+}
+"""The rules of each kind, in the order in which they are tried."""
+
+
+def check(kind: str, name: str, parameters: Mapping[str, object] | None = None) -> Report:
+    """Hold what is registered as ``name``, short or full, against the rules of its kind.
+
+    parameters: what it is made with in place of its defaults, as a codec's weights. Raises
+    PluginError for a kind without rules, and for a name that is unknown or ambiguous. What
+    cannot be made is a failed report.
+    """
+    if kind == "model":
+        scheme = name.rpartition("/")[2]
+        raise PluginError(
+            "no contract for the kind 'model', of which anything may be explained; explain a clip "
+            f"with it instead: xplain explain AUDIO --model {scheme}:…"
+        )
+    if kind not in RULES:
+        raise PluginError(f"no contract for the kind {kind!r}; {nearest(kind, RULES)}")
+    subject = registered(kind, name, parameters)
+    try:
+        subject.make()
+    except PluginError as error:
+        cause = Outcome("can-be-made", "failed", f"can-be-made: {error}", 0.0)
+        return Report(kind, subject.name or name, (cause,))
+    return examine(subject, RULES[kind])
+
+
+def registered(kind: str, name: str, parameters: Mapping[str, object] | None = None) -> Subject:
+    """What is registered as ``name``, to be made with parameters in place of its defaults."""
+    full_name = registry().find(kind, name).full_name
+
+    def make() -> Any:
+        given = dict(parameters or {})
+        if kind == "synthesizer" and "sample_rate" in registry().parameters(kind, full_name):
+            given.setdefault("sample_rate", RATE)
+        return registry().create(kind, full_name, given)
+
+    return Subject(kind, make, full_name)

@@ -1,0 +1,156 @@
+"""One clip and a score over its variants, as an explainer sees them, and closely watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from xplain.borrowing import borrowed, seeded
+from xplain.errors import XplainError
+from xplain.interfaces import Context, Explainer
+from xplain.models import wrap
+from xplain.score import ClipScore, Route
+from xplain.targets import ResolvedTarget, Target, resolve
+from xplain_devkit.rules.rule import Broken, NotApplicable, Subject
+from xplain_devkit.toy_models import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
+
+Reads: TypeAlias = Literal["sound", "latents", "latents, linearly"]
+"""What the model of a question reads: the route is model(decode(z)), or head(z); the last is
+of methods that explain linear heads alone."""
+
+NETWORKS: Mapping[Reads, type[nn.Module]] = {
+    "sound": OfSound,
+    "latents": OfLatents,
+    "latents, linearly": LinearlyOfLatents,
+}
+SEED = 1
+
+
+class Interrupted(Exception):
+    """What a watched score raises where it is told to fail."""
+
+
+class Watched(ClipScore):
+    """A score that notes how many variants it was asked at once, and can fail.
+
+    fails_at: the number of the call, from 1, at which it raises Interrupted.
+    """
+
+    def __init__(
+        self, route: Route, context: Context, target: ResolvedTarget, max_batch: int
+    ) -> None:
+        """Ask a route about one clip."""
+        super().__init__(route, context, target, max_batch)
+        self.sizes: list[int] = []
+        self.fails_at: int | None = None
+
+    def forward(self, variants: Tensor) -> Tensor:
+        """Score variants (n, D, N): (n,)."""
+        self.sizes.append(len(variants))
+        if self.fails_at == len(self.sizes):
+            raise Interrupted("the score failed, as this rule wants it to")
+        return super().forward(variants)
+
+
+class Question:
+    """A clip of noise, a network that was never trained or another, and its second label."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        *,
+        module: nn.Module | None = None,
+        samples: int = 64,
+        seed: int = 0,
+        level: float = 1,
+        max_batch: int = 16,
+        draws: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        """Make the latents (D, N), the baseline (D, N) or (draws, D, N), and the score.
+
+        module: to ask about in place of a network drawn here, with three labels too.
+        """
+        self.device = torch.device(device)
+        synthesizer = Frames()
+        with seeded(0, torch.device("cpu")):
+            usual: nn.Module = NETWORKS[reads]()
+        self.module = usual if module is None else module
+        labels = ("a", "b", "c")
+        read = "waveform" if reads == "sound" else synthesizer
+        model = wrap(self.module, sample_rate=RATE, labels=labels, reads=read)
+        encoded = synthesizer.encode(level * noise(samples, seed)[None].to(self.device))
+        target = resolve(Target("b"), torch.zeros(1, 3), labels, multilabel=False, frame_step=None)
+        self.score = Watched(Route(model, synthesizer), encoded.context, target, max_batch)
+        self.latents = encoded.values[0]
+        self.baseline = torch.zeros_like(self.latents)
+        if draws:
+            shape = (draws, *self.latents.shape)
+            drawn = noise(self.latents.numel() * draws, seed=99).reshape(shape)
+            self.baseline = 0.1 * drawn.to(self.device)
+
+    @contextmanager
+    def posed(self, explainer: Explainer) -> Iterator[None]:
+        """Lend the model as the pipeline does: evaluating, seeded, gradients where asked for."""
+        with (
+            borrowed(self.score, self.device),
+            seeded(SEED, self.device),
+            torch.set_grad_enabled(explainer.uses_gradients),
+        ):
+            yield
+
+    def put_to(self, explainer: Explainer) -> Tensor:
+        """What the explainer answers, as it gives it."""
+        with self.posed(explainer):
+            return explainer.attribute(self.score, self.latents, self.baseline)
+
+
+@cache
+def readable(subject: Subject) -> Reads:
+    """What the model must read for a method to take it: sound, unless it refuses that."""
+    refusal: XplainError | None = None
+    for reads in NETWORKS:
+        try:
+            Question(reads).put_to(subject.make())
+        except XplainError as error:
+            refusal = error
+        except Exception:  # a fault, that the rules are going to find
+            return reads
+        else:
+            return reads
+    raise Broken(f"it refuses networks of convolutions, of two layers and of one: {refusal}.")
+
+
+def question(
+    subject: Subject,
+    *,
+    samples: int = 64,
+    seed: int = 0,
+    level: float = 1,
+    max_batch: int = 16,
+    draws: int = 0,
+    device: str = "cpu",
+) -> Question:
+    """Put a question together that the method takes."""
+    return Question(
+        readable(subject),
+        samples=samples,
+        seed=seed,
+        level=level,
+        max_batch=max_batch,
+        draws=draws,
+        device=device,
+    )
+
+
+def answer(subject: Subject, asked: Question) -> Tensor:
+    """A new instance's answer, where its shape is right; NotApplicable where it is not."""
+    got = asked.put_to(subject.make())
+    if not isinstance(got, Tensor) or got.shape != asked.latents.shape:
+        raise NotApplicable("its attribution has not the latents' shape")
+    return got.detach()

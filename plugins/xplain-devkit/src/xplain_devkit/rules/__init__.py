@@ -1,0 +1,1 @@
+"""The rules of each kind of plugin: one file per kind."""

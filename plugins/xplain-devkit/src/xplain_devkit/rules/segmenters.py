@@ -1,0 +1,303 @@
+"""Rules for segmenters: logits per frame, in step with the time that passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from xplain.errors import XplainError
+from xplain.interfaces import AdditiveSegmenter, Segmenter
+from xplain_devkit.rules import parameters as configuration
+from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
+from xplain_devkit.rules.state import close, leaves_grad_mode, leaves_weights_alone
+from xplain_devkit.toy_models import noise, tone
+
+ROUNDING = 1e-4
+"""Difference that another order of the same additions may make, of the largest logit."""
+
+IN_STEP = 0.1
+"""Seconds that all frames together may fall short of the recording, or exceed it."""
+
+AGREEMENT = 0.05
+"""Mean difference of a probability in a window from the same in the whole recording."""
+
+BORDER = 0.25
+"""Seconds on each side of a border between windows in which a seam is looked for."""
+
+TOO_SHORT = (1, 7, 255)
+"""Samples that may be refused."""
+
+
+def says_what_it_decides(subject: Subject) -> None:
+    """It has a sample rate in Hz, a frame step in seconds, and labels, each once."""
+    made = subject.make()
+    rate, step, labels = made.sample_rate, made.frame_step, made.labels
+    demand(isinstance(rate, int) and rate > 0, f"sample_rate = {rate!r}.")
+    demand(isinstance(step, float) and 0 < step < 1, f"frame_step = {step!r}.")
+    demand(isinstance(labels, tuple) and bool(labels), f"labels = {labels!r}, not a tuple of them.")
+    demand(len(set(labels)) == len(labels), f"labels = {labels!r}.")
+
+
+def gives_logits_per_frame_and_label(subject: Subject) -> None:
+    """Waveforms (B, samples) give a float32 tensor (B, frames, labels)."""
+    made = subject.make()
+    got = made.logits(scenes(made))
+    demand(isinstance(got, Tensor), f"{type(got).__name__}.")
+    shape = tuple(got.shape)
+    fits = len(shape) == 3 and shape[0] == len(scenes(made)) and shape[2] == len(made.labels)
+    demand(fits, f"{shape} for {len(scenes(made))} clips and {len(made.labels)} labels.")
+    demand(got.dtype == torch.float32, f"{got.dtype}.")
+
+
+def keeps_step_with_time(subject: Subject) -> None:
+    """Frames follow each other by frame_step: so many for one second, and so many for more."""
+    made = subject.make()
+    counts = {}
+    for seconds in (1, 2, 4):
+        waveform = noise(seconds * made.sample_rate)[None]
+        frames = counts[seconds] = logits(made, waveform).shape[1]
+        off = abs(frames * made.frame_step - seconds)
+        found = f"{frames} frames of {made.frame_step:g} s for {seconds} s."
+        demand(off <= max(IN_STEP, made.frame_step) + 1e-9, found)
+    more = counts[4] - counts[2]
+    found = f"{more} frames of {made.frame_step:g} s more for 2 s more."
+    demand(abs(more - 2 / made.frame_step) <= 1, found)
+
+
+def gives_finite_logits(subject: Subject) -> None:
+    """Logits of noise, tones, silence and full scale are neither NaN nor infinite."""
+    made = subject.make()
+    for name, waveform in {
+        "noise and tones": scenes(made),
+        "silence": torch.zeros(1, made.sample_rate),
+        "full scale": noise(made.sample_rate).sign()[None],
+    }.items():
+        bad = int((~torch.isfinite(logits(made, waveform))).sum())
+        demand(bad == 0, f"{bad} values that are NaN or infinite, of {name}.")
+
+
+def gives_logits_not_probabilities(subject: Subject) -> None:
+    """Over silence, noise and tones, some value lies outside 0 … 1, as no probability does."""
+    made = subject.make()
+    silence = torch.zeros(1, made.sample_rate)
+    values = torch.cat([logits(made, w).flatten() for w in (scenes(made), silence)])
+    outside = bool(((values < 0) | (values > 1)).any())
+    demand(outside, f"values from {float(values.min()):.2g} to {float(values.max()):.2g} alone.")
+
+
+def agrees_with_its_windows(subject: Subject) -> None:
+    """Away from its edges, a window is decided as it is in the whole recording."""
+    made = subject.make()
+    rate = made.sample_rate
+    # A loud end, so that whatever is normalised by the whole recording shows.
+    recording = torch.cat([0.3 * scenes(made)[0], 3 * scenes(made)[1]])
+    step = made.frame_step * rate
+    first = round(rate / step)
+    start = round(first * step)
+    whole = torch.sigmoid(logits(made, recording[None])[0])
+    window = torch.sigmoid(logits(made, recording[None, start : start + 2 * rate])[0])
+    edge = len(window) // 4
+    inner = window[edge:-edge]
+    there = whole[first + edge : first + edge + len(inner)]
+    if inner.shape != there.shape or not bool(torch.isfinite(there).all()):
+        raise NotApplicable("its logits cannot be compared: see the other rules")
+    off = float((inner - there).abs().mean())
+    demand(off <= AGREEMENT, f"probabilities that differ by {off:.2f} on average.")
+
+
+def segments_a_recording(subject: Subject) -> None:
+    """Of a recording, segment() gives the logits' probabilities and segments that lie in it."""
+    only_where(subject, *BEFORE_SEGMENTS)
+    made = subject.make()
+    clip = scenes(made)[1]
+    expected = torch.sigmoid(logits(made, clip[None])[0])
+    found = made.segment(clip)
+    frames = found.frames
+    # segment() leaves out a frame that begins after the recording's end.
+    fits = close(expected[: len(frames)], frames, ROUNDING) and len(expected) - len(frames) <= 1
+    demand(fits, f"other probabilities, {tuple(frames.shape)} for {tuple(expected.shape)}.")
+    beyond = [s for s in found.segments if not 0 <= s.start < s.end <= found.duration]
+    demand(not beyond, f"segments outside of {found.duration:g} s: {beyond[:2]}.")
+
+
+def leaves_no_seam_between_windows(subject: Subject) -> None:
+    """With its context, windows of a second are decided at their borders as the whole is."""
+    only_where(subject, *BEFORE_SEGMENTS, segments_a_recording, agrees_with_its_windows)
+    made = subject.make()
+    recording = torch.cat([scenes(made)[1], scenes(made)[0], scenes(made)[1]])
+    whole = torch.sigmoid(logits(made, recording[None])[0])
+    made.window = 1.0
+    made.fade = min(made.fade, 0.5)
+    found = made.segment(recording).frames
+    near = max(1, round(BORDER / made.frame_step))
+    step = max(1, round(1 / made.frame_step))
+    borders = range(step, min(len(found), len(whole)) - near, step)
+    differs = (found - whole[: len(found)]).abs()
+    off = max(float(differs[b - near : b + near].mean()) for b in borders)
+    demand(off <= AGREEMENT, f"probabilities that differ by {off:.2f} around a border.")
+
+
+def says_what_its_parts_are(subject: Subject) -> None:
+    """An additive one has weights (L, K), bias (L,), spectra (K, F) from 0, frequencies (F,)."""
+    made = additive(subject)
+    weights, spectra, frequencies = made.weights, made.spectra, made.frequencies
+    labels, parts, bins = len(made.labels), weights.shape[-1], frequencies.shape[-1]
+    shapes = [tuple(t.shape) for t in (weights, made.bias, spectra, frequencies)]
+    fit = shapes == [(labels, parts), (labels,), (parts, bins), (bins,)]
+    demand(fit, f"weights, bias, spectra, frequencies of shapes {shapes}.")
+    demand(bool((spectra >= 0).all()), f"spectra down to {float(spectra.min()):.2g}.")
+    demand(bool((frequencies.diff() > 0).all()), "frequencies that do not ascend.")
+    inside = bool(((frequencies >= 0) & (frequencies <= made.sample_rate / 2)).all())
+    demand(inside, f"frequencies from {frequencies[0]:g} to {frequencies[-1]:g} Hz.")
+
+
+def adds_up_its_parts(subject: Subject) -> None:
+    """An additive one's parts (B, K, frames) are not negative; with its weights they add up."""
+    made = additive(subject)
+    clips = scenes(made)
+    with torch.no_grad():
+        parts = made.parts(clips)
+        demand(bool((parts >= 0).all()), f"parts down to {float(parts.min()):.2g}.")
+        added = torch.einsum("ck,bkt->btc", made.weights, parts) + made.bias
+    found = float((added - logits(made, clips)).abs().max())
+    demand(close(added, logits(made, clips), ROUNDING), f"logits that are off by {found:.2g}.")
+
+
+def separates_the_clips_of_a_batch(subject: Subject) -> None:
+    """A clip is decided beside another as it is alone."""
+    made = subject.make()
+    clips = scenes(made)
+    both = logits(made, clips)
+    for number in range(len(clips)):
+        alone = logits(made, clips[number : number + 1])[0]
+        demand(close(alone, both[number], ROUNDING), f"other logits of clip {number}.")
+
+
+def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
+    """A waveform on an accelerator gives logits on the same."""
+    if not torch.cuda.is_available():
+        raise NotApplicable("there is no accelerator here")
+    made = subject.make()
+    if isinstance(made, nn.Module):
+        made.cuda()
+    got = made.logits(scenes(made).cuda())
+    demand(got.is_cuda, f"logits on {got.device}.")
+
+
+def changes_no_input(subject: Subject) -> None:
+    """The waveform holds the same afterwards."""
+    made = subject.make()
+    clips = scenes(made)
+    made.logits(clips)
+    demand(torch.equal(clips, scenes(made)), "another waveform.")
+
+
+def leaves_its_weights_alone(subject: Subject) -> None:
+    """Weights, gradients and modes of one that has weights are the same afterwards."""
+    made = subject.make()
+    leaves_weights_alone(made, lambda: made.logits(scenes(made)))
+
+
+def leaves_grad_mode_as_it_was(subject: Subject) -> None:
+    """Whether torch records gradients is the same afterwards."""
+    made = subject.make()
+    leaves_grad_mode(lambda: made.logits(scenes(made)))
+
+
+def is_the_same_again(subject: Subject) -> None:
+    """Two new instances give the same logits of one clip."""
+    one, other = (logits(made, scenes(made)) for made in (subject.make(), subject.make()))
+    demand(close(one, other, 0), "other logits.")
+
+
+def remembers_no_clip(subject: Subject) -> None:
+    """A clip is decided after another as it is alone."""
+    made = subject.make()
+    alone, again = (logits(each, scenes(each)) for each in (subject.make(), subject.make()))
+    if not close(alone, again, 0):
+        raise NotApplicable("it does not give the same twice, even alone")
+    logits(made, noise(made.sample_rate, 7)[None])
+    demand(close(alone, logits(made, scenes(made)), ROUNDING), "other logits after another clip.")
+
+
+def refuses_what_is_too_short(subject: Subject) -> None:
+    """What is too short it refuses with an XplainError; a second is long enough."""
+    made = subject.make()
+    for samples in (*TOO_SHORT, made.sample_rate):
+        try:
+            made.logits(noise(samples)[None])
+        except XplainError as error:
+            demand(samples < made.sample_rate, f"a second is refused: {error}.")
+            demand(bool(str(error)), "an XplainError without a message.")
+        except Exception as error:
+            raise Broken(f"{type(error).__name__} of {samples} samples: {error}.") from error
+
+
+def additive(subject: Subject) -> AdditiveSegmenter:
+    """The subject; NotApplicable where it is no additive segmenter."""
+    made = subject.make()
+    if not isinstance(made, AdditiveSegmenter):
+        raise NotApplicable("it is no xplain.AdditiveSegmenter")
+    return made
+
+
+def only_where(subject: Subject, *rules: Callable[[Subject], None]) -> None:
+    """Raise NotApplicable where other rules are broken, so that each fault is named once."""
+    for rule in rules:
+        try:
+            rule(subject)
+        except NotApplicable:
+            continue
+        except Exception as error:
+            name = rule.__name__.replace("_", "-")
+            raise NotApplicable(f"it does not keep {name}") from error
+
+
+def scenes(made: Segmenter) -> Tensor:
+    """Two clips of four seconds (2, samples): noise, and a tone that comes and goes."""
+    samples = 4 * made.sample_rate
+    coming = tone(440, samples, made.sample_rate, 0.2, 0.4)
+    again = tone(880, samples, made.sample_rate, 0.6, 0.7)
+    return torch.stack([noise(samples), coming + again + 0.01 * noise(samples, 1)])
+
+
+def logits(made: Segmenter, waveform: Tensor) -> Tensor:
+    """The logits (B, frames, labels) of waveforms; NotApplicable where they have no such shape."""
+    with torch.no_grad():
+        got = made.logits(waveform)
+    if got.ndim != 3 or len(got) != len(waveform):
+        raise NotApplicable("its logits are not (batch, frames, labels)")
+    return got
+
+
+BEFORE_SEGMENTS = (keeps_step_with_time, gives_finite_logits, adds_up_its_parts)
+"""Rules whose breach shows in every segmentation too."""
+
+RULES = (
+    *configuration.RULES,
+    *(
+        Rule(function)
+        for function in (
+            says_what_it_decides,
+            gives_logits_per_frame_and_label,
+            keeps_step_with_time,
+            gives_finite_logits,
+            gives_logits_not_probabilities,
+            agrees_with_its_windows,
+            segments_a_recording,
+            leaves_no_seam_between_windows,
+            says_what_its_parts_are,
+            adds_up_its_parts,
+            separates_the_clips_of_a_batch,
+            answers_on_the_device_it_is_asked_on,
+            changes_no_input,
+            leaves_its_weights_alone,
+            leaves_grad_mode_as_it_was,
+            is_the_same_again,
+            remembers_no_clip,
+            refuses_what_is_too_short,
+        )
+    ),
+)

@@ -1,0 +1,1 @@
+"""Metrics, sanity checks, planted cues and benchmarks of explanations."""

@@ -1,0 +1,392 @@
+"""The page of a benchmark: which method is how good, how sure that is, and where it fails."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from xplain.errors import PluginError
+from xplain.registry import registry
+from xplain.report import plots, sentences
+
+if TYPE_CHECKING:
+    # The benchmark imports this page.
+    from xplain_evaluation.benchmark.table import Comparison, Group, Results, Row
+
+CONTROLS = {
+    "random": "Random is noise: it knows neither the clip nor the model.",
+    "loudness": "Loudness is how far each element is from the baseline (silence, unless another "
+    "was asked for): it knows the clip, not the model.",
+}
+"""What stands in every table beside the methods."""
+KINDS = ("sound", "weak", "broken")
+"""What check() says, from best to worst."""
+SURE = 0.05
+"""The p, corrected for all pairs, under which two methods are told apart."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b3294")
+"""Told apart with any colour vision: after Okabe, Ito (2008), the yellow darker on white."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "<", "X", ">")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
+GREYS: Mapping[str, Mapping[str, Any]] = {
+    "random": {"color": "#8a8a8a", "marker": "x", "linestyle": (0, (1, 1))},
+    "loudness": {"color": "#555555", "marker": "+", "linestyle": (0, (5, 2))},
+}
+NAMED = 6
+"""Methods that a sentence names."""
+TICKS = 12
+"""Of the axis of ratios; of more, some go without a number."""
+
+Style = Mapping[str, Any]
+"""What a method's line looks like in every picture, as Line2D takes it."""
+Wins = frozenset[tuple[str, str, str]]
+"""Metric, method, other: by the metric the method is better, and told apart from the other."""
+Told = tuple[str, str, tuple[str, ...]]
+"""A clip, what is said of it, and by which methods it was explained."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric: its name, which direction is better, whether methods are ranked by it."""
+
+    metric: str
+    better: str
+    ranked: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean with its interval. near: it is not told apart from the best."""
+
+    row: Row
+    best: bool
+    near: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method of the table. place: None where what ranks has no value."""
+
+    method: str
+    place: int | None
+    control: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric against the ratios: rows of each method, and the picture where there are two."""
+
+    column: Column
+    ratios: tuple[float, ...]
+    rows: Mapping[str, tuple[Row, ...]]
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """What was measured within one group, as the template lays it out.
+
+    controls: what those in it are. remarks: which methods do not beat them. told: pairs that
+    are told apart, out of ``asked``. too_few: resamples that would be needed for any to be,
+    where there are not enough. verdicts: by method, how many explanations check() called
+    what. findings: of the sanity checks, by method and check.
+    """
+
+    id: str
+    title: str
+    what: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    controls: tuple[str, ...]
+    remarks: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    told: tuple[Comparison, ...]
+    asked: int
+    too_few: int | None
+    kinds: tuple[str, ...]
+    verdicts: Mapping[str, Mapping[str, int]]
+    checks: tuple[str, ...]
+    findings: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    failures: tuple[Told, ...]
+    warnings: tuple[Told, ...]
+
+
+def page(results: Results) -> str:
+    """Lay a benchmark out as one HTML page that needs nothing else."""
+    styles = _styles(results)
+    sections = [_section(n, results, group, styles) for n, group in enumerate(results.order, 1)]
+    metrics = dict.fromkeys((row.metric, row.better) for row in results.rows)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=_number, p=_p, ratio=sentences.ratio)
+    source = importlib.resources.files(__package__ or "").joinpath("page.html")
+    return environment.from_string(source.read_text("utf-8")).render(
+        sections=sections,
+        keys={method: _key(style) for method, style in styles.items()},
+        metrics=[(metric, better, _meaning(metric)) for metric, better in metrics],
+        controls=CONTROLS,
+        sure=SURE,
+        rank_by=results.rank_by,
+        reasons=results.reasons,
+        facts=list(_facts("", results.provenance)),
+    )
+
+
+def _section(number: int, results: Results, group: Group, styles: Mapping[str, Style]) -> Section:
+    model, data, synthesizer = group
+    order = results.order[group]
+    rows = [row for row in results.rows if row.group == group]
+    columns = tuple(
+        Column(metric, better, metric == results.rank_by)
+        for metric, better in dict.fromkeys((row.metric, row.better) for row in rows)
+    )
+    compared = tuple(c for c in results.comparisons if c.group == group)
+    wins = _wins(compared, columns)
+    verdicts = {method: counts for (g, method), counts in results.verdicts.items() if g == group}
+    kinds = tuple(dict.fromkeys([*KINDS, *(kind for v in verdicts.values() for kind in v)]))
+    found = [f for f in results.findings if (f["model"], f["data"], f["synthesizer"]) == group]
+    clips = max((row.clips + row.undefined + row.failed for row in rows), default=0)
+    return Section(
+        id=f"group-{number}",
+        title=f"{model} on {data}" + (f", {synthesizer}" if synthesizer else ""),
+        what=_what(results, group, clips),
+        columns=columns,
+        lines=tuple(_lines(rows, order, columns, wins)),
+        controls=tuple(said for control, said in CONTROLS.items() if control in order),
+        remarks=tuple(_remarks(results.rank_by, order, wins)),
+        curves=tuple(_curves(rows, order, columns, styles)),
+        told=tuple(c for c in compared if _sure(c)),
+        asked=len(compared),
+        too_few=_too_few(results, compared),
+        kinds=kinds,
+        verdicts={method: verdicts[method] for method in order if method in verdicts},
+        checks=tuple(dict.fromkeys(f["check"] for f in found)),
+        findings={
+            method: {f["check"]: f for f in found if f["explainer"] == method}
+            for method in order
+            if any(f["explainer"] == method for f in found)
+        },
+        failures=tuple(_by_clip(results.failures, group)),
+        warnings=tuple(_by_clip(results.warnings, group)),
+    )
+
+
+def _what(results: Results, group: Group, clips: int) -> str:
+    """What was measured, in a sentence or two."""
+    model, data, synthesizer = group
+    order = results.order[group]
+    controls = len(CONTROLS.keys() & set(order))
+    by = _several(len(order) - controls, "method")
+    by += f" and {_several(controls, 'control')}" if controls else ""
+    where = f" in the representation {sentences.quoted(synthesizer)}" if synthesizer else ""
+    sentence = (
+        f"{_several(clips, 'clip')} of {sentences.quoted(data)}, each explained for the model "
+        f"{sentences.quoted(model)} by {by}{where}."
+    )
+    draws, seed = (results.provenance.get(name) for name in ("draws", "seed"))
+    if clips == 1:
+        sentence += " One clip: no interval, and no difference that could be more than chance."
+    elif draws is not None and seed is not None:
+        sentence += f" Intervals come from {draws} resamples of the clips, seed {seed}."
+    return sentence
+
+
+def _sure(comparison: Comparison) -> bool:
+    return comparison.p is not None and comparison.p < SURE
+
+
+def _wins(compared: Sequence[Comparison], columns: Sequence[Column]) -> Wins:
+    higher = {column.metric: column.better == "higher" for column in columns}
+    return frozenset(
+        (c.metric, c.one, c.other)
+        if (c.difference.mean > 0) == higher[c.metric]
+        else (c.metric, c.other, c.one)
+        for c in compared
+        if _sure(c) and c.difference.mean
+    )
+
+
+def _lines(
+    rows: Sequence[Row], order: Sequence[str], columns: Sequence[Column], wins: Wins
+) -> Iterator[Line]:
+    """The ranked table, best first; methods of one value have one place."""
+    summaries = {(row.metric, row.explainer): row for row in rows if row.ratio is None}
+    best = {c.metric: _best([summaries[c.metric, m] for m in order]) for c in columns}
+    place, before = 0, None
+    for number, method in enumerate(order, 1):
+        cells = []
+        value = None
+        for column in columns:
+            row, leaders = summaries[column.metric, method], best[column.metric]
+            beaten = all((row.metric, leader, method) in wins for leader in leaders)
+            near = row.mean is not None and method not in leaders and not beaten
+            cells.append(Cell(row, best=method in leaders, near=near))
+            if column.ranked:
+                value = row.mean
+        if value != before:
+            place = number
+        before = value
+        yield Line(method, None if value is None else place, method in CONTROLS, tuple(cells))
+
+
+def _best(rows: Sequence[Row]) -> list[str]:
+    """The methods of the best value; none where all have the same."""
+    means = {row.explainer: row.mean for row in rows if row.mean is not None}
+    if len(set(means.values())) < 2:
+        return []
+    best = (max if rows[0].better == "higher" else min)(means.values())
+    return [method for method, mean in means.items() if mean == best]
+
+
+def _remarks(metric: str, order: Sequence[str], wins: Wins) -> Iterator[str]:
+    """Which methods do not beat the controls, by what ranks them."""
+    methods = [method for method in order if method not in CONTROLS]
+    for control in CONTROLS:
+        behind = [method for method in methods if (metric, method, control) not in wins]
+        if control in order and behind:
+            named = ", ".join(behind[:NAMED])
+            more = f" and {len(behind) - NAMED} more" if len(behind) > NAMED else ""
+            yield f"By {metric}, not shown to be better than {control}: {named}{more}."
+
+
+def _too_few(results: Results, compared: Sequence[Comparison]) -> int | None:
+    """Resamples needed for any pair to be told apart, where there are fewer; else None.
+
+    Of n resamples p is at least 2 / (n + 1), and Holm multiplies it by the number of pairs.
+    """
+    draws = results.provenance.get("draws")
+    pairs = Counter(c.metric for c in compared if c.p is not None)
+    if not pairs or draws is None:
+        return None
+    most = max(pairs.values())
+    return round(2 * most / SURE) if 2 * most / (draws + 1) >= SURE else None
+
+
+def _by_clip(said: Sequence[tuple[Group, str, str, str]], group: Group) -> Iterator[Told]:
+    """The same of the same clip once, with all methods it is said of."""
+    methods: dict[tuple[str, str], dict[str, None]] = {}
+    for where, method, clip, message in said:
+        if where == group:
+            methods.setdefault((clip, message), {})[method] = None
+    for (clip, message), named in methods.items():
+        yield clip, message, tuple(named)
+
+
+def _curves(
+    rows: Sequence[Row],
+    order: Sequence[str],
+    columns: Sequence[Column],
+    styles: Mapping[str, Style],
+) -> Iterator[Curve]:
+    for column in columns:
+        at = {
+            (row.explainer, row.ratio): row
+            for row in rows
+            if row.metric == column.metric and row.ratio is not None
+        }
+        ratios = sorted({ratio for _, ratio in at if ratio is not None})
+        if not ratios:
+            continue
+        lines = {method: tuple(at[method, ratio] for ratio in ratios) for method in order}
+        picture = _base64(_curve_figure(ratios, lines, styles)) if len(ratios) > 1 else None
+        yield Curve(column, tuple(ratios), lines, picture)
+
+
+def _curve_figure(
+    ratios: Sequence[float], lines: Mapping[str, Sequence[Row]], styles: Mapping[str, Style]
+) -> Figure:
+    """Mean and interval against the ratios, which stand evenly however uneven they are.
+
+    Names are anyone's text and stand on the page, beside the same strokes.
+    """
+    figure = Figure(figsize=(7.2, 3.6), dpi=140, layout="constrained")
+    axes = figure.subplots()
+    places = range(len(ratios))
+    # So that the bands of many methods do not add up to one dark field.
+    shade = min(0.16, 1.0 / len(lines))
+    for method, rows in lines.items():
+        mean, low, high = (
+            [math.nan if value is None else value for value in column]
+            for column in zip(*((r.mean, r.low, r.high) for r in rows), strict=True)
+        )
+        style = styles[method]
+        axes.fill_between(places, low, high, color=style["color"], alpha=shade, linewidth=0)
+        axes.plot(places, mean, **style)
+    every = -(-len(ratios) // TICKS)
+    axes.set_xticks(places[::every], [sentences.ratio(ratio) for ratio in ratios[::every]])
+    axes.set_xlabel("share of the elements, those that count most first")
+    axes.grid(axis="y", color="#e2e5e9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _styles(results: Results) -> dict[str, Style]:
+    """A stroke for every method: the same colour, dash and marker all over the page."""
+    methods = dict.fromkeys(row.explainer for row in results.rows)
+    styles: dict[str, Style] = {}
+    for method in methods:
+        n = sum(other not in CONTROLS for other in styles)
+        own = {
+            "color": COLOURS[n % len(COLOURS)],
+            "marker": MARKERS[n % len(MARKERS)],
+            "linestyle": DASHES[n % len(DASHES)],
+        }
+        styles[method] = {"linewidth": 1.6, "markersize": 5, **GREYS.get(method, own)}
+    return styles
+
+
+def _key(style: Style) -> str:
+    """A method's stroke alone, to stand before its name."""
+    figure = Figure(figsize=(0.5, 0.18), dpi=140)
+    figure.add_artist(Line2D([0.05, 0.5, 0.95], [0.5, 0.5, 0.5], markevery=[1], **style))
+    return _base64(figure)
+
+
+def _base64(figure: Figure) -> str:
+    return base64.b64encode(plots.png(figure)).decode("ascii")
+
+
+def _meaning(metric: str) -> str:
+    """What a registered metric says it is; nothing of one that is not registered."""
+    try:
+        return registry().find("metric", metric.partition("(")[0]).summary
+    except PluginError:
+        return ""
+
+
+def _several(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def _number(value: float) -> str:
+    """A value in a table, with a proper minus; the page has all of its digits besides."""
+    size = abs(value)
+    if value == 0 or 0.001 <= size < 100:
+        text = f"{value:.3f}"
+    else:
+        text = f"{value:.1f}" if 100 <= size < 10000 else f"{value:.2e}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _p(value: float) -> str:
+    return "under 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _facts(prefix: str, value: object) -> Iterator[tuple[str, str]]:
+    """Nested values as (dotted name, text)."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _facts(f"{prefix}.{name}" if prefix else str(name), inner)
+    else:
+        yield prefix, str(value)

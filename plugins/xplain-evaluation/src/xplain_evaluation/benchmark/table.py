@@ -1,0 +1,217 @@
+"""From what was measured of each clip to means, intervals, differences and an order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from xplain.intervals import Difference, Interval, difference, holm, interval
+from xplain_evaluation.benchmark.config import Config
+from xplain_evaluation.benchmark.journal import Key, Record
+
+SIGNIFICANT = 0.05
+
+Group = tuple[str, str, str]
+"""Model, data, synthesizer: what methods are compared within."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one method: the mean over clips.
+
+    ratio: None for a metric with one value per clip, and for the summary of one with a
+    value at each ratio, which is the mean over the ratios between 0 and 1. clips: that have
+    a value; undefined: that have none; failed: that could not be explained.
+    """
+
+    group: Group
+    explainer: str
+    metric: str
+    ratio: float | None
+    better: str
+    clips: int
+    undefined: int
+    failed: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods by one metric's summary: one − other on the clips both have a value for.
+
+    p: corrected for the number of pairs (Holm).
+    """
+
+    group: Group
+    metric: str
+    one: str
+    other: str
+    difference: Difference
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """The table of a benchmark.
+
+    rows: summaries and ratios. comparisons: of every pair of methods. order: per group, the
+    methods from best to worst by ``rank_by``. reasons: why values are undefined, counted.
+    failures: clips that could not be explained: group, method, clip, reason. warnings: what
+    has to be known of some that could, in the same way. verdicts:
+    how often check() said what. findings: of the sanity checks.
+    """
+
+    rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+    order: Mapping[Group, tuple[str, ...]]
+    rank_by: str
+    reasons: Mapping[str, int]
+    failures: tuple[tuple[Group, str, str, str], ...]
+    warnings: tuple[tuple[Group, str, str, str], ...]
+    verdicts: Mapping[tuple[Group, str], Mapping[str, int]]
+    findings: Sequence[Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+
+    def row(self, group: Group, explainer: str, metric: str, ratio: float | None = None) -> Row:
+        """The row asked for."""
+        wanted = (group, explainer, metric, ratio)
+        return next(r for r in self.rows if (r.group, r.explainer, r.metric, r.ratio) == wanted)
+
+
+def tabulate(
+    config: Config,
+    records: Mapping[Key, Record],
+    provenance: Mapping[str, Any],
+    findings: Sequence[Mapping[str, Any]],
+) -> Results:
+    """Put together what was measured; the same for the same records, in whatever order."""
+    groups = [
+        (model, data.name, representation.label)
+        for model in config.models
+        for data in config.data
+        for representation in config.representations
+    ]
+    clips = {data.name: len(data.items) for data in config.data}
+    rows: list[Row] = []
+    comparisons: list[Comparison] = []
+    order: dict[Group, tuple[str, ...]] = {}
+    reasons: Counter[str] = Counter()
+    failures: list[tuple[Group, str, str, str]] = []
+    warnings: list[tuple[Group, str, str, str]] = []
+    verdicts: dict[tuple[Group, str], dict[str, int]] = {}
+    for group in groups:
+        summaries: dict[str, dict[str, list[float | None]]] = {}
+        for method in config.explainers:
+            done = [records[(*group, method.label, place)] for place in range(clips[group[1]])]
+            failures += [(group, method.label, r.clip, r.error) for r in done if r.error]
+            warnings += [(group, method.label, r.clip, w) for r in done for w in r.warnings]
+            reasons.update(v.reason for r in done for v in r.values if v.reason)
+            if config.check:
+                counted = Counter(r.verdict for r in done if r.verdict)
+                verdicts[group, method.label] = dict(sorted(counted.items()))
+            for metric in config.metrics:
+                values = _values(done, metric.label)
+                ratios = list(config.ratios) if metric.at_a_ratio else [None]
+                summary = _summary(values, ratios)
+                summaries.setdefault(metric.label, {})[method.label] = summary
+                columns: list[tuple[float | None, list[float | None]]] = [(None, summary)]
+                if metric.at_a_ratio:
+                    columns += [(r, [at.get(r) for at in values]) for r in ratios]
+                failed = sum(r.error is not None for r in done)
+                rows += [
+                    _row(config, group, method.label, metric, ratio, column, failed)
+                    for ratio, column in columns
+                ]
+        for label, by_method in summaries.items():
+            comparisons += _compared(config, group, label, by_method)
+        order[group] = _ordered(config, group, rows)
+    return Results(
+        rows=tuple(rows),
+        comparisons=tuple(comparisons),
+        order=order,
+        rank_by=config.rank_by,
+        reasons=dict(sorted(reasons.items())),
+        failures=tuple(failures),
+        warnings=tuple(warnings),
+        verdicts=verdicts,
+        findings=findings,
+        provenance=provenance,
+    )
+
+
+def _values(done: Sequence[Record], label: str) -> list[dict[float | None, float | None]]:
+    """Of each clip, the metric's value at each ratio; empty for one that failed."""
+    return [{v.ratio: v.value for v in r.values if v.name == label} for r in done]
+
+
+def _summary(
+    values: Sequence[Mapping[float | None, float | None]], ratios: Sequence[float | None]
+) -> list[float | None]:
+    """One value for each clip; at 0 and 1 nothing is chosen, so that methods cannot differ."""
+    inner = [r for r in ratios if r is None or 0 < r < 1] or list(ratios)
+    summary: list[float | None] = []
+    for at in values:
+        asked = [at.get(ratio) for ratio in inner]
+        known = [value for value in asked if value is not None]
+        summary.append(sum(known) / len(known) if known and len(known) == len(asked) else None)
+    return summary
+
+
+def _row(
+    config: Config,
+    group: Group,
+    explainer: str,
+    metric: Any,
+    ratio: float | None,
+    column: Sequence[float | None],
+    failed: int,
+) -> Row:
+    known = [value for value in column if value is not None]
+    over: Interval = interval(known, config.seed, config.draws)
+    return Row(
+        group=group,
+        explainer=explainer,
+        metric=metric.label,
+        ratio=ratio,
+        better=metric.better,
+        clips=len(known),
+        undefined=len(column) - len(known) - failed,
+        failed=failed,
+        mean=over.mean,
+        low=over.low,
+        high=over.high,
+    )
+
+
+def _compared(
+    config: Config, group: Group, metric: str, by_method: Mapping[str, Sequence[float | None]]
+) -> list[Comparison]:
+    pairs = list(combinations(by_method, 2))
+    # So many that the least p, times the pairs, can be called significant.
+    draws = max(config.draws, 2 * round(len(pairs) / SIGNIFICANT))
+    found = [
+        difference(by_method[one], by_method[other], config.seed, draws) for one, other in pairs
+    ]
+    corrected = holm([d.p for d in found])
+    return [
+        Comparison(group, metric, one, other, d, p)
+        for (one, other), d, p in zip(pairs, found, corrected, strict=True)
+    ]
+
+
+def _ordered(config: Config, group: Group, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Methods from best to worst; those without a value come last."""
+    known = [
+        row for row in rows if (row.group, row.metric, row.ratio) == (group, config.rank_by, None)
+    ]
+    sign = -1 if known[0].better == "higher" else 1
+
+    def place(row: Row) -> tuple[bool, float]:
+        return row.mean is None, sign * (row.mean or 0.0)
+
+    return tuple(row.explainer for row in sorted(known, key=place))

@@ -1,0 +1,66 @@
+"""``xplain benchmark``: a TOML file in, tables and a page out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xplain.progress import say
+
+if TYPE_CHECKING:
+    from xplain_evaluation.benchmark import Results
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def benchmark(
+    config: Annotated[Path, typer.Argument(help="What to measure: a TOML file")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the page")] = Path(
+        "out/benchmark"
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The results as JSON on standard output")
+    ] = False,
+) -> None:
+    """Rank methods on models and recordings; goes on where it was interrupted."""
+    from xplain_evaluation.benchmark import Config, run
+    from xplain_evaluation.benchmark.files import to_dict
+
+    machines = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # whatever a model or a plugin prints
+        results = run(Config.load(config), out)
+        if as_json:
+            print(json.dumps(to_dict(results)), file=machines, flush=True)
+        _say(results, out)
+    if results.failures:
+        raise typer.Exit(1)
+
+
+def _say(results: Results, out: Path) -> None:
+    """What people read: the order of the methods, what failed, and where the rest is."""
+    for group, order in results.order.items():
+        say(f"{' · '.join(filter(None, group))}: by {results.rank_by}")
+        for name in order:
+            row = results.row(group, name, results.rank_by)
+            if row.mean is None:
+                value = "no value"
+            elif row.low is None:
+                value = f"{row.mean:.3f} (one clip, no interval)"
+            else:
+                value = f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+            lacking = f", {row.undefined} undefined" if row.undefined else ""
+            lacking += f", {row.failed} failed" if row.failed else ""
+            say(f"  {name}: {value}{lacking}")
+    for reason, count in results.reasons.items():
+        say(f"undefined {count} times: {reason}")
+    for _, method, clip, reason in results.failures:
+        say(f"failed: {clip} by {method}: {reason}")
+    if results.warnings:
+        say(f"{len(results.warnings)} warnings, by clip in {out / 'results.json'}")
+    say(f"page: {out / 'index.html'}, tables: {out / 'results.csv'}")

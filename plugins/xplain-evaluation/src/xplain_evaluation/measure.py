@@ -1,0 +1,138 @@
+"""From a fresh explanation to the values of metrics: what each needs is gathered, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from xplain.curves import RATIOS, Curves
+from xplain.errors import XplainError
+from xplain.explanation import Explanation
+from xplain.metric import Evidence, Metric
+from xplain.registry import registry
+from xplain_evaluation.event import Event
+
+CURVES = {"ratios", "keep_curve", "remove_curve", "kept", "removed", "o", "u"}
+HEARD = {"heard_kept", "heard_removed", "round_trip"}
+PLACED = {"event", "region"}
+ASKING = {"ask", "attribute"}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One value of a metric for one clip.
+
+    name: the metric's, with its parameters. ratio: None for a metric that has one value for
+    the clip. value: None where it is undefined, for the reason given.
+    """
+
+    name: str
+    ratio: float | None
+    value: float | None
+    reason: str | None = None
+
+
+def measure(
+    explanation: Explanation,
+    metrics: Sequence[str | Metric],
+    ratios: Sequence[float] = RATIOS,
+    *,
+    event: Event | None = None,
+    randomised: Tensor | None = None,
+) -> list[Measurement]:
+    """Measure a fresh explanation.
+
+    metrics: registered names, or metrics (a name's with parameters: registry().create).
+    ratios: of the curves. event: annotated in the clip. randomised: (K, D, N), see
+    Evidence. A metric without a value is in the list with the reason. Raises
+    ArtifactError for an explanation that was loaded.
+    """
+    asked = [registry().create("metric", m, {}) if isinstance(m, str) else m for m in metrics]
+    needs = {need for metric in asked for need in metric.needs}
+    clip = Evidence(
+        label=explanation.target.index,
+        multilabel=bool(explanation.provenance["model"]["multilabel"]),
+        p=explanation.target.probability,
+        score=explanation.score,
+        baseline_score=explanation.baseline_score,
+        attribution=explanation.attribution,
+        latents=explanation.latents,
+        baseline=explanation.baseline,
+        randomised=randomised,
+        probabilities=explanation.live.probabilities,
+    )
+    unplaced = None
+    if event is not None and needs & PLACED:
+        samples, rate = len(explanation.waveform), explanation.sample_rate
+        shape = explanation.attribution.shape
+        try:
+            clip = replace(
+                clip,
+                event=event.frames(shape[1], samples, rate),
+                region=event.region(shape, samples, rate, explanation.frequencies),
+            )
+        except XplainError as error:
+            unplaced = str(error)
+    curves, heard = _curves(explanation, ratios, needs)
+    clip = _with_curves(clip, curves, heard)
+    with explanation.live.asking() if needs & ASKING else nullcontext((None, None)) as calls:
+        clip = replace(clip, ask=calls[0], attribute=calls[1])
+        at = []
+        if any(metric.at_a_ratio for metric in asked):
+            at = [_at(clip, curves, heard, place) for place in range(len(ratios))]
+        values = []
+        for metric in asked:
+            if metric.at_a_ratio:
+                values += [_one(metric, e, r) for e, r in zip(at, ratios, strict=True)]
+            elif unplaced is not None and not PLACED.isdisjoint(metric.needs):
+                values.append(Measurement(metric.label, None, None, unplaced))
+            else:
+                values.append(_one(metric, clip, None))
+    return values
+
+
+def _curves(
+    explanation: Explanation, ratios: Sequence[float], needs: set[str]
+) -> tuple[Curves | None, Curves | None]:
+    """Curves of the variants and of their audio, each asked for where it is needed."""
+    if explanation.live.hears:
+        curves = explanation.curves(ratios) if needs & (CURVES | HEARD) else None
+        return curves, curves
+    curves = explanation.curves(ratios) if needs & CURVES else None
+    if needs & HEARD == {"round_trip"}:
+        return curves, explanation.curves((1.0,), heard=True)
+    return curves, explanation.curves(ratios, heard=True) if needs & HEARD else None
+
+
+def _with_curves(clip: Evidence, curves: Curves | None, heard: Curves | None) -> Evidence:
+    if curves is not None:
+        clip = replace(
+            clip,
+            ratios=curves.ratios,
+            keep_curve=curves.of(curves.kept),
+            remove_curve=curves.of(curves.removed),
+        )
+    return clip if heard is None else replace(clip, round_trip=heard.unchanged)
+
+
+def _at(clip: Evidence, curves: Curves | None, heard: Curves | None, place: int) -> Evidence:
+    if curves is not None:
+        kept, removed = curves.kept[place], curves.removed[place]
+        o, u = float(kept[curves.label]), float(removed[curves.label])
+        clip = replace(clip, kept=kept, removed=removed, o=o, u=u)
+    if heard is not None and place < len(heard.kept):
+        clip = replace(clip, heard_kept=heard.kept[place], heard_removed=heard.removed[place])
+    return clip
+
+
+def _one(metric: Metric, evidence: Evidence, ratio: float | None) -> Measurement:
+    try:
+        return Measurement(metric.label, ratio, metric.measure(evidence))
+    except XplainError as error:
+        return Measurement(metric.label, ratio, None, str(error))
+    except Exception as error:  # a stranger's metric takes nothing else down
+        failed = f"{metric.name} failed with {type(error).__name__}: {error}"
+        return Measurement(metric.label, ratio, None, failed)

@@ -1,0 +1,1 @@
+"""Audio with a planted cue, and a model that reacts to nothing else."""

@@ -1,0 +1,270 @@
+"""Sanity checks of a method on a model: would it say something else if something else were so?
+
+Each check explains a clip several times and says what it found. They cost whole
+explanations; what one explanation claims is checked by Explanation.check().
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from xplain.borrowing import seeded
+from xplain.errors import ModelError, XplainError
+from xplain.explaining import AudioLike, explain
+from xplain.explanation import Explanation
+from xplain.interfaces import Explainer
+from xplain.job import Settings
+from xplain.metric import Undefined
+from xplain.models import Model
+from xplain.targets import Target
+from xplain_evaluation.controls import Chance, Loudness
+from xplain_evaluation.metrics.localisation import relevance_mass, time_localisation_auc
+from xplain_evaluation.planted.planted import planted_clips, planted_model
+from xplain_evaluation.ranking import rank_correlation
+
+STAGES = 5
+"""Copies of a model on the way to one that is randomised as a whole."""
+UNRELATED = 0.3
+"""Rank correlation under which two attributions have little to do with each other."""
+AGREEING = 0.9
+"""Rank correlation from which they say the same."""
+ROUNDING = 1e-5
+"""Relative difference of attributions that arithmetic alone may make."""
+CUES = 6
+"""Clips with a planted cue: two of each background."""
+LOCALISED, MASS = 0.95, 0.8
+"""What a method that finds a planted cue reaches: ROC-AUC over time, share of the relevance."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found. passed: None where it does not apply; message says why."""
+
+    check: str
+    passed: bool | None
+    figures: tuple[float, ...]
+    message: str
+
+
+def examine(
+    clips: Sequence[AudioLike], model: Model, **settings: Unpack[Settings]
+) -> list[Finding]:
+    """Run every check that needs nothing but clips: on the first of them, and on all of them.
+
+    A check that cannot be run on this model or with this method says why.
+    """
+    first = clips[0]
+    checks: dict[str, Callable[[], Finding]] = {
+        "parameter-randomisation": lambda: parameter_randomisation(first, model, **settings),
+        "random-control": lambda: random_control(first, model, **settings),
+        "seed-agreement": lambda: seed_agreement(first, model, **settings),
+        "alone-among-others": lambda: alone_among_others(clips, model, **settings),
+        "round-trip": lambda: round_trip(first, model, **settings),
+        "planted-cue": lambda: planted_cue(**settings),
+    }
+    findings = []
+    for name, check in checks.items():
+        try:
+            findings.append(check())
+        except XplainError as error:
+            findings.append(Finding(name, None, (), f"cannot be run: {error}"))
+    return findings
+
+
+def randomised(model: Model, *, top: int | None = None, seed: int = 0) -> Model:
+    """Copy a model and draw the weights of its ``top`` last layers anew; default: of all.
+
+    A layer is a module with weights of its own; the last is the one registered last. It is
+    initialised as it was made (``reset_parameters``); weights that this leaves as they were
+    are shuffled. Raises ModelError for a model without weights.
+    """
+    layers = list(_layers(model.module))
+    if not layers:
+        raise ModelError(f"{model.name}: the model has no weights that could be randomised")
+    chosen = layers[::-1][: len(layers) if top is None else top]
+    try:
+        module = copy.deepcopy(model.module)
+    except Exception as error:
+        raise ModelError(f"{model.name}: the model cannot be copied: {error}") from error
+    with seeded(seed, torch.device("cpu")), torch.no_grad():
+        for name in chosen:
+            layer = module.get_submodule(name)
+            before = [parameter.clone() for parameter in layer.parameters(recurse=False)]
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+            for parameter, was in zip(layer.parameters(recurse=False), before, strict=True):
+                if torch.equal(parameter, was):  # no reset, or one of what is made of these
+                    flat = parameter.flatten()
+                    parameter.copy_(flat[torch.randperm(len(flat))].view_as(parameter))
+    return replace(model, module=module, name=f"{model.name}, {len(chosen)} layers randomised")
+
+
+def cascade(model: Model, *, stages: int = STAGES, seed: int = 0) -> list[Model]:
+    """Copies with more and more layers randomised, from the last to all of them.
+
+    Adebayo et al. (2018), "Sanity Checks for Saliency Maps", sec. 4.1. stages: at most as many
+    as there are layers, evenly spaced.
+    """
+    count = sum(1 for _ in _layers(model.module))
+    steps = min(stages, count)
+    return [
+        randomised(model, top=-(-count * step // steps), seed=seed) for step in range(1, steps + 1)
+    ] or [randomised(model, seed=seed)]
+
+
+def parameter_randomisation(
+    clip: AudioLike, model: Model, *, stages: int = STAGES, **settings: Unpack[Settings]
+) -> Finding:
+    """Does the attribution fall apart as the model does? Signed: absolute values hide it."""
+    own = explain(clip, model, **settings)
+    settings = _asking(settings, own)
+    seed = settings.get("seed", 0)
+    figures = tuple(
+        _correlation(own.attribution, explain(clip, copied, **settings).attribution)
+        for copied in cascade(model, stages=stages, seed=seed)
+    )
+    return Finding(
+        "parameter-randomisation",
+        abs(figures[-1]) < UNRELATED,
+        figures,
+        f"rank correlation {' → '.join(f'{f:.2f}' for f in figures)} as layers are randomised; "
+        f"with all of them, under {UNRELATED:g} is asked",
+    )
+
+
+def label_randomisation(
+    clip: AudioLike, model: Model, relabelled: Model, **settings: Unpack[Settings]
+) -> Finding:
+    """Does a model that was trained on shuffled labels get another explanation?
+
+    Adebayo et al. (2018), sec. 5. relabelled: of the same architecture, trained in the same
+    way on the same clips with their labels shuffled.
+    """
+    own = explain(clip, model, **settings)
+    other = explain(clip, relabelled, **_asking(settings, own))
+    value = _correlation(own.attribution, other.attribution)
+    return Finding(
+        "label-randomisation",
+        abs(value) < UNRELATED,
+        (value,),
+        f"rank correlation {value:.2f} with a model trained on shuffled labels; "
+        f"under {UNRELATED:g} is asked",
+    )
+
+
+def random_control(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
+    """Does what the method puts first do more for the score than what chance puts first?"""
+    own = explain(clip, model, **settings)
+    by_chance = explain(clip, model, **_by(settings, Chance()))
+    values = tuple(
+        float((c.of(c.kept) - c.of(c.removed)).mean()) for c in (own.curves(), by_chance.curves())
+    )
+    return Finding(
+        "random-control",
+        values[0] > values[1],
+        values,
+        f"probability with the top kept less that with it removed: {values[0]:.2f}, "
+        f"by chance {values[1]:.2f}",
+    )
+
+
+def seed_agreement(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
+    """Does the method say the same with another seed?"""
+    seed = settings.get("seed", 0)
+    other: Settings = {**settings, "seed": seed + 1}
+    own, again = (explain(clip, model, **s).attribution for s in (settings, other))
+    value = _correlation(own, again)
+    return Finding(
+        "seed-agreement",
+        value >= AGREEING,
+        (value,),
+        f"rank correlation {value:.2f} between two seeds; {AGREEING:g} is asked",
+    )
+
+
+def alone_among_others(
+    clips: Sequence[AudioLike], model: Model, **settings: Unpack[Settings]
+) -> Finding:
+    """Is a clip explained among others as it is alone?"""
+    worst = 0.0
+    for clip, among in zip(clips, explain(list(clips), model, **settings), strict=True):
+        alone = explain(clip, model, **settings).attribution
+        difference = (alone - among.attribution).abs().max() / alone.abs().max().clamp_min(1e-30)
+        worst = max(worst, float(difference))
+    return Finding(
+        "alone-among-others",
+        worst <= ROUNDING,
+        (worst,),
+        f"largest difference of an attribution {worst:.1g} of its maximum; "
+        f"no more than {ROUNDING:g} is asked",
+    )
+
+
+def round_trip(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
+    """Is the decision that of the clip when its unchanged latents are decoded and heard again?"""
+    own = explain(clip, model, **_by(settings, Loudness()))
+    curves = own.curves((1.0,), heard=True)
+    before, after = (float(said[curves.label]) for said in (curves.probabilities, curves.unchanged))
+    same = bool(curves.agrees(curves.unchanged[None]) == curves.agrees(curves.probabilities[None]))
+    return Finding(
+        "round-trip",
+        same,
+        (before, after),
+        f"probability {before:.3f} of the clip, {after:.3f} of its latents heard again; "
+        "the same decision is asked",
+    )
+
+
+def planted_cue(**settings: Unpack[Settings]) -> Finding:
+    """Does the method find what a model that hears a planted cue alone decides by?"""
+    model = planted_model()
+    asked: Settings = {**settings, "target": None, "versus": None}
+    aucs, masses = [], []
+    for clip in planted_clips(CUES, seed=settings.get("seed", 0)):
+        asked["sample_rate"] = clip.sample_rate
+        e = explain(clip.waveform, model, **asked)
+        region = clip.region(e.attribution.shape, e.frequencies)
+        try:
+            aucs.append(time_localisation_auc(e.attribution, clip.event(e.attribution.shape[1])))
+            masses.append(relevance_mass(e.attribution, region))
+        except Undefined as reason:
+            return Finding("planted-cue", False, (), str(reason))
+    auc, mass = sum(aucs) / CUES, sum(masses) / CUES
+    return Finding(
+        "planted-cue",
+        auc >= LOCALISED and mass >= MASS,
+        (auc, mass),
+        f"time-localisation AUC {auc:.2f}, relevance mass {mass:.2f}; {LOCALISED:g} and "
+        f"{MASS:g} are asked",
+    )
+
+
+def _asking(settings: Settings, own: Explanation) -> Settings:
+    """The settings with the question that was asked, whatever another model decides."""
+    asked = own.target
+    target = Target(asked.label, asked.start, asked.end, asked.versus)
+    return {**settings, "target": target, "versus": None}
+
+
+def _by(settings: Settings, explainer: Explainer) -> Settings:
+    """The settings with another method, whose parameters are its own."""
+    others: Settings = {**settings, "explainer": explainer}
+    others.pop("params", None)
+    return others
+
+
+def _layers(module: nn.Module) -> Iterator[str]:
+    for name, layer in module.named_modules():
+        if next(layer.parameters(recurse=False), None) is not None:
+            yield name
+
+
+def _correlation(one: Tensor, other: Tensor) -> float:
+    """Rank correlation; none, that is 0, with an attribution that says the same everywhere."""
+    return rank_correlation(one.flatten(), other.flatten()) or 0.0

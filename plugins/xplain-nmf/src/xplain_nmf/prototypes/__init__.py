@@ -1,0 +1,1 @@
+"""What decides for a label over a corpus."""

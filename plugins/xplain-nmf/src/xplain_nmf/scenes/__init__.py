@@ -1,0 +1,1 @@
+"""Scenes mixed from clips."""

@@ -1,0 +1,1 @@
+"""Training of a proxy on a teacher's answers."""

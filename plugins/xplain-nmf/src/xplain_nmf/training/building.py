@@ -1,0 +1,140 @@
+"""From a dictionary, a teacher and a preset to a proxy that has learned nothing yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from xplain.errors import ModelError, XplainError, nearest
+from xplain_nmf.config import KIND_OF, NmfProxyConfig
+from xplain_nmf.dictionary.dictionary import Dictionary
+from xplain_nmf.encoder import read_encoder
+from xplain_nmf.hidden import LayerFeatures
+from xplain_nmf.model import NmfProxy
+from xplain_nmf.spectrum import SAMPLE_RATE
+from xplain_nmf.training.presets import Preset
+from xplain_nmf.training.teachers import Teacher, teachers_encoder
+
+TEACHER = "teacher"
+"""In the place of an encoder's reference: the one inside the teacher."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a proxy is to read: the spectrum, or one of these.
+
+    encoder: repository or folder of a transformers encoder, or "teacher". layer_of: a model
+    reference, one of whose layers is read beside the spectrum, and layer: which.
+    """
+
+    encoder: str | None = None
+    layer_of: str | None = None
+    layer: str | None = None
+
+
+def build(
+    preset: Preset,
+    dictionary: Dictionary,
+    teacher: Teacher,
+    features: Features = Features(),
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
+) -> NmfProxy:
+    """A proxy of the teacher's labels on a dictionary, its other weights drawn by the seed.
+
+    changes: to the preset's configuration. Raises XplainError where the dictionary does not
+    suit the preset, ModelError where there are no such features.
+    """
+    if preset.classwise:
+        dictionary = with_parts(dictionary, teacher.labels)
+    config: dict[str, Any] = {
+        **preset.config,
+        "id2label": dict(enumerate(teacher.labels)),
+        "thresholds": {
+            label: asdict(chosen)
+            for label, chosen in teacher.segmenter.thresholds.items()
+            if label in teacher.labels
+        },
+        "components": dictionary.spectra.shape[1],
+        "component_labels": None if dictionary.labels is None else list(dictionary.labels),
+        "scale": dictionary.spectrum.scale,
+        "level_seconds": dictionary.spectrum.level_seconds,
+        "level_floor": dictionary.spectrum.level_floor,
+    }
+    encoder: PreTrainedModel | None = None
+    if features.encoder is not None:
+        asked = features.encoder
+        encoder, normal = teachers_encoder(teacher) if asked == TEACHER else read_encoder(asked)
+        config |= {"features": "encoder", "encoder_config": encoder.config.to_dict()}
+        config |= {"encoder_normalises": normal}
+    elif features.layer_of is not None:
+        config |= _layer(features.layer_of, features.layer or "")
+        if preset.classwise:
+            # The layer has heard the surroundings: half of the network does as well.
+            config |= {"repeats": 2, "blocks": 4}
+    torch.manual_seed(seed)
+    try:
+        proxy = NmfProxy(NmfProxyConfig(**{**config, **(changes or {})}))
+    except ValueError as error:
+        raise ModelError(f"there is no such proxy: {error}") from error
+    if encoder is not None and proxy.encoder is not None:
+        proxy.encoder.model.load_state_dict(encoder.state_dict())
+    proxy.set_dictionary(dictionary.spectra)
+    if preset.classwise:
+        _begin(proxy)
+    return proxy
+
+
+def with_parts(dictionary: Dictionary, labels: Sequence[str]) -> Dictionary:
+    """A class-wise dictionary with atoms for labels that are part of another.
+
+    Overlapped speech has no spectrum of its own: its atoms begin as every third of speech's.
+    Raises XplainError where the dictionary is not class-wise or lacks a label's dictionary.
+    """
+    if dictionary.labels is None:
+        raise XplainError(
+            "this preset needs a dictionary whose atoms are of one label each; make it class-wise"
+        )
+    spectra, names = [dictionary.spectra], list(dictionary.labels)
+    for label in labels:
+        if label in dictionary.labels:
+            continue
+        whole = [n for n, name in enumerate(dictionary.labels) if name == KIND_OF.get(label)]
+        if not whole:
+            raise XplainError(
+                f"the dictionary has no atoms of the label {label!r} ({nearest(label, names)}); "
+                "make it of recordings of that label too, or leave the label out"
+            )
+        spectra.append(dictionary.spectra[:, whole[::3]])
+        names += [label] * len(whole[::3])
+    return replace(dictionary, spectra=torch.cat(spectra, dim=1), labels=tuple(names))
+
+
+@torch.no_grad()
+def _begin(proxy: NmfProxy) -> None:
+    """Every component active, and speaking for the labels whose own it is."""
+    last: Any = proxy.psi.outputs[-1]
+    last.bias[: proxy.config.components] = 0.5
+    last.bias[proxy.config.components :] = 0.0
+    proxy.theta.weight.zero_()
+    for row, label in zip(proxy.theta.weight, proxy.config.labels, strict=True):
+        own = proxy.config.own_components(label)
+        row[own] = 0.05 * torch.rand(len(own))
+    proxy.theta.bias.fill_(-2.0)
+
+
+def _layer(reference: str, layer: str) -> dict[str, Any]:
+    read = LayerFeatures.load(reference, layer)
+    channels = read(torch.zeros(1, SAMPLE_RATE)).shape[1]
+    return {
+        "features": "model",
+        "model": reference,
+        "layer": layer,
+        "layer_channels": channels,
+        "model_sha256": read.model.fingerprint(),
+        "model_reach": read.reach,
+    }

@@ -1,0 +1,85 @@
+"""``xplain nmf train``: a teacher, recordings and a dictionary in, a proxy out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Name(str, Enum):
+    """The presets."""
+
+    paper = "paper"
+    causal = "causal"
+
+
+class Precision(str, Enum):
+    """Of the network's arithmetic; the weights stay float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+def train(
+    teacher: Annotated[
+        str, typer.Option(help="Segmenter, or model reference: zoo:radio-teacher, hf:FOLDER, …")
+    ],
+    audio: Annotated[
+        list[Path],
+        typer.Option(help="CSV with a column path, of scenes or any recordings; may repeat"),
+    ],
+    dictionary: Annotated[Path, typer.Option(help="Folder that xplain nmf dictionary wrote")],
+    out: Annotated[Path, typer.Option(help="Folder for the proxy; goes on where it stopped")],
+    preset: Annotated[Name, typer.Option(help="The paper's loss, or ours")] = Name.causal,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="CSV of recordings to measure on meanwhile")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only rows of this split of --audio")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Of the teacher, may repeat [default: all]")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help='Read a transformers encoder: repository, folder, or "teacher"'),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Read this layer of the teacher beside the spectrum")
+    ] = None,
+    train_dictionary: Annotated[
+        bool | None,
+        typer.Option(help="Train the dictionary too [default: paper no, causal yes]"),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Of each piece of a recording")] = 10.0,
+    steps: Annotated[int, typer.Option(help="How many")] = 2000,
+    batch: Annotated[int, typer.Option(help="Pieces in a step, on each device")] = 4,
+    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    every: Annotated[int, typer.Option(help="Steps between checkpoints, and evaluations")] = 250,
+    precision: Annotated[Precision, typer.Option()] = Precision.float32,
+    seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
+    device: Annotated[str, typer.Option(help='"cpu", or what accelerate finds')] = "cpu",
+) -> None:
+    """Train a proxy that decides as the teacher does and says which frequencies decided."""
+    from xplain.progress import say
+    from xplain_nmf.training.building import Features
+    from xplain_nmf.training.distilling import Task, distil
+    from xplain_nmf.training.training import Settings
+
+    task = Task(
+        teacher=teacher,
+        audio=audio,
+        dictionary=dictionary,
+        preset=preset.value,
+        evaluation=evaluation,
+        split=split,
+        labels=tuple(label or ()),
+        features=Features(encoder, teacher if layer is not None else None, layer),
+        train_dictionary=train_dictionary,
+        seconds=seconds,
+        settings=Settings(steps, batch, learning_rate, seed, precision.value, every),
+    )
+    record = distil(task, out, device)
+    say(f"proxy: {out} ({record['minutes']} minutes); xplain segment AUDIO --segmenter nmf:{out}")

@@ -1,0 +1,302 @@
+"""Training a proxy on a teacher's answers, with transformers' Trainer: ``train``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from accelerate import PartialState  # type: ignore[import-untyped]
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import EvalPrediction, Trainer, TrainingArguments
+from transformers.utils import logging
+
+import xplain
+from xplain.errors import ArtifactError, ModelError, XplainError
+from xplain.progress import say, track
+from xplain.storage import swap, write_text
+from xplain_nmf.model import NmfProxy, ProxyOutput
+from xplain_nmf.training.calibration import calibrate
+from xplain_nmf.training.objectives import Objective
+from xplain_nmf.training.recordings import Recordings
+from xplain_nmf.training.teachers import Teacher
+
+CHECKPOINT = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+"""What a checkpoint holds, but for the state that is written last."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast is trained.
+
+    precision: "float32", or mixed with "bfloat16" or "float16". every: steps between
+    evaluations, and between checkpoints.
+    """
+
+    steps: int = 2000
+    batch: int = 4
+    learning_rate: float = 2e-3
+    seed: int = 0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    every: int = 250
+
+    def __post_init__(self) -> None:
+        """Refuse what no training can have."""
+        if min(self.steps, self.batch, self.every) < 1 or not self.learning_rate > 0:
+            raise XplainError("steps, batch, every and learning rate of a training are above 0")
+
+
+def train(
+    proxy: NmfProxy,
+    objective: Objective,
+    teacher: Teacher,
+    audio: Recordings,
+    out: Path,
+    settings: Settings = Settings(),
+    evaluation: Recordings | None = None,
+    origin: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    calibrated: bool = False,
+) -> dict[str, Any]:
+    """Train a proxy and write it to ``out``; returns the record that lies beside it.
+
+    Until it is whole it lives in ``out`` + ".partial": the teacher's answers and the last
+    checkpoints, from where the same call goes on after an interruption, to the same weights.
+    audio: what it learns on; needs no labels. evaluation: what it is measured on meanwhile,
+    which decides nothing. calibrated: whether biases are moved at the end, see
+    :func:`calibrate`. origin: what else the record is to say, as JSON holds it.
+
+    Raises XplainError for a folder that holds another training, ModelError where training
+    breaks down.
+    """
+    started = time.monotonic()
+    partial = out.with_name(f"{out.name}.partial")
+    job = _job(proxy, objective, teacher, audio, evaluation, settings, origin or {})
+    processes = PartialState(cpu=device == "cpu")
+    with processes.main_process_first():
+        _claim(partial, job)
+        for name, recordings in (("train", audio), ("evaluation", evaluation)):
+            if recordings is not None:
+                recordings.answer(_answers(teacher, recordings, partial / f"{name}.safetensors"))
+    trainer = ProxyTrainer(proxy, objective, teacher, audio, evaluation, partial, settings, device)
+    checkpoint = last_checkpoint(partial / "checkpoints")
+    if checkpoint is not None:
+        say(f"going on from {checkpoint.name} in {partial}")
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if not all(torch.isfinite(p).all() for p in proxy.parameters()):
+        raise ModelError("the training broke down, weights are not finite; lower the learning rate")
+    record = {
+        **job,
+        "bias_shifts": calibrate(proxy, audio) if calibrated else None,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "log": trainer.state.log_history,
+    }
+    if processes.is_main_process:
+        _write(proxy, record, out)
+        shutil.rmtree(partial)
+    processes.wait_for_everyone()
+    return record
+
+
+class ProxyTrainer(Trainer):
+    """transformers' Trainer with the terms of an objective, each in its log."""
+
+    def __init__(
+        self,
+        proxy: NmfProxy,
+        objective: Objective,
+        teacher: Teacher,
+        audio: Recordings,
+        evaluation: Recordings | None,
+        folder: Path,
+        settings: Settings,
+        device: str,
+    ) -> None:
+        """Prepare it; checkpoints go to ``folder``/checkpoints."""
+        arguments = TrainingArguments(
+            output_dir=str(folder / "checkpoints"),
+            max_steps=settings.steps,
+            per_device_train_batch_size=settings.batch,
+            per_device_eval_batch_size=settings.batch,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=settings.steps // 20,
+            weight_decay=1e-3,
+            logging_steps=min(50, settings.every),
+            eval_strategy="no" if evaluation is None else "steps",
+            eval_steps=settings.every,
+            save_steps=settings.every,
+            save_total_limit=2,
+            seed=settings.seed,
+            bf16=settings.precision == "bfloat16",
+            fp16=settings.precision == "float16",
+            use_cpu=device == "cpu",
+            remove_unused_columns=False,
+            label_names=["teacher"] + (["labels"] if _labelled(evaluation) else []),
+            report_to=[],
+            dataloader_pin_memory=device != "cpu",
+        )
+        super().__init__(
+            model=proxy,
+            args=arguments,
+            train_dataset=audio,
+            eval_dataset=evaluation,
+            compute_metrics=lambda prediction: agreement(prediction, proxy.config.labels),
+        )
+        self._objective = objective
+        # What gives no gradient teaches nothing by being heard again.
+        self._teacher = teacher.to(arguments.device) if teacher.passes_gradients() else None
+        self._terms: dict[str, list[float]] = defaultdict(list)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The sum of the terms; while evaluating, of those that need no decoding."""
+        output: ProxyOutput = model(inputs["waveform"])
+        proxy: NmfProxy = self.accelerator.unwrap_model(model)
+        step, training = self.state.global_step, model.training
+        hearing = self._teacher if training else None
+        # Mixed precision is for the network: the teacher is heard, and W H added up, in full.
+        with torch.autocast(self.args.device.type, enabled=False):
+            terms = self._objective.terms(
+                proxy, output, inputs, hearing, step, step / self.args.max_steps
+            )
+            loss = torch.stack(list(terms.values())).sum()
+        if training:
+            for name, value in terms.items():
+                self._terms[name].append(float(value.detach()))
+        return (loss, {"loss": loss, "logits": output.logits}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Trainer's, with the mean of each term since the last."""
+        if "loss" in logs:
+            logs = {**logs, **{k: round(sum(v) / len(v), 5) for k, v in self._terms.items()}}
+            self._terms.clear()
+        super().log(logs, start_time)
+
+
+def agreement(prediction: EvalPrediction, labels: Sequence[str]) -> dict[str, float]:
+    """F1 of each label against the teacher's decisions and, where known, the labels."""
+    decided = torch.from_numpy(prediction.predictions) > 0
+    truths: Any = prediction.label_ids
+    teacher, *known = truths if isinstance(truths, tuple | list) else (truths,)
+    said = torch.from_numpy(teacher) > 0.5
+    found = {f"fidelity_{c}": _share(decided[..., n] == said[..., n]) for n, c in enumerate(labels)}
+    found |= {f"f1_teacher_{c}": _f1(said[..., n], decided[..., n]) for n, c in enumerate(labels)}
+    for truth in known:
+        there = torch.from_numpy(truth) > 0.5
+        found |= {f"f1_{c}": _f1(there[..., n], decided[..., n]) for n, c in enumerate(labels)}
+    return found
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; those that an interruption cut short are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    for path in reversed(found):
+        if all((path / name).is_file() for name in (*CHECKPOINT, "trainer_state.json")):
+            return path
+        shutil.rmtree(path)
+    return None
+
+
+def _f1(truth: Tensor, decided: Tensor) -> float:
+    """2 TP / (2 TP + FP + FN); 1 where there is nothing and nothing is decided."""
+    count = int(truth.sum()) + int(decided.sum())
+    return 1.0 if count == 0 else 2 * int((truth & decided).sum()) / count
+
+
+def _share(where: Tensor) -> float:
+    return float(where.double().mean())
+
+
+def _labelled(evaluation: Recordings | None) -> bool:
+    return evaluation is not None and evaluation.has_labels
+
+
+def _job(
+    proxy: NmfProxy,
+    objective: Objective,
+    teacher: Teacher,
+    audio: Recordings,
+    evaluation: Recordings | None,
+    settings: Settings,
+    origin: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that decides which weights come out."""
+    start = hashlib.sha256()
+    for name, tensor in sorted(proxy.state_dict().items()):
+        start.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return {
+        **origin,
+        "teacher": {**teacher.record, "asked": list(teacher.labels)},
+        "objective": asdict(objective),
+        "settings": asdict(settings),
+        "audio": {"pieces": len(audio), "seconds": audio.seconds, "sha256": audio.fingerprint()},
+        "evaluation": evaluation
+        and {"pieces": len(evaluation), "sha256": evaluation.fingerprint()},
+        "stems": audio.has_stems,
+        "start": start.hexdigest(),
+        "versions": {
+            "xplain": xplain.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def _claim(partial: Path, job: Mapping[str, Any]) -> None:
+    """Say in the folder what is trained there, or see that it says the same."""
+    text = json.dumps(job, indent=2, default=str) + "\n"
+    record = partial / "job.json"
+    if not record.exists():
+        write_text(record, text)
+    elif record.read_text(encoding="utf-8") != text:
+        raise XplainError(
+            f"{partial} holds another training that was interrupted (see {record.name}); give the "
+            "same teacher, audio, dictionary and settings to go on with it, or remove the folder"
+        )
+
+
+def _answers(teacher: Teacher, recordings: Recordings, kept: Path) -> Tensor:
+    """The teacher's probabilities of all pieces (pieces, T, L); asked for once."""
+    if kept.is_file():
+        return load_file(kept)["teacher"]
+    answers = []
+    with torch.no_grad():
+        for index in track(range(len(recordings)), len(recordings), "asking the teacher"):
+            answers.append(teacher(recordings[index]["waveform"][None])[0].sigmoid().cpu())
+    found = torch.stack(answers)
+    if not torch.isfinite(found).all():
+        raise ModelError("the teacher gave probabilities that are NaN; it cannot be learned from")
+    draft = kept.with_name(f".{kept.name}")
+    save_file({"teacher": found}, draft)
+    draft.replace(kept)
+    return found
+
+
+def _write(proxy: NmfProxy, record: Mapping[str, Any], out: Path) -> None:
+    """Write weights, configuration and record, whole or not at all."""
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        proxy.save_pretrained(draft)
+        write_text(draft / "training.json", json.dumps(record, indent=2, default=str) + "\n")
+        swap(draft, out)
+    except OSError as error:
+        raise ArtifactError(f"{out} cannot be written: {error}") from error

@@ -1,0 +1,1 @@
+"""How the weights of the zoo were made and measured; not part of the wheel."""

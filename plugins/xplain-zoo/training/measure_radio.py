@@ -1,0 +1,58 @@
+"""How well zoo:radio-teacher decides frames: ``python -m training.measure_radio SCENES``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.radio_data import MEETING_LABELS, read_meetings, read_scenes
+from training.radio_scores import decide, f1
+from xplain_zoo.radio import LABELS, WEIGHTS, RadioSegmenter
+
+LEVELS = (0, -20, 20)  # dB
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print F1 of each label, at three levels, as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m training.measure_radio")
+    parser.add_argument("scenes", type=Path, help="a folder that xplain nmf scenes made")
+    parser.add_argument("--meetings", type=Path, metavar="RTTM", help="recordings lie beside it")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="default: the shipped ones")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model = RadioSegmenter.from_folder(options.weights)
+    scenes = read_scenes(options.scenes)
+    clips = [(scene.waveform.float() / 2**15, scene.labels) for scene in scenes]
+    report = {"scenes": {f"{level:+d} dB": scores(model, clips, level) for level in LEVELS}}
+    if options.meetings:
+        known = [(meeting.waveform, meeting.labels) for meeting in read_meetings(options.meetings)]
+        report["meetings"] = {f"{level:+d} dB": scores(model, known, level) for level in LEVELS}
+    print(json.dumps(report, indent=2))
+
+
+@torch.no_grad()
+def scores(
+    model: RadioSegmenter, clips: Sequence[tuple[Tensor, Tensor]], level: float = 0.0
+) -> dict[str, float]:
+    """F1 over all frames of clips (samples,) with labels (frames, 4), or (frames, 2) of meetings.
+
+    level: dB by which they are turned up or down, without clipping.
+    """
+    decided, known = [], []
+    for waveform, labels in clips:
+        logits = model(waveform[None] * 10 ** (level / 20))[0]
+        decided.append(decide(logits, model.config.thresholds, model.config.frame_step))
+        known.append(labels)
+    names = LABELS if known[0].shape[1] == len(LABELS) else MEETING_LABELS
+    columns = [LABELS.index(name) for name in names]
+    values = f1(torch.cat(decided)[:, columns], torch.cat(known))
+    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
+
+
+if __name__ == "__main__":
+    main()

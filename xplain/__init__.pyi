@@ -1,0 +1,34 @@
+from .audio import Audio as Audio
+from .clips import Failure as Failure
+from .errors import ArtifactError as ArtifactError
+from .errors import AudioError as AudioError
+from .errors import ModelError as ModelError
+from .errors import PluginError as PluginError
+from .errors import TargetError as TargetError
+from .errors import XplainError as XplainError
+from .errors import XplainWarning as XplainWarning
+from .explaining import ClipsError as ClipsError
+from .explaining import explain as explain
+from .explaining import explain_each as explain_each
+from .explanation import Explanation as Explanation
+from .hookspecs import hookimpl as hookimpl
+from .interfaces import AdditiveSegmenter as AdditiveSegmenter
+from .interfaces import Clip as Clip
+from .interfaces import Context as Context
+from .interfaces import Explainer as Explainer
+from .interfaces import Latents as Latents
+from .interfaces import Replacement as Replacement
+from .interfaces import Score as Score
+from .interfaces import Segmenter as Segmenter
+from .interfaces import Synthesizer as Synthesizer
+from .interfaces import Thresholds as Thresholds
+from .models import Model as Model
+from .models import load_model as load_model
+from .models import wrap as wrap
+from .registry import list_plugins as list_plugins
+from .segmentation.result import Segmentation as Segmentation
+from .segmentation.segmenting import segment as segment
+from .targets import Target as Target
+from .verdict import Verdict as Verdict
+
+__version__: str

@@ -1,1 +1,0 @@
-"""A new plugin's package, written from templates."""

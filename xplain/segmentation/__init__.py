@@ -1,0 +1,1 @@
+"""From frames to segments: recordings in windows, decisions, segments, files, evidence."""

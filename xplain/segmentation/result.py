@@ -1,0 +1,167 @@
+"""The result of segment(): which label holds when, how sure that is, and why."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xplain.bands import Band
+from xplain.errors import ArtifactError, XplainError
+from xplain.interfaces import Thresholds
+from xplain.segmentation import formats as segment_files
+from xplain.segmentation.segment import Part, Segment
+from xplain.storage import write_text
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation
+
+SCHEMA = 1
+"""Version of the JSON file; a reader refuses a newer one."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segmentation:
+    """Which label holds when in one recording.
+
+    frames: (T, L) float32, the probability of each label in each frame, of which frame t
+    stands for frame_step · t to frame_step · (t + 1) seconds. duration: seconds.
+    thresholds: of every label, by which frames became segments. segments: by their start.
+    provenance: where everything came from. warnings: what has to be known about the result.
+    """
+
+    name: str
+    frames: Tensor
+    labels: tuple[str, ...]
+    frame_step: float
+    duration: float
+    thresholds: Mapping[str, Thresholds]
+    segments: tuple[Segment, ...]
+    provenance: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def annotation(self) -> Annotation:
+        """The segments for pyannote: each label on a track of its own, so that they overlap."""
+        from pyannote.core import Annotation
+        from pyannote.core import Segment as Span
+
+        annotation = Annotation(uri=self.name)
+        for segment in self.segments:
+            annotation[Span(segment.start, segment.end), segment.label] = segment.label
+        return annotation
+
+    def to_rttm(self, path: str | Path) -> Path:
+        """Write the segments as RTTM (NIST 2009), which pyannote reads; times in microseconds.
+
+        A field of RTTM ends at white space, so that white space in a name becomes "_".
+        """
+        return _write(path, segment_files.to_rttm(self.segments, self.name))
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the segments as CSV: label, start, end, score, bands."""
+        return _write(path, segment_files.to_csv(self.segments))
+
+    def to_audacity(self, path: str | Path) -> Path:
+        """Write the segments as a label track of Audacity, with the first band where known."""
+        return _write(path, segment_files.to_audacity(self.segments))
+
+    def to_textgrid(self, path: str | Path) -> Path:
+        """Write the segments as a TextGrid of Praat, one interval tier for each label."""
+        return _write(path, segment_files.to_textgrid(self.segments, self.labels, self.duration))
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write all there is, the frames too: load() gives the same again."""
+        data = {"schema": SCHEMA, **self.to_dict(), "frames": _packed(self.frames)}
+        return _write(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the frames, as JSON holds it."""
+        return {
+            "name": self.name,
+            "duration": self.duration,
+            "frame_step": self.frame_step,
+            "labels": list(self.labels),
+            "thresholds": {label: asdict(self.thresholds[label]) for label in self.labels},
+            "segments": [segment.to_dict() for segment in self.segments],
+            "provenance": dict(self.provenance),
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Segmentation:
+        """Read what to_json wrote. Raises ArtifactError for anything else.
+
+        The other files hold segments alone: see xplain.segment_files.read_segments.
+        """
+        try:
+            data = json.loads(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}") from error
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if schema != SCHEMA:
+            raise ArtifactError(
+                f"{path} is not a segmentation of schema {SCHEMA} but {schema!r}; give what "
+                "to_json wrote, or install a newer xplain"
+            )
+        try:
+            labels = tuple(map(str, data["labels"]))
+            return cls(
+                name=str(data["name"]),
+                frames=_unpacked(data["frames"], len(labels)),
+                labels=labels,
+                frame_step=float(data["frame_step"]),
+                duration=float(data["duration"]),
+                thresholds={label: Thresholds(**data["thresholds"][label]) for label in labels},
+                segments=tuple(Segment.from_dict(s) for s in data["segments"]),
+                provenance=data["provenance"],
+                warnings=tuple(data["warnings"]),
+            )
+        except (KeyError, TypeError, ValueError, XplainError) as error:
+            raise ArtifactError(
+                f"{path} is damaged ({type(error).__name__}: {error}); segment the recording again"
+            ) from error
+
+    def __repr__(self) -> str:
+        """Name, length and how many segments of which label."""
+        counts = (
+            f"{sum(s.label == label for s in self.segments)} {label}" for label in self.labels
+        )
+        return f"<Segmentation of {self.name}: {self.duration:.2f} s, {', '.join(counts)}>"
+
+
+def _write(path: str | Path, text: str) -> Path:
+    write_text(Path(path), text)
+    return Path(path)
+
+
+def _packed(frames: Tensor) -> dict[str, Any]:
+    """Frames as JSON holds them without loss and in a third of the space of numerals."""
+    samples = frames.detach().cpu().numpy().astype("<f4")
+    return {
+        "shape": list(frames.shape),
+        "encoding": "base64, little-endian float32",
+        "data": base64.b64encode(samples.tobytes()).decode("ascii"),
+    }
+
+
+def _unpacked(packed: Mapping[str, Any], labels: int) -> Tensor:
+    try:
+        samples = np.frombuffer(base64.b64decode(packed["data"], validate=True), "<f4")
+    except binascii.Error as error:
+        raise ValueError(f"the frames are no base64: {error}") from error
+    frames, width = packed["shape"]
+    if width != labels:
+        raise ValueError(f"frames of {width} labels, where there are {labels}")
+    return torch.from_numpy(samples.astype(np.float32).reshape(frames, width))
+
+
+__all__ = ["Band", "Part", "Segment", "Segmentation"]

@@ -1,0 +1,277 @@
+"""segment(): reads recordings in blocks, decides them in windows, gathers the result."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+import xplain
+from xplain import audio as audio_io
+from xplain.audio import Audio, Stream
+from xplain.borrowing import borrowed, usable_device
+from xplain.clips import AudioLike, Failure, guarded, named
+from xplain.errors import AudioError, PluginError, XplainError, nearest
+from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
+from xplain.models import Model
+from xplain.progress import track
+from xplain.segmentation.adapters import as_model, resolve
+from xplain.segmentation.additive import Relevance
+from xplain.segmentation.blackbox import Excerpts
+from xplain.segmentation.decoder import Decisions
+from xplain.segmentation.result import Segmentation
+from xplain.segmentation.windows import Windows
+from xplain.targets import label_index
+
+Several = TypeVar("Several", bound=AudioLike)
+Hook: TypeAlias = Callable[[str, float, float], object]
+
+RELEVANCE = {"method": "relevance of parts: weights · mean over the segment, from the same pass"}
+"""How an additive segmenter explains itself, for provenance."""
+
+
+class SegmentSettings(TypedDict, total=False):
+    """What can be set for segment() and segment_each()."""
+
+    params: Mapping[str, object]
+    """The segmenter's parameters, where it is given by its registered name."""
+    thresholds: Mapping[str, Thresholds]
+    """Per label, in place of the segmenter's own."""
+    explain: bool
+    """Whether segments say which frequencies speak for them; default False."""
+    device: str | torch.device | None
+    """Where to compute; default: where the segmenter is."""
+    sample_rate: int | None
+    """Hz, of audio given as a tensor; default: the segmenter's."""
+    hook: Hook | None
+    """Told the recording's name, the seconds of it that are decided, and how many it has."""
+
+
+class RecordingsError(XplainError):
+    """Some recordings of a call failed; the others are done.
+
+    segmentations: of those that are done. failures: of the others, with their names.
+    """
+
+    def __init__(self, segmentations: list[Segmentation], failures: list[Failure]) -> None:
+        """Gather what is done and what failed."""
+        self.segmentations, self.failures = segmentations, failures
+        total = len(segmentations) + len(failures)
+        reasons = "; ".join(str(f.error) for f in failures)
+        super().__init__(
+            f"{len(failures)} of {total} recordings failed (the others are in .segmentations): "
+            f"{reasons}"
+        )
+
+
+@overload
+def segment(
+    audio: AudioLike, segmenter: str | Segmenter | Model, **settings: Unpack[SegmentSettings]
+) -> Segmentation: ...
+@overload
+def segment(
+    audio: list[Several] | tuple[Several, ...],
+    segmenter: str | Segmenter | Model,
+    **settings: Unpack[SegmentSettings],
+) -> list[Segmentation]: ...
+def segment(
+    audio: AudioLike | list[Several] | tuple[Several, ...],
+    segmenter: str | Segmenter | Model,
+    **settings: Unpack[SegmentSettings],
+) -> Segmentation | list[Segmentation]:
+    """Say which label holds when in one recording, or in many.
+
+    audio: a file, an Audio, or samples (samples,); or a list of these, of any lengths. Files
+    are read in blocks: a recording of any length needs the memory of a few minutes.
+    segmenter: a Segmenter, a registered one's name, a model that decides per frame, or a
+    reference to one such as "zoo:radio".
+
+    settings: see SegmentSettings. params, thresholds, explain (False), device, sample_rate,
+    hook.
+
+    Returns a Segmentation, or for a list a list of them. Raises a subclass of XplainError;
+    for a list RecordingsError, after every recording that can be segmented was.
+    """
+    if not isinstance(audio, list | tuple):
+        (result,) = segment_each([audio], segmenter, **settings)
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+    done: list[Segmentation] = []
+    failures: list[Failure] = []
+    for result in track(segment_each(audio, segmenter, **settings), len(audio), "segmenting"):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            done.append(result)
+    if failures:
+        raise RecordingsError(done, failures)
+    return done
+
+
+def segment_each(
+    clips: Sequence[AudioLike],
+    segmenter: str | Segmenter | Model,
+    **settings: Unpack[SegmentSettings],
+) -> Iterator[Segmentation | Failure]:
+    """Segment recordings one after another, as segment() does; a Failure where one fails.
+
+    What is wrong with the call as a whole (a name, a label, a window) is raised before the
+    first recording.
+    """
+    job = _Job.prepare(segmenter, settings)
+    return _each(clips, job)
+
+
+def _each(clips: Sequence[AudioLike], job: _Job) -> Iterator[Segmentation | Failure]:
+    for number, clip in enumerate(clips):
+        name = named(clip, number)
+        result, said = guarded(name, partial(_segment, clip, name, job))
+        if isinstance(result, Segmentation):
+            result = replace(result, warnings=(*said, *result.warnings))
+        yield result
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Settings made sure of: everything that is the same for all recordings of a call."""
+
+    segmenter: Segmenter
+    windows: Windows
+    thresholds: Mapping[str, Thresholds]
+    relevance: Relevance | None
+    excerpts: Excerpts | None
+    device: torch.device
+    sample_rate: int
+    hook: Hook | None
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def prepare(cls, asked: str | Segmenter | Model, settings: SegmentSettings) -> _Job:
+        """Resolve names and refuse what cannot work for any recording."""
+        for name in settings:
+            if name not in SegmentSettings.__annotations__:
+                known = nearest(name, SegmentSettings.__annotations__)
+                raise TypeError(f"segment() has no setting {name!r}; {known}")
+        segmenter, record = resolve(asked, settings.get("params") or {})
+        explain = settings.get("explain", False)
+        additive = segmenter if isinstance(segmenter, AdditiveSegmenter) else None
+        thresholds = _thresholds(segmenter, settings.get("thresholds") or {})
+        windows = Windows.of(
+            segmenter.sample_rate,
+            segmenter.frame_step,
+            window=segmenter.window,
+            context=segmenter.context,
+            fade=segmenter.fade,
+        )
+        device = usable_device(settings.get("device"), _modules(segmenter))
+        relevance = Relevance(additive) if explain and additive else None
+        excerpts = None
+        if explain and not additive:
+            model = as_model(segmenter, record["name"])
+            excerpts = Excerpts(model, segmenter.context, device)
+        return cls(
+            segmenter=segmenter,
+            windows=windows,
+            thresholds=thresholds,
+            relevance=relevance,
+            excerpts=excerpts,
+            device=device,
+            sample_rate=settings.get("sample_rate") or segmenter.sample_rate,
+            hook=settings.get("hook"),
+            provenance={
+                "xplain": xplain.__version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "segmenter": record,
+                "device": str(device),
+                "explanation": RELEVANCE if relevance else excerpts and excerpts.record,
+            },
+        )
+
+
+def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
+    """Segment one recording."""
+    stream, segmenter = _take(clip, name, job), job.segmenter
+    # Resampling may round the length up.
+    most = math.ceil(stream.duration / segmenter.frame_step) + 2
+    decisions = Decisions(segmenter, job.thresholds, job.relevance, most)
+    module = _modules(segmenter)
+    with torch.inference_mode(False), borrowed(module, job.device), torch.no_grad():
+        for values in job.windows.run(stream.blocks, partial(_listen, job)):
+            decisions.feed(values)
+            if job.hook is not None:
+                job.hook(stream.name, decisions.frames * segmenter.frame_step, stream.duration)
+    frames, segments = decisions.finish(stream.duration)
+    if len(frames) == 0:
+        raise AudioError(
+            f"{stream.name}: shorter than a frame of {segmenter.frame_step:g} s; record more"
+        )
+    segmentation = Segmentation(
+        name=stream.name,
+        frames=frames,
+        labels=segmenter.labels,
+        frame_step=segmenter.frame_step,
+        duration=stream.duration,
+        thresholds=job.thresholds,
+        segments=segments,
+        provenance={**job.provenance, "audio": dict(stream.source)},
+    )
+    if job.excerpts is None:
+        return segmentation
+    return replace(segmentation, segments=tuple(job.excerpts.explained(clip, segmentation)))
+
+
+def _take(clip: AudioLike, name: str, job: _Job) -> Stream:
+    """Open a recording, or check one that is in memory."""
+    rate = job.segmenter.sample_rate
+    if isinstance(clip, str | Path):
+        return audio_io.stream(clip, rate)
+    if not isinstance(clip, Audio):
+        clip = audio_io.from_tensor(clip, job.sample_rate, name)
+    return audio_io.as_stream(audio_io.check(clip), rate)
+
+
+def _listen(job: _Job, waveform: Tensor) -> Tensor:
+    """What is added up over windows: an additive segmenter's parts, else logits (frames, C)."""
+    segmenter, name = job.segmenter, job.provenance["segmenter"]["name"]
+    batch = waveform.to(job.device)[None]
+    try:
+        if isinstance(segmenter, AdditiveSegmenter):
+            values, width = segmenter.parts(batch), segmenter.weights.shape[1]
+            expected, values = f"parts (1, {width}, frames)", values.transpose(1, 2)
+        else:
+            values, width = segmenter.logits(batch), len(segmenter.labels)
+            expected = f"logits (1, frames, {width})"
+    except XplainError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"segmenter {name!r} failed on a window of {len(waveform)} samples: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(values, Tensor) or values.ndim != 3 or values.shape[::2] != (1, width):
+        gave = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise PluginError(f"segmenter {name!r} gave {gave}, not {expected}; its authors mend it")
+    return values[0].float().cpu()
+
+
+def _modules(segmenter: Segmenter) -> nn.Module:
+    """What of a segmenter has weights."""
+    return segmenter if isinstance(segmenter, nn.Module) else nn.Module()
+
+
+def _thresholds(segmenter: Segmenter, asked: Mapping[str, Thresholds]) -> dict[str, Thresholds]:
+    """Thresholds of every label: those asked for, else the segmenter's, else the default."""
+    for label in (*asked, *segmenter.thresholds):
+        label_index(label, segmenter.labels)
+    known = {**segmenter.thresholds, **asked}
+    return {label: known.get(label) or Thresholds() for label in segmenter.labels}
