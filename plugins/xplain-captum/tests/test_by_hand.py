@@ -55,9 +55,9 @@ BY_HAND: dict[str, tuple[dict[str, object], Callable[[Any, Tensor, Tensor], Tens
         ),
     ),
     "occlusion": (
-        {"window": "3x4", "stride": "2x2"},
+        {"window": "3x4", "stride": "3x2"},  # no window is cut at the end
         lambda score, x, b: (
-            captum.attr.Occlusion(score).attribute(x, (3, 4), strides=(2, 2), baselines=b) / SIZE
+            captum.attr.Occlusion(score).attribute(x, (3, 4), strides=(3, 2), baselines=b) / SIZE
         ),
     ),
     "shapley-sampling": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -90,9 +91,49 @@ def test_occlusion_is_the_mean_over_the_windows_that_cover_an_element(closed: An
     assert torch.allclose(got, column.expand(2, 4), atol=1e-5)
 
 
-def test_windows_side_by_side_are_ablated_blocks(closed: Any) -> None:
-    occluded = Occlusion(window="1x2", stride="1x2").attribute(closed(linear), X, B)
-    ablated = FeatureAblation("block:1x2").attribute(closed(linear), X, B)
+def test_a_window_that_is_cut_at_the_end_is_divided_by_what_is_left_of_it(closed: Any) -> None:
+    # Windows of 1 channel × 3 frames by 2: frames 0-2 and 2-3, of three elements and of two.
+    got = Occlusion(window="1x3", stride="1x2").attribute(closed(linear), X, B)
+    first, last = PARTS[:, :3].sum(dim=1) / 3, PARTS[:, 2:].sum(dim=1) / 2
+    expected = torch.stack([first, first, (first + last) / 2, last], dim=1)
+    assert torch.allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (1, 7), (5, 1), (3, 5), (1, 1)])
+@pytest.mark.parametrize("window", ["1x1", "1x2", "2x3", "3x3", "4x2", "9x9"])
+@pytest.mark.parametrize("stride", ["1x1", "1x2", None])
+def test_every_element_has_the_mean_over_the_windows_that_contain_it(
+    shape: tuple[int, int], window: str, stride: str | None, closed: Any
+) -> None:
+    high, wide = map(int, window.split("x"))
+    down, along = map(int, stride.split("x")) if stride else (-(-high // 2), -(-wide // 2))
+    if along > wide:
+        return
+    generator = torch.Generator().manual_seed(0)
+    weights, latents, baseline = torch.randn(3, *shape, generator=generator)
+    parts = weights * (latents - baseline)
+    # By definition: a window starts at every multiple of the stride, up to the first that
+    # reaches the end; the clip cuts off what stands over.
+    expected = torch.zeros(shape)
+    for place in itertools.product(*map(range, shape)):
+        means = []
+        for top, left in itertools.product(range(0, shape[0], down), range(0, shape[1], along)):
+            begun_late = (top > 0 and top - down + high >= shape[0]) or (
+                left > 0 and left - along + wide >= shape[1]
+            )
+            if begun_late or not (top <= place[0] < top + high and left <= place[1] < left + wide):
+                continue
+            means.append(parts[top : top + high, left : left + wide].mean())
+        expected[place] = torch.stack(means).mean()
+    score = closed(lambda z: (weights * z).sum(dim=(1, 2)), max_batch=3)
+    got = Occlusion(window, stride).attribute(score, latents, baseline)
+    assert torch.allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", ["1x2", "1x3", "2x3", "1x1"])
+def test_windows_side_by_side_are_ablated_blocks(block: str, closed: Any) -> None:
+    occluded = Occlusion(window=block, stride=block).attribute(closed(linear), X, B)
+    ablated = FeatureAblation(f"block:{block}").attribute(closed(linear), X, B)
     assert torch.allclose(occluded, ablated, atol=1e-6)
 
 

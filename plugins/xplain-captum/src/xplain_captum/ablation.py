@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 
 import captum.attr
+import torch
 from torch import Tensor
 
 from xplain import Explainer, Score
@@ -55,9 +58,13 @@ class Occlusion(Explainer):
     """What the score loses behind a window that slides over the latents.
 
     Zeiler, Fergus (2014), "Visualizing and Understanding Convolutional Networks", sec. 4.2.
-    Each element has the mean over the windows that cover it, divided by the window's size, so
-    that windows side by side give what feature ablation gives on the same blocks. Does not
-    add up.
+    Each element has the mean over the windows that cover it, each divided by the number of its
+    elements, so that windows side by side give what feature ablation gives on the same blocks.
+    A window that reaches beyond the last channel or frame is cut there. Completeness does not
+    hold.
+
+    Captum divides each element's sum by the number of windows alone, and a window that was cut
+    cannot be told from a whole one afterwards; so this one does not call it.
     """
 
     def __init__(self, window: str | None = None, stride: str | None = None) -> None:
@@ -83,19 +90,35 @@ class Occlusion(Explainer):
         wanted = self._window or grid(shape[0], shape[1], OCCLUDING_WINDOWS)
         high, wide = min(wanted[0], shape[0]), min(wanted[1], shape[1])
         down, along = self._stride or (-(-high // 2), -(-wide // 2))
-        method = captum.attr.Occlusion(score)
+        windows = [
+            (rows, columns)
+            for rows in spans(shape[0], high, min(down, high))
+            for columns in spans(shape[1], wide, min(along, wide))
+        ]
+        return mean_over_draws(partial(_occluded, score, latents, windows), baseline)
 
-        def occluded(draw: Tensor) -> Tensor:
-            attribution: Tensor = method.attribute(
-                latents[None],
-                sliding_window_shapes=(high, wide),
-                strides=(min(down, high), min(along, wide)),
-                baselines=draw[None],
-                perturbations_per_eval=score.max_batch,
-            )
-            return attribution[0] / (high * wide)
 
-        return mean_over_draws(occluded, baseline)
+@torch.no_grad()
+def _occluded(
+    score: Score, latents: Tensor, windows: Sequence[tuple[slice, slice]], baseline: Tensor
+) -> Tensor:
+    whole = score(latents[None])
+    total, covered = torch.zeros_like(latents), torch.zeros_like(latents)
+    for first in range(0, len(windows), score.max_batch):
+        batch = windows[first : first + score.max_batch]
+        variants = latents.repeat(len(batch), 1, 1)
+        for variant, window in zip(variants, batch, strict=True):
+            variant[window] = baseline[window]
+        for window, lost in zip(batch, whole - score(variants), strict=True):
+            total[window] += lost / total[window].numel()
+            covered[window] += 1
+    return total / covered
+
+
+def spans(length: int, size: int, stride: int) -> list[slice]:
+    """Windows of ``size`` along ``length`` places by a stride, until the last place is covered."""
+    starts = range(0, length - size + stride, stride)
+    return [slice(start, min(start + size, length)) for start in starts]
 
 
 def parse_size(name: str, size: str) -> tuple[int, int]:
