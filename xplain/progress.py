@@ -1,7 +1,8 @@
-"""Progress of long work, on standard error."""
+"""What people read on standard error: lines, and progress of long work."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,9 +21,26 @@ def _console() -> Console:
     return Console(stderr=True)
 
 
-def say(text: str) -> None:
-    """Tell people, above the bar where there is one; standard output is kept for machines."""
-    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+def visible(text: str) -> str:
+    """A text with its control characters shown as escapes, so that no terminal obeys them.
+
+    What is escaped does not print: line breaks, ANSI sequences, marks of writing direction,
+    zero-width characters, bytes of a file name that are no text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c
+        if c.isprintable() or unicodedata.category(c) == "Zs"
+        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in text
+    )
+
+
+def say(*lines: str) -> None:
+    """Tell people lines, above the bar where there is one; standard output is for machines."""
+    for line in lines:
+        _console().print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
@@ -62,7 +80,7 @@ def following() -> Iterator[Callable[[str, float, float], None]]:
 
         def follow(name: str, done: float, total: float) -> None:
             # A name may hold what rich would take for markup.
-            shown = name.replace("[", r"\[")
+            shown = visible(name).replace("[", r"\[")
             bar.update(task, description=shown, completed=done, total=total, visible=True)
 
         yield follow

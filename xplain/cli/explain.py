@@ -141,7 +141,7 @@ def run(
             if as_json:
                 line = json.dumps(to_json(result, folder, out, keep, remove))
                 print(line, file=machines, flush=True)
-            say("\n".join(lines(result, folder)))
+            say(*lines(result, folder))
         for failure in failures:
             say(f"error: {failure.error}")
         if failures:

@@ -112,7 +112,7 @@ def run(
                 continue
             if as_json:
                 print(json.dumps(to_json(result, files)), file=machines, flush=True)
-            say("\n".join(_lines(result, files)))
+            say(*_lines(result, files))
         for failure in failures:
             say(f"error: {failure.error}")
         if failures:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
 import soundfile
 from torch import Tensor
 
@@ -19,13 +16,19 @@ from xplain import audio
 from xplain.errors import ArtifactError, XplainError
 from xplain.explanation import Explanation
 from xplain.outcomes import Outcome
-from xplain.report import plots, sentences
+from xplain.report import html, plots, sentences
 from xplain.storage import write_text
 
 PLAYER_SECONDS = 60.0
 """Of audio that a clip puts into the page, in the order in which it is shown."""
 LIKELIEST = 5
 """Labels of the table beside those that are explained or decided for."""
+FILTERS = {
+    "error": sentences.error,
+    "decibels": sentences.decibels,
+    "percent": sentences.tabular,
+}
+"""How the template writes numbers."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,10 @@ def write_page(
             zip(_titles(explanations), explanations, places, strict=True), start=1
         )
     ]
-    write_text(path, _template().render(clips=clips, player_seconds=PLAYER_SECONDS))
+    text = html.render(
+        "xplain.report", "page.html", FILTERS, clips=clips, player_seconds=PLAYER_SECONDS
+    )
+    write_text(path, text)
     return path
 
 
@@ -149,17 +155,6 @@ def _titles(explanations: Sequence[Explanation]) -> list[str]:
     if len(set(models)) == 1:
         return [e.name for e in explanations]
     return [f"{e.name}, {model}" for e, model in zip(explanations, models, strict=True)]
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["error"] = sentences.error
-    environment.filters["decibels"] = sentences.decibels
-    environment.filters["percent"] = sentences.tabular
-    source = importlib.resources.files(__package__ or "xplain.report").joinpath("page.html")
-    return environment.from_string(source.read_text("utf-8"))
 
 
 def _shown(
@@ -189,7 +184,7 @@ def _shown(
         reasons=() if explanation.verdict is None else explanation.verdict.reasons,
         kept=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "keep"),
         removed=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "remove"),
-        picture=_base64(plots.png(figure)),
+        picture=html.picture(figure),
         alt=_describe(explanation, attribution),
         over=explanation.frequencies is not None,
         line=explanation.frequencies is None and len(explanation.attribution) == 1,
@@ -214,7 +209,7 @@ def _shown(
         converged=explanation.converged,
         control=sentences.control(explanation),
         warnings=(*explanation.warnings, *_remarks(explanation, outcomes)),
-        facts=tuple(_flat("", _facts(explanation))),
+        facts=tuple(html.facts(_facts(explanation))),
     )
 
 
@@ -287,9 +282,9 @@ def _sounds(
         yield Sound(
             title=title,
             heard=heard,
-            picture=_base64(plots.png(plots.spectrogram_figure(shown, scale))),
+            picture=html.picture(plots.spectrogram_figure(shown, scale)),
             alt=f"Spectrogram: {title.lower()}, on the scale of the original",
-            wav=_base64(buffer.getvalue()) if fits else None,
+            wav=html.encoded(buffer.getvalue()) if fits else None,
             link=link,
             seconds=seconds,
             level=None if gain >= 1 else sentences.level(gain),
@@ -352,25 +347,3 @@ def _facts(explanation: Explanation) -> dict[str, object]:
         "attribution": {"channels": channels, "frames": frames},
         "representation_sample_rate": explanation.sample_rate,
     }
-
-
-def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
-    """Nested values as (dotted name, text); what JSON turns into a list reads as one."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif isinstance(value, list | tuple) and any(
-        isinstance(v, Mapping | list | tuple) for v in value
-    ):
-        for number, inner in enumerate(value):
-            yield from _flat(f"{prefix}.{number}", inner)
-    elif isinstance(value, list | tuple | Mapping):
-        yield prefix, ", ".join(map(str, value)) or "none"
-    elif isinstance(value, bool):
-        yield prefix, "yes" if value else "no"
-    else:
-        yield prefix, "none" if value is None else str(value)
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from xplain.bands import CRITICAL
-from xplain.report.plots import COLUMNS, FOR, png
+from xplain.report import html
+from xplain.report.plots import COLUMNS, FOR
 from xplain.segmentation.result import Segmentation
 from xplain.segmentation.segment import Segment
 from xplain.storage import write_text
@@ -38,12 +36,10 @@ class Shown:
 
 def write_page(segmentation: Segmentation, path: Path) -> Path:
     """Write one HTML file that needs no other; ArtifactError where that is not possible."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = importlib.resources.files(__package__ or "xplain.report").joinpath("segments.html")
-    template = environment.from_string(source.read_text("utf-8"))
-    text = template.render(
+    text = html.render(
+        "xplain.report",
+        "segments.html",
+        {},
         s=segmentation,
         labels=[_shown(segmentation, label) for label in segmentation.labels],
         explained=any(segment.bands is not None for segment in segmentation.segments),
@@ -81,7 +77,7 @@ def _shown(segmentation: Segmentation, label: str) -> Shown:
         label=label,
         count=len(own),
         seconds=sum(s.end - s.start for s in own),
-        picture=base64.b64encode(png(label_figure(segmentation, label))).decode("ascii"),
+        picture=html.picture(label_figure(segmentation, label)),
     )
 
 

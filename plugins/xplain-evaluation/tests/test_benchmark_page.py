@@ -305,7 +305,7 @@ def test_curves_have_a_picture_with_words_for_it_and_the_same_numbers() -> None:
     values = {0.0: 0.125, 0.01: 0.25, 0.5: 0.625, 1.0: 1.0}
     made = results([*curve("a", values), *curve("b", {r: None for r in values})])
     shown = Page(page(made))
-    (picture,) = [a for a in shown.all("img") if a.get("class") == "plot"]
+    (picture,) = [a for a in shown.all("img") if a.get("class") != "key"]
     assert "fidelity" in str(picture["alt"]) and "4 shares" in str(picture["alt"])
     assert _image(picture).width >= 800
     head, first, second = shown.table("shares")
@@ -326,7 +326,7 @@ def test_every_method_has_its_own_stroke() -> None:
 
 def test_at_one_ratio_there_are_numbers_and_no_picture() -> None:
     shown = Page(page(results([*curve("a", {0.1: 0.5}), *curve("b", {0.1: 0.25})])))
-    assert not [a for a in shown.all("img") if a.get("class") == "plot"]
+    assert not [a for a in shown.all("img") if a.get("class") != "key"]
     assert "Measured at one share, 10 %." in shown.text
     assert [line[1].values[0] for line in shown.table("shares")[1:]] == [0.5, 0.25]
 
@@ -434,7 +434,7 @@ def test_each_group_has_its_own_table_and_is_linked_to() -> None:
     )
     shown = Page(page(both))
     links = [a["href"] for a in shown.all("a")]
-    ids = [a["id"] for a in shown.all("section") if a.get("class") == "group" and "id" in a]
+    ids = [a["id"] for a in shown.all("section") if a.get("class") == "part" and "id" in a]
     assert links == [f"#{i}" for i in ids] and len(ids) == 2
     first, second = shown.tables["ranking"]
     assert first[1][2].values[0] == 0.9125 and second[1][2].values[0] == 0.0

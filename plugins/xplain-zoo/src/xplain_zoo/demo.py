@@ -33,7 +33,7 @@ def demo(
             explanation = explain(clip, f"zoo:{name}")
             explanation.check()
             explanation.save(folder, keep=(0.1,), remove=(0.1,))
-            say("\n".join(lines(explanation, folder)))
+            say(*lines(explanation, folder))
     failed = page_of(folders, out)
     with as_file(files("xplain_zoo") / "clips" / "radio.flac") as clip:
         failed += run([str(clip)], "zoo:radio", {"explain": True}, (Format.rttm,), out)

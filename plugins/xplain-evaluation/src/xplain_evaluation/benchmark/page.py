@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from xplain.errors import PluginError
 from xplain.registry import registry
-from xplain.report import plots, sentences
+from xplain.report import html, sentences
 
 if TYPE_CHECKING:
     # The benchmark imports this page.
@@ -125,12 +122,10 @@ def page(results: Results) -> str:
     styles = _styles(results)
     sections = [_section(n, results, group, styles) for n, group in enumerate(results.order, 1)]
     metrics = dict.fromkeys((row.metric, row.better) for row in results.rows)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(number=_number, p=_p, ratio=sentences.ratio)
-    source = importlib.resources.files(__package__ or "").joinpath("page.html")
-    return environment.from_string(source.read_text("utf-8")).render(
+    return html.render(
+        __package__ or "",
+        "page.html",
+        {"number": _number, "p": _p, "ratio": sentences.ratio},
         sections=sections,
         keys={method: _key(style) for method, style in styles.items()},
         metrics=[(metric, better, _meaning(metric)) for metric, better in metrics],
@@ -138,7 +133,7 @@ def page(results: Results) -> str:
         sure=SURE,
         rank_by=results.rank_by,
         reasons=results.reasons,
-        facts=list(_facts("", results.provenance)),
+        facts=list(html.facts(results.provenance)),
     )
 
 
@@ -298,7 +293,7 @@ def _curves(
         if not ratios:
             continue
         lines = {method: tuple(at[method, ratio] for ratio in ratios) for method in order}
-        picture = _base64(_curve_figure(ratios, lines, styles)) if len(ratios) > 1 else None
+        picture = html.picture(_curve_figure(ratios, lines, styles)) if len(ratios) > 1 else None
         yield Curve(column, tuple(ratios), lines, picture)
 
 
@@ -350,11 +345,7 @@ def _key(style: Style) -> str:
     """A method's stroke alone, to stand before its name."""
     figure = Figure(figsize=(0.5, 0.18), dpi=140)
     figure.add_artist(Line2D([0.05, 0.5, 0.95], [0.5, 0.5, 0.5], markevery=[1], **style))
-    return _base64(figure)
-
-
-def _base64(figure: Figure) -> str:
-    return base64.b64encode(plots.png(figure)).decode("ascii")
+    return html.picture(figure)
 
 
 def _meaning(metric: str) -> str:
@@ -381,12 +372,3 @@ def _number(value: float) -> str:
 
 def _p(value: float) -> str:
     return "under 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _facts(prefix: str, value: object) -> Iterator[tuple[str, str]]:
-    """Nested values as (dotted name, text)."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _facts(f"{prefix}.{name}" if prefix else str(name), inner)
-    else:
-        yield prefix, str(value)
