@@ -79,10 +79,6 @@ def test_segments_are_where_the_sounds_are() -> None:
     assert s.segments[0].bands is None
 
 
-def test_the_method_of_a_segmenter_is_the_function() -> None:
-    assert spans(Short().segment(clip())) == KNOWN
-
-
 def test_relevance_is_weights_times_mean_parts_over_windows_and_adds_up() -> None:
     made = Short()
     s = segment(clip(), made, explain=True)
@@ -271,6 +267,66 @@ def test_what_is_not_additive_is_explained_in_its_excerpt(differentiable: bool) 
     assert found.bands[0].share > 0.5
 
 
+class Trained(nn.Module, Segmenter):
+    """A network in training mode, as its owner left it: BatchNorm would learn from any pass."""
+
+    sample_rate, frame_step, labels = RATE, 0.02, ("loud",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        level = waveform.reshape(len(waveform), 1, -1, 160).abs().mean(dim=3)
+        return self.norm(20 * level - 1).mT
+
+
+def test_explaining_segments_leaves_a_network_in_training_mode_as_it_was() -> None:
+    module = Trained().train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    s = segment(short_clip(), module, explain=True)
+    assert s.segments and all(found.bands for found in s.segments)
+    assert module.training and module.norm.training
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_segment_that_cannot_be_explained_does_not_lose_the_segmentation() -> None:
+    class Fragile(Loud):
+        """Finds both tones in the whole clip, and fails on an excerpt of the second."""
+
+        context = 0.1
+
+        def logits(self, waveform: Tensor) -> Tensor:
+            high = torch.fft.rfft(waveform).abs()[:, waveform.shape[-1] // 4 :].max()
+            if waveform.shape[-1] < 12000 and high > 100:
+                raise RuntimeError("no such excerpt")
+            return super().logits(waveform)
+
+    s = segment(short_clip(), Fragile(), explain=True)
+    low, high = s.segments
+    assert (low.start, high.start) == (0.2, 1.0)
+    assert low.bands and high.bands is None
+    (warning,) = s.warnings
+    assert "loud at 1.00 s cannot be explained" in warning and "no such excerpt" in warning
+
+
+def test_warnings_of_the_excerpts_are_handed_on_once_with_their_number() -> None:
+    class Steep(Loud):
+        """A score so steep in the level that a path integral of few steps misses it."""
+
+        def logits(self, waveform: Tensor) -> Tensor:
+            return 1e3 * torch.tanh(1e3 * super().logits(waveform))
+
+    s = segment(short_clip(), Steep(), explain=True)
+    assert [found.bands is None for found in s.segments] == [False, False]
+    assert s.warnings and all("did not converge" in warning for warning in s.warnings)
+    assert sum(int(w.rpartition("(")[2].split()[0]) for w in s.warnings) == 2
+
+
 def test_excerpts_come_from_files_too(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(path, short_clip().numpy(), RATE)
@@ -390,7 +446,7 @@ class Module(nn.Module, Segmenter):
 
 def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was() -> None:
     module = Module().train()
-    s = module.segment(clip())
+    s = segment(clip(), module)
     assert spans(s) == [("loud", 1.0, 3.0), ("loud", 4.0, 8.5)]
     assert module.training and module.scale.requires_grad
     assert len(s.provenance["segmenter"]["sha256"]) == 64

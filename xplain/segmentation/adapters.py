@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xplain.borrowing import borrowed, seeded, usable_device
 from xplain.errors import ModelError, PluginError
 from xplain.interfaces import Segmenter
 from xplain.models import Model, follow, wrap
@@ -99,7 +100,17 @@ def as_model(segmenter: Segmenter, name: str) -> Model:
         frame_step=segmenter.frame_step,
         name=name,
     )
-    home = next((p.device for p in model.module.parameters()), torch.device("cpu"))
-    probe = torch.zeros(1, segmenter.sample_rate, device=home, requires_grad=True)
-    with torch.inference_mode(False), torch.enable_grad():
-        return replace(model, differentiable=model(probe).requires_grad)
+    home = usable_device(None, model.module)
+    # Borrowed: a module in training mode would learn from the probe (BatchNorm) or draw by chance.
+    with (
+        torch.inference_mode(False),
+        borrowed(model.module, home),
+        seeded(0, home),
+        torch.enable_grad(),
+    ):
+        probe = torch.zeros(1, segmenter.sample_rate, device=home, requires_grad=True)
+        try:
+            differentiable = model(probe).requires_grad
+        except ModelError:  # it cannot decide on a second of silence: each segment is tried
+            differentiable = False
+    return replace(model, differentiable=differentiable)

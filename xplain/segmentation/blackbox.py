@@ -1,16 +1,18 @@
 """Why a segmenter of any kind decided as it did: each segment is explained in its excerpt.
 
-Where an additive segmenter says it in passing, others have to be asked: an attribution over
-the STFT of the recording around the segment, by integrated gradients where gradients pass,
-else by silencing one range of frequencies after another. That takes tens of evaluations of
-the excerpt for each segment.
+An additive segmenter explains itself in the same pass. Others have to be asked: the STFT of the
+recording around the segment is attributed, by integrated gradients where gradients pass, else by
+ablating one range of frequencies after another. That takes tens of evaluations of the excerpt
+for each segment.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ import torch
 
 from xplain import audio as audio_io
 from xplain.audio import Audio
-from xplain.bands import Band, bands_of
-from xplain.clips import AudioLike, Failure
-from xplain.errors import XplainError
+from xplain.bands import bands_of
+from xplain.clips import AudioLike, Failure, guarded
 from xplain.explaining import compare_each
+from xplain.explanation import Explanation
 from xplain.job import Job, Settings
 from xplain.models import Model
 from xplain.segmentation.result import Segmentation
@@ -35,8 +37,8 @@ RANGES = 24
 """Ranges of frequencies that are silenced one after another, about as many as critical bands."""
 
 
-class Excerpts:
-    """Explains the segments of recordings."""
+class BlackBox:
+    """Explains the segments that a segmenter found but says nothing of."""
 
     def __init__(self, model: Model, context: float, device: torch.device) -> None:
         """Explain what a model decided, with ``context`` seconds around each segment."""
@@ -58,31 +60,57 @@ class Excerpts:
         record = {name: known[name] for name in ("explainer", "synthesizer", "route", "baseline")}
         return {**record, "context": self._context, "longest": LONGEST}
 
-    def explained(self, clip: AudioLike, segmentation: Segmentation) -> Iterator[Segment]:
-        """The segments of a recording one after another, each with its bands."""
-        for segment in segmentation.segments:
-            middle = (segment.start + segment.end) / 2
-            start = max(segment.start, middle - LONGEST / 2)
-            end = min(segment.end, middle + LONGEST / 2)
-            yield replace(segment, bands=self._bands(clip, segment.label, start, end))
+    def explained(self, clip: AudioLike, segmentation: Segmentation) -> Segmentation:
+        """The segmentation of a clip with the bands of its segments.
 
-    def _bands(self, clip: AudioLike, label: str, start: float, end: float) -> tuple[Band, ...]:
-        """Where what speaks for a label between two times, in seconds, lies."""
+        A segment that cannot be explained has none, and a warning says why; so do the
+        warnings of the excerpts, each once with how many segments it was given for.
+        """
+        if not isinstance(clip, str | Path | Audio):  # once, and not for each segment
+            clip = audio_io.from_tensor(clip, self._job.sample_rate, segmentation.name)
+        segments: list[Segment] = []
+        failed: list[str] = []
+        said: Counter[str] = Counter()
+        for segment in segmentation.segments:
+            result = self._explain(clip, segment)
+            if isinstance(result, Failure):
+                failed.append(
+                    f"{segment.label} at {segment.start:.2f} s cannot be explained: {result.error}"
+                )
+                segments.append(segment)
+                continue
+            bands = bands_of(result.attribution, self._job.route.synthesizer) or ()
+            segments.append(replace(segment, bands=bands))
+            said.update(result.warnings)
+        warnings = [f"{text} ({count} segments)" for text, count in said.items()]
+        return replace(
+            segmentation,
+            segments=tuple(segments),
+            warnings=(*segmentation.warnings, *failed, *warnings),
+        )
+
+    def _explain(self, clip: str | Path | Audio, segment: Segment) -> Explanation | Failure:
+        """Explain a segment, of a long one the middle, with its context on both sides."""
+        middle = (segment.start + segment.end) / 2
+        start = max(segment.start, middle - LONGEST / 2)
+        end = min(segment.end, middle + LONGEST / 2)
         step = self._job.route.model.frame_step or 1.0
         # At a frame, so that the excerpt has the frames that the recording has.
         first = max(0, math.floor((start - self._context) / step)) * step
-        piece = _excerpt(clip, first, end + self._context, self._job.sample_rate)
-        target = Target(label, start=start - first, end=end - first)
-        (result,) = compare_each([piece], [replace(self._job, target=target)])
-        if isinstance(result, Failure):
-            raise XplainError(f"{label} at {start:.2f} s cannot be explained: {result.error}")
-        return bands_of(result.attribution, self._job.route.synthesizer) or ()
+        target = Target(segment.label, start=start - first, end=end - first)
+        job = replace(self._job, target=target)
+        with warnings.catch_warnings(record=True):  # handed on with the result
+            warnings.simplefilter("always")
+            piece, _ = guarded(segment.label, partial(_excerpt, clip, first, end + self._context))
+            if isinstance(piece, Failure):
+                return piece
+            (result,) = compare_each([piece], [job])
+        return result
 
 
-def _excerpt(clip: AudioLike, start: float, end: float, rate: int) -> Audio:
+def _excerpt(clip: str | Path | Audio, start: float, end: float) -> Audio:
     """A recording from start to end, in seconds."""
-    if isinstance(clip, str | Path):
-        return audio_io.read(clip, start, end)
-    whole = clip if isinstance(clip, Audio) else audio_io.from_tensor(clip, rate, "clip")
-    first, last = (round(t * whole.sample_rate) for t in (start, end))
-    return replace(whole, waveform=whole.waveform[first:last])
+    if isinstance(clip, Audio):
+        first, last = (round(t * clip.sample_rate) for t in (start, end))
+        return replace(clip, waveform=clip.waveform[first:last])
+    return audio_io.read(clip, start, end)

@@ -20,8 +20,8 @@ Why: TypeAlias = tuple[tuple[Band, ...] | None, tuple[Part, ...]]
 """Bands that speak for a segment, where asked, and the parts they come from."""
 
 
-class Decisions:
-    """What becomes of values as they come in: probabilities and segments."""
+class Decoder:
+    """Turns values, as they come in, into probabilities and segments."""
 
     def __init__(
         self,

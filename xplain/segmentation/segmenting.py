@@ -25,8 +25,8 @@ from xplain.models import Model
 from xplain.progress import track
 from xplain.segmentation.adapters import as_model, resolve
 from xplain.segmentation.additive import Relevance
-from xplain.segmentation.blackbox import Excerpts
-from xplain.segmentation.decoder import Decisions
+from xplain.segmentation.blackbox import BlackBox
+from xplain.segmentation.decoder import Decoder
 from xplain.segmentation.result import Segmentation
 from xplain.segmentation.windows import Windows
 from xplain.targets import label_index
@@ -34,7 +34,7 @@ from xplain.targets import label_index
 Several = TypeVar("Several", bound=AudioLike)
 Hook: TypeAlias = Callable[[str, float, float], object]
 
-RELEVANCE = {"method": "relevance of parts: weights · mean over the segment, from the same pass"}
+RELEVANCE = {"method": "component relevance: weight × mean activation"}
 """How an additive segmenter explains itself, for provenance."""
 
 
@@ -148,7 +148,7 @@ class _Job:
     windows: Windows
     thresholds: Mapping[str, Thresholds]
     relevance: Relevance | None
-    excerpts: Excerpts | None
+    blackbox: BlackBox | None
     device: torch.device
     sample_rate: int
     hook: Hook | None
@@ -174,16 +174,16 @@ class _Job:
         )
         device = usable_device(settings.get("device"), _modules(segmenter))
         relevance = Relevance(additive) if explain and additive else None
-        excerpts = None
+        blackbox = None
         if explain and not additive:
             model = as_model(segmenter, record["name"])
-            excerpts = Excerpts(model, segmenter.context, device)
+            blackbox = BlackBox(model, segmenter.context, device)
         return cls(
             segmenter=segmenter,
             windows=windows,
             thresholds=thresholds,
             relevance=relevance,
-            excerpts=excerpts,
+            blackbox=blackbox,
             device=device,
             sample_rate=settings.get("sample_rate") or segmenter.sample_rate,
             hook=settings.get("hook"),
@@ -193,7 +193,7 @@ class _Job:
                 "torch": torch.__version__,
                 "segmenter": record,
                 "device": str(device),
-                "explanation": RELEVANCE if relevance else excerpts and excerpts.record,
+                "explanation": RELEVANCE if relevance else blackbox and blackbox.record,
             },
         )
 
@@ -203,14 +203,14 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
     stream, segmenter = _take(clip, name, job), job.segmenter
     # Resampling may round the length up.
     most = math.ceil(stream.duration / segmenter.frame_step) + 2
-    decisions = Decisions(segmenter, job.thresholds, job.relevance, most)
+    decoder = Decoder(segmenter, job.thresholds, job.relevance, most)
     module = _modules(segmenter)
     with torch.inference_mode(False), borrowed(module, job.device), torch.no_grad():
         for values in job.windows.run(stream.blocks, partial(_listen, job)):
-            decisions.feed(values)
+            decoder.feed(values)
             if job.hook is not None:
-                job.hook(stream.name, decisions.frames * segmenter.frame_step, stream.duration)
-    frames, segments = decisions.finish(stream.duration)
+                job.hook(stream.name, decoder.frames * segmenter.frame_step, stream.duration)
+    frames, segments = decoder.finish(stream.duration)
     if len(frames) == 0:
         raise AudioError(
             f"{stream.name}: shorter than a frame of {segmenter.frame_step:g} s; record more"
@@ -225,9 +225,7 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
         segments=segments,
         provenance={**job.provenance, "audio": dict(stream.source)},
     )
-    if job.excerpts is None:
-        return segmentation
-    return replace(segmentation, segments=tuple(job.excerpts.explained(clip, segmentation)))
+    return segmentation if job.blackbox is None else job.blackbox.explained(clip, segmentation)
 
 
 def _take(clip: AudioLike, name: str, job: _Job) -> Stream:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+import xplain
 from xplain.errors import XplainError
 from xplain.interfaces import AdditiveSegmenter, Segmenter
 from xplain_devkit.rules import parameters as configuration
@@ -113,7 +114,7 @@ def segments_a_recording(subject: Subject) -> None:
     made = subject.make()
     clip = scenes(made)[1]
     expected = torch.sigmoid(logits(made, clip[None])[0])
-    found = made.segment(clip)
+    found = xplain.segment(clip, made)
     frames = found.frames
     # segment() leaves out a frame that begins after the recording's end.
     fits = close(expected[: len(frames)], frames, ROUNDING) and len(expected) - len(frames) <= 1
@@ -130,7 +131,7 @@ def leaves_no_seam_between_windows(subject: Subject) -> None:
     whole = torch.sigmoid(logits(made, recording[None])[0])
     made.window = 1.0
     made.fade = min(made.fade, 0.5)
-    found = made.segment(recording).frames
+    found = xplain.segment(recording, made).frames
     near = max(1, round(BORDER / made.frame_step))
     step = max(1, round(1 / made.frame_step))
     borders = range(step, min(len(found), len(whole)) - near, step)
