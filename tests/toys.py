@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import xplain
+from xplain_devkit.toy_models import RATE
+from xplain_devkit.toy_models import OfSound as Convolutions
 
-RATE = 8000
+__all__ = ["RATE", "BandEnergies", "Convolutions", "Noisy", "tone"]
 
 
 class BandEnergies(nn.Module):
@@ -25,22 +27,6 @@ class BandEnergies(nn.Module):
         hertz = torch.fft.rfftfreq(padded.shape[-1], 1 / RATE).to(waveform.device)
         bands = [spectrum[:, (hertz >= a) & (hertz < b)].sum(-1) for a, b in self.edges]
         return torch.log1p(torch.stack(bands, dim=-1))
-
-
-class Convolutions(nn.Module):
-    """A small network with what explanations meddle with: batch norm, dropout, weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv1d(1, 8, 64, stride=16), nn.BatchNorm1d(8), nn.Softplus(), nn.Dropout(0.5)
-        )
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        padded = nn.functional.pad(waveform, (0, 64))
-        logits: Tensor = self.head(self.layers(padded[:, None]).mean(-1))
-        return logits
 
 
 class Noisy(xplain.Explainer):

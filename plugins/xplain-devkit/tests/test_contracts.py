@@ -111,7 +111,7 @@ def test_a_report_lists_every_rule_with_its_state_message_and_time() -> None:
     found = check("metric", "sparseness")
     assert [o.rule for o in found.outcomes] == [r.name for r in RULES["metric"]]
     written = json.loads(json.dumps(found.to_dict()))
-    assert written["kind"] == "metric" and written["name"] == "xplain/sparseness"
+    assert written["kind"] == "metric" and written["name"] == "xplain-evaluation/sparseness"
     assert written["verdict"] == "passed"
     assert {o["state"] for o in written["outcomes"]} <= {"passed", "failed", "not applicable"}
     for outcome in written["outcomes"]:

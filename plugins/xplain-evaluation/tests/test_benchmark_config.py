@@ -192,7 +192,7 @@ class TestOnce:
             ({"models": ["planted:", "planted:"]}, "two models have the same name, 'planted:'"),
             ({"synthesizers": ["stft", "stft"]}, "two synthesizers have the same name, 'stft'"),
             ({"metrics": ["fidelity", "fidelity"]}, "two metrics have the same name, 'fidelity'"),
-            ({"metrics": ["fidelity", "xplain/fidelity"]}, "two metrics have the same name"),
+            ({"metrics": ["removal", "xplain-evaluation/removal"]}, "same name, 'removal'"),
             ({"data": [{"name": "a", "planted": 1}] * 2}, "two data have the same name, 'a'"),
             ({"explainers": ["lrp", {"name": "saliency", "label": "lrp"}]}, "same name, 'lrp'"),
         ],

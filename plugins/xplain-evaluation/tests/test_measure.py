@@ -138,7 +138,7 @@ def test_an_event_is_a_span_of_frames_and_a_band_of_channels() -> None:
 
 
 def test_metrics_of_the_project_are_found_by_entry_point() -> None:
-    assert registry().create("metric", "xplain/fidelity", {}).name == "fidelity"
+    assert registry().create("metric", "xplain-evaluation/fidelity", {}).name == "fidelity"
 
 
 class Deaf(Halved):

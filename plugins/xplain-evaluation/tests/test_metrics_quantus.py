@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from xplain.metric import Metric, Undefined
 from xplain_evaluation import metrics
 
 CHANNELS, FRAMES, LABELS = 6, 10, 3
@@ -93,7 +94,7 @@ def clips() -> Clips:
     return Clips()
 
 
-def each(metric: metrics.Metric, *evidence: Any) -> list[float]:
+def each(metric: Metric, *evidence: Any) -> list[float]:
     """One value for each clip, from evidence that is batch first."""
     return [metric(*one) for one in zip(*evidence, strict=True)]
 
@@ -103,7 +104,7 @@ def each(metric: metrics.Metric, *evidence: Any) -> list[float]:
     [("Sparseness", metrics.sparseness), ("Complexity", metrics.complexity)],
 )
 def test_concentration_is_that_of_quantus(
-    name: str, metric: metrics.Metric, quantus: ModuleType, clips: Clips
+    name: str, metric: Metric, quantus: ModuleType, clips: Clips
 ) -> None:
     # Divided by the largest first: Sparseness adds 1e-7 to every element, whatever its unit.
     theirs = getattr(quantus, name)(abs=True, normalise=True, disable_warnings=True)
@@ -121,7 +122,7 @@ def test_quantus_gives_numbers_for_a_clip_without_attribution(
         complexity = quantus.Complexity(disable_warnings=True)(**clips.arrays(empty))
     assert sparseness[0] == pytest.approx(0) and np.isnan(complexity[0])
     for metric in (metrics.sparseness, metrics.complexity):
-        with pytest.raises(metrics.Undefined):
+        with pytest.raises(Undefined):
             metric(empty[0])
 
 
@@ -188,7 +189,7 @@ def test_the_pointing_game_is_that_of_quantus_but_for_ties_and_empty_regions(
     )
     nowhere = {"s_batch": np.zeros_like(inside["s_batch"])}
     assert [float(v) for v in theirs(**clips.arrays(), **nowhere)] == [1.0] * 4
-    with pytest.raises(metrics.Undefined):
+    with pytest.raises(Undefined):
         each(metrics.pointing_game, clips.attributions, torch.zeros_like(regions))
 
 

@@ -361,5 +361,5 @@ def test_a_model_that_cannot_hear_the_cues_is_refused() -> None:
 
 
 def test_naming_the_package_loads_nothing() -> None:
-    code = "import sys, xplain.testing; assert not {'torch', 'numpy'} & set(sys.modules)"
+    code = "import sys, xplain_evaluation.planted; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

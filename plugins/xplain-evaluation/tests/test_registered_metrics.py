@@ -1,4 +1,4 @@
-"""What every registered metric has to do, whoever wrote it; and the core's own list of them."""
+"""What every registered metric has to do, whoever wrote it, and the list of those made here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xplain.metric import Evidence, Metric, Undefined
 from xplain.registry import Plugin, registry
 from xplain_evaluation import metrics
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "metrics.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 class Weighted(Score):
@@ -146,7 +146,7 @@ class TestMetric:
                 metric.measure(dataclasses.replace(example(), **{need: None}))
 
 
-# The core's own
+# Those of this distribution
 
 
 def declared() -> dict[str, Metric]:
@@ -165,7 +165,7 @@ def declared() -> dict[str, Metric]:
 
 
 def own() -> list[str]:
-    return [p.name for p in registered() if p.distribution == "xplain"]
+    return [p.name for p in registered() if p.distribution == "xplain-evaluation"]
 
 
 def test_every_metric_that_is_declared_is_registered_and_handed_on() -> None:
@@ -174,7 +174,7 @@ def test_every_metric_that_is_declared_is_registered_and_handed_on() -> None:
     assert handed_on == set(declared())
     for name, metric in declared().items():
         assert getattr(metrics, name) is metric
-        plugin = registry().find("metric", f"xplain/{metric.name}")
+        plugin = registry().find("metric", f"xplain-evaluation/{metric.name}")
         assert plugin.target == f"{metric.function.__module__}:{name}"
         assert plugin.summary == metric.summary
 
@@ -185,10 +185,11 @@ def test_no_module_hides_a_name_that_is_handed_on() -> None:
 
 
 def test_type_checkers_are_told_of_the_same_names() -> None:
-    source = Path(metrics.__file__).read_text("utf-8")
-    told = set(re.findall(r"from (xplain\.metrics\.\w+) import (\w+) as \2", source))
+    stub = Path(metrics.__file__).with_suffix(".pyi").read_text("utf-8")
+    told = set(re.findall(r"from \.(\w+) import (\w+) as \2\n", stub))
+    assert len(told) == len(stub.splitlines())
     assert told == {
-        (f"xplain_evaluation.metrics.{home}", name) for name, home in metrics._HOME_OF.items()
+        (metric.function.__module__.rpartition(".")[2], name) for name, metric in declared().items()
     }
 
 
@@ -221,11 +222,11 @@ def as_documented(metric: Metric) -> str:
 def test_the_document_says_of_every_metric_what_it_declares() -> None:
     assert sorted(entries()) == sorted(own())
     for name, line in entries().items():
-        assert line == as_documented(made(f"xplain/{name}")), name
+        assert line == as_documented(made(f"xplain-evaluation/{name}")), name
 
 
 def test_the_document_orders_metrics_by_category() -> None:
-    categories = [made(f"xplain/{name}").category for name in entries()]
+    categories = [made(f"xplain-evaluation/{name}").category for name in entries()]
     headings = re.findall(r"^## ([A-Z][\w -]+)$", DOCUMENT.read_text("utf-8"), flags=re.MULTILINE)
     assert sorted(set(categories), key=categories.index) == [
         h.lower() for h in headings if h.lower() in categories
@@ -240,5 +241,5 @@ def test_the_worked_example_of_the_document_holds() -> None:
     assert sorted(name for name, _ in rows) == sorted(own())
     for name, printed in rows:
         digits = len(printed.partition(".")[2])
-        value = made(f"xplain/{name}").measure(example())
+        value = made(f"xplain-evaluation/{name}").measure(example())
         assert f"{value:.{digits}f}" == printed.replace("−", "-"), name

@@ -1,0 +1,1 @@
+"""The commands ``xplain plugins check`` and ``xplain plugins new``."""
