@@ -26,6 +26,9 @@ from xplain.errors import PluginError, XplainError, nearest
 
 GROUP = "xplain"
 
+LISTED = 4096
+"""Numbers of a tensor-valued parameter that provenance holds one by one."""
+
 INTERFACES: Mapping[str, str] = {
     "explainer": "xplain.interfaces:Explainer",
     "synthesizer": "xplain.interfaces:Synthesizer",
@@ -333,7 +336,10 @@ def _registers(plugin: Plugin, kind: str, cls: type) -> bool:
 
 
 def _as_json(value: object) -> object:
-    """A value as it comes back from JSON."""
+    """A value as it comes back from JSON; a tensor or an array that is not large as lists."""
+    numbers, shape = getattr(value, "tolist", None), getattr(value, "shape", None)
+    if callable(numbers) and isinstance(shape, tuple) and math.prod(shape) <= LISTED:
+        return _as_json(numbers())
     if isinstance(value, Mapping):
         return {str(k): _as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

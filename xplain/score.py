@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from xplain.audio import resample_tensor
@@ -112,6 +117,31 @@ def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:
     names = constructor_parameters(type(one))
     missing = object()
     mine, theirs = ([getattr(s, name, missing) for name in names] for s in (one, other))
-    if missing in (*mine, *theirs) or mine != theirs:
+    if any(value is missing for value in (*mine, *theirs)) or not _equal(mine, theirs):
         return False
     return one.fingerprint() == other.fingerprint()
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether two parameters are equal; False where they cannot be compared.
+
+    Tensors and arrays, whose == gives no bool, are equal in type, shape and every value, on
+    whatever device; containers and dataclasses where all that they hold is.
+    """
+    if one is other:
+        return True
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        alike = type(one) is type(other) and len(one) == len(other)
+        return alike and all(map(_equal, one, other))
+    if dataclasses.is_dataclass(one) and type(one) is type(other):
+        return _equal(vars(one), vars(other))
+    try:
+        return bool(one == other)
+    except Exception:  # somebody's own type, that compares in a way of its own
+        return False
