@@ -118,7 +118,7 @@ def test_what_is_not_an_explanation_is_never_overwritten(
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("cat")
-    with pytest.raises(xplain.ArtifactError, match="is not an explanation"):
+    with pytest.raises(xplain.ArtifactError, match=r"exists and holds cat\.jpg"):
         explanation.save(tmp_path / "photos")
     with pytest.raises(xplain.ArtifactError, match="cannot be written"):
         explanation.save(tmp_path / "photos" / "cat.jpg" / "clip")
@@ -130,7 +130,7 @@ def test_a_file_of_the_users_own_in_the_folder_is_never_lost(
 ) -> None:
     folder = explanation.save(tmp_path / "clip")
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(xplain.ArtifactError, match="is not an explanation"):
+    with pytest.raises(xplain.ArtifactError, match=r"exists and holds notes\.txt"):
         explanation.save(folder)
     assert (folder / "notes.txt").read_text() == "mine"
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,8 +22,9 @@ from xplain.errors import ArtifactError, XplainError
 from xplain.outcomes import Heard, Kind, Live, Outcome, Rendering
 from xplain.registry import registry
 from xplain.selection import checked_ratio
-from xplain.storage import swap
+from xplain.storage import check_replaceable, whole_folder
 from xplain.targets import ResolvedTarget
+from xplain.tensors import to_bytes
 from xplain.verdict import Verdict
 
 SCHEMA = 1
@@ -35,7 +33,8 @@ SCHEMA = 1
 RATIOS = (0.1,)
 """What is kept and removed where nothing else is asked."""
 
-OURS = re.compile(
+RECORD = "explanation.json"
+OURS = (
     r"explanation\.json|tensors\.safetensors|original\.wav|(keep|remove)-[\d.e-]+\.wav|index\.html"
 )
 """Names of the files in an explanation's folder."""
@@ -164,22 +163,10 @@ class Explanation:
         already there is replaced; ArtifactError where anything else is.
         """
         folder = Path(folder)
-        if _holds_others(folder):
-            raise ArtifactError(f"{folder} exists and is not an explanation; choose another folder")
+        check_replaceable(folder, ours=OURS, record=RECORD)  # before the work
         rendered = self._render(_wanted(keep, remove))
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        except OSError as error:
-            raise ArtifactError(f"{folder} cannot be written: {error}") from error
-        try:
-            draft.chmod(0o755)
+        with whole_folder(folder, ours=OURS, record=RECORD) as draft:
             self._write(draft, rendered)
-            swap(draft, folder)
-        except (OSError, ValueError, TypeError) as error:
-            raise ArtifactError(f"{folder} cannot be written: {error}") from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return folder
 
     @classmethod
@@ -296,11 +283,7 @@ class Explanation:
             "baseline": self.baseline,
             "waveform": self.waveform,
         }
-        safetensors.torch.save_file(
-            # Copies, since a plugin may give the same memory twice.
-            {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()},
-            folder / "tensors.safetensors",
-        )
+        (folder / "tensors.safetensors").write_bytes(to_bytes(tensors))
         audio.write(folder / "original.wav", self.waveform, self.sample_rate)
         for rendering in rendered:
             audio.write(folder / rendering.outcome.filename, rendering.waveform, self.sample_rate)
@@ -357,13 +340,3 @@ def _verdict(data: Mapping[str, Any]) -> Verdict:
 def _wanted(keep: Sequence[float], remove: Sequence[float]) -> list[tuple[Kind, float]]:
     wanted: list[tuple[Kind, float]] = [("keep", float(r)) for r in keep]
     return wanted + [("remove", float(r)) for r in remove]
-
-
-def _holds_others(folder: Path) -> bool:
-    """Whether there is anything at a place that neither save() nor the page writes."""
-    try:
-        return not all(map(OURS.fullmatch, os.listdir(folder)))
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError:
-        return folder.exists()

@@ -94,7 +94,11 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     [
         (None, "no readable config.json"),
         ("{", "no readable config.json"),
-        ("[]", "is not a latent classifier; give a folder that xplain fit wrote"),
+        (
+            "[]",
+            "no readable config.json .*expected `object`, got `array`",
+        ),
+        ("{}", "is not a latent classifier; give a folder that xplain fit wrote"),
         ('{"model_type": "wav2vec2"}', "is not a latent classifier"),
     ],
 )
@@ -163,7 +167,9 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
         xplain.load_model(f"latent:{folder}")
     tensors["out.bias"][0] = torch.nan
     safetensors.torch.save_file(tensors, file)
-    with pytest.raises(ModelError, match="weights are NaN or infinite; fit again"):
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors is damaged .*NaN or infinite.*fit again"
+    ):
         xplain.load_model(f"latent:{folder}")
 
 
@@ -206,17 +212,16 @@ def fitted_on(checkpoint: Path, folder: Path) -> dict[str, Any]:
     return parameters
 
 
-@pytest.mark.parametrize(("place", "way"), [("codec", "../codec"), ("head/codec", "./codec")])
+@pytest.mark.parametrize("place", ["codec", "head/codec"])
 def test_a_codec_in_the_folder_or_next_to_it_moves_with_it(
-    folders: dict[str, Path], tmp_path: Path, place: str, way: str
+    folders: dict[str, Path], tmp_path: Path, place: str
 ) -> None:
     first = tmp_path / "first"
-    (first / "head").mkdir(parents=True)
-    shutil.copytree(folders["encodec"], first / place)
-    parameters = fitted_on(first / place, first / "head")
-    assert parameters["checkpoint"] == way
-    if not (first / place).exists():  # saving replaces the folder as a whole
-        shutil.copytree(folders["encodec"], first / place)
+    shutil.copytree(folders["encodec"], first / "codec")
+    assert fitted_on(first / "codec", first / "head")["checkpoint"] == "../codec"
+    if place == "head/codec":  # somebody puts the two together
+        (first / "codec").rename(first / place)
+        edit(first / "head", lambda c: c["synthesizer"]["parameters"].update(checkpoint="./codec"))
     first.rename(tmp_path / "second")
     reads = xplain.load_model(f"latent:{tmp_path / 'second' / 'head'}").reads
     assert isinstance(reads, Encodec)

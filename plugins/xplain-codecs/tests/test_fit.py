@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 import xplain
 from xplain.errors import ArtifactError, XplainError, XplainWarning
+from xplain.tensors import read_tensors
 from xplain_codecs.codecs.stft import Stft
 from xplain_codecs.fit import classifier, latents, training
 from xplain_codecs.fit.cli import app
@@ -82,7 +83,7 @@ def task(manifest: Path, head: str = "gru", **settings: Any) -> Task:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return latents.load_tensors(folder / "model.safetensors")[0]
+    return read_tensors(folder / "model.safetensors")[0]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_the_weights_of_the_best_epoch_are_kept_across_an_interruption(
         patch.setattr(training, "save_tensors", killing(training.save_tensors, 1, True))
         with pytest.raises(Killed):
             fit(task(turned, patience=2), tmp_path / "out")
-    first, _ = latents.load_tensors(tmp_path / "out.partial" / "checkpoint.safetensors")
+    first, _ = read_tensors(tmp_path / "out.partial" / "checkpoint.safetensors")
     report = fit(task(turned, patience=2), tmp_path / "out")
     assert (report.best_epoch, report.epochs) == (1, 3)
     for name, tensor in weights(tmp_path / "out").items():

@@ -108,7 +108,7 @@ def test_a_manifest_that_is_not_there_or_not_text_is_named(sheet: Sheet, tmp_pat
         ("file,label", {}, None, "no column 'path'"),
         ("path,label", {"dataset": "a"}, None, "no column 'dataset'"),
         ("path,label", {}, "speaker", "no column 'speaker'"),
-        ("path,label", {"label": "z"}, None, "lists no clip with label=z"),
+        ("path,label", {"label": "z"}, None, "has no label 'z'; available: x, y"),
     ],
 )
 def test_columns_that_are_not_there_are_named(
@@ -121,7 +121,7 @@ def test_columns_that_are_not_there_are_named(
 
 
 def test_a_manifest_without_rows_is_refused(sheet: Sheet) -> None:
-    with pytest.raises(XplainError, match="lists no clip"):
+    with pytest.raises(XplainError, match="lists no recording"):
         sheet.read()
 
 
@@ -137,8 +137,9 @@ def test_missing_files_are_counted_and_named(sheet: Sheet) -> None:
     [
         (["a,x,train", "b,,train"], "line 3: the column label is empty"),
         (["a,x,train", "b,y,validation"], "line 3: split is one of train, dev, test, not 'valid"),
-        (["a,x,train", "b,y"], "line 3: split is one of train, dev, test, not ''"),
-        (["a,x,train", "a,x,test"], "a is listed more than once"),
+        (["a,x,train", "b,y,"], "line 3: split is one of train, dev, test, not ''"),
+        (["a,x,train", "b,y"], "line 3: the row has 2 fields, and there are 3 columns"),
+        (["a,x,train", "a,x,test"], "line 3: a is listed in line 2 already"),
         (["a,x,dev", "b,y,test"], "no training clip has the label 'x', 'y'|no clip is left for"),
         (["a,x,train", "b,x,dev", "c,x,test"], "all clips have the label 'x'"),
         (

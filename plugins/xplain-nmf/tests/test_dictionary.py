@@ -199,6 +199,6 @@ def test_damaged_dictionaries_are_refused(tmp_path):
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ArtifactError, match="holds something else"):
+    with pytest.raises(ArtifactError, match=r"exists and holds notes\.txt"):
         Dictionary(torch.rand(513, 2), Spectrum()).save(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -19,6 +19,7 @@ from xplain.errors import ArtifactError, ModelError, XplainError
 from xplain_nmf.cli import app
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.prototypes.corpus import measure_corpus
+from xplain_nmf.prototypes.plot import png
 from xplain_nmf.prototypes.prototypes import Prototypes, measure
 
 
@@ -77,7 +78,7 @@ def test_a_label_whose_relevance_is_not_above_zero_has_no_components():
 
 def test_prototypes_come_back_from_their_folder(recording, tmp_path):
     found = measure(Steps(), [recording], provenance={"proxy": {"name": "steps"}})
-    found.save(tmp_path / "p")
+    found.save(tmp_path / "p", png(found))
     loaded = Prototypes.load(tmp_path / "p")
     for name in ("relevance", "spectra", "frequencies"):
         assert torch.equal(getattr(loaded, name), getattr(found, name))
@@ -116,7 +117,7 @@ def test_from_the_command_line(proxy, clips, tmp_path):
 
 
 def test_what_has_no_prototypes_is_said(proxy, clips, tmp_path, make_proxy):
-    with pytest.raises(XplainError, match="no recording of that split"):
+    with pytest.raises(XplainError, match="no split 'tset'"):
         measure_corpus(str(proxy), clips, split="tset")
     with pytest.raises(ModelError, match="holds no proxy"):
         measure_corpus(str(tmp_path), clips)

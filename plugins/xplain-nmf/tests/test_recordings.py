@@ -83,7 +83,7 @@ def test_manifests_that_cannot_be_used_are_refused(tmp_path, clips):
         read_recordings(tmp_path / "nothing.csv", 1.0, LABELS)
     with pytest.raises(XplainError, match="at least a second"):
         read_recordings(clips, 0.5, LABELS)
-    for text, message in (("file\na.wav\n", "no column 'path'"), ("path\n", "names no recording")):
+    for text, message in (("file\na.wav\n", "no column 'path'"), ("path\n", "lists no recording")):
         (tmp_path / "m.csv").write_text(text)
         with pytest.raises(XplainError, match=message):
             read_recordings(tmp_path / "m.csv", 1.0, LABELS)

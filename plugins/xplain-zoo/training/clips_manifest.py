@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,9 @@ import soundfile
 import soxr
 import torch
 from torch import Tensor
+
+from xplain import manifest as manifests
+from xplain.errors import XplainError
 
 
 @dataclass(frozen=True)
@@ -36,30 +38,32 @@ def read_manifest(
     numbers = {name: i for i, name in enumerate(labels)}
     numbers |= {str(i): i for i in range(len(labels))}
     clips = []
-    with manifest.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if dataset is not None and row.get("dataset") != dataset:
-                continue
-            if row["label"] not in numbers:
-                raise SystemExit(f"{manifest}: {row['path']} has the label {row['label']!r}")
-            waveform = read_clip(manifest.parent / row["path"], sample_rate)
-            label = numbers[row["label"]]
-            clips.append(Clip(waveform, label, row["speaker"], row.get("split") or "train"))
-    if not clips:
-        raise SystemExit(f"{manifest}: no clips" + (f" of {dataset}" if dataset else ""))
+    where = {} if dataset is None else {"dataset": dataset}
+    for row in rows(manifest, ("label", "speaker"), where):
+        if row["label"] not in numbers:
+            raise SystemExit(f"{row.place}: {row['path']} has the label {row['label']!r}")
+        waveform = read_clip(row.file, sample_rate)
+        clips.append(Clip(waveform, numbers[row["label"]], row["speaker"], row["split"] or "train"))
     return clips
 
 
 def read_recordings(manifest: Path, sample_rate: int, dataset: str, split: str) -> list[Clip]:
     """Recordings of a data set and a split, whatever was said in them: their label is -1."""
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if (r["dataset"], r["split"]) == (dataset, split)]
-    if not rows:
-        raise SystemExit(f"{manifest}: no recordings of {dataset} with the split {split}")
-    return [
-        Clip(read_clip(manifest.parent / row["path"], sample_rate), -1, row["speaker"], split)
-        for row in rows
-    ]
+    listed = rows(manifest, where={"dataset": dataset}, split=split)
+    return [Clip(read_clip(row.file, sample_rate), -1, row["speaker"], split) for row in listed]
+
+
+def rows(
+    manifest: Path,
+    required: Sequence[str] = (),
+    where: Mapping[str, str] | None = None,
+    split: str | None = None,
+) -> list[manifests.Row]:
+    """Rows of a manifest; ends the program, saying why, where there are none."""
+    try:
+        return manifests.rows(manifest, required, where, split)
+    except XplainError as error:
+        raise SystemExit(str(error)) from error
 
 
 def read_clip(path: Path, sample_rate: int) -> Tensor:

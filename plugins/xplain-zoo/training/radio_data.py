@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.clips_manifest import read_clip
+from training.clips_manifest import read_clip, rows
+from xplain.manifest import Row
 
 RATE = 16000  # Hz
 HOP = 320  # samples of a frame
@@ -49,15 +49,11 @@ class Meeting:
 
 def read_scenes(folder: Path) -> list[Scene]:
     """Read a folder that ``xplain nmf scenes`` made: all of it, into memory."""
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise SystemExit(f"{folder}: no scenes")
-    return [_scene(folder, row) for row in rows]
+    return [_scene(folder, row) for row in rows(folder / "manifest.csv", ["labels"])]
 
 
-def _scene(folder: Path, row: dict[str, str]) -> Scene:
-    waveform = _read16(folder / row["path"])
+def _scene(folder: Path, row: Row) -> Scene:
+    waveform = _read16(row.file)
     parts = torch.zeros(len(PARTS), len(waveform), dtype=torch.int32)
     for part, names in zip(parts, PARTS, strict=True):
         for name in names:

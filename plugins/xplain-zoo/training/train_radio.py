@@ -7,7 +7,6 @@ of --dev, and on the meetings.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import platform
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from training.clips_manifest import rows
 from training.radio_batches import Batch, Mixer, Ranges
 from training.radio_data import MEETING_LABELS, Meeting, Scene, read_meetings, read_scenes
 from training.radio_scores import choose_thresholds, decide, f1
@@ -191,13 +191,12 @@ def named(scores: Tensor) -> dict[str, float]:
 def fingerprint(folder: Path) -> dict[str, Any]:
     """What a folder of scenes was made of, and a hash of its labels' content."""
     digest = hashlib.sha256()
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
+    listed = rows(folder / "manifest.csv", ["labels"])
+    for row in listed:
         digest.update((folder / row["labels"]).read_bytes())
     making = json.loads((folder / "scenes.json").read_text(encoding="utf-8"))
     kept = {key: making[key] for key in ("split", "seconds", "seed", "augment")}
-    return {**kept, "count": len(rows), "labels_sha256": digest.hexdigest()}
+    return {**kept, "count": len(listed), "labels_sha256": digest.hexdigest()}
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,17 +6,16 @@ import ast
 import builtins
 import keyword
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xplain.errors import PluginError, nearest
+from xplain.errors import ArtifactError, PluginError, nearest
 from xplain.hookspecs import API_VERSION
 from xplain.registry import list_plugins
+from xplain.storage import whole_folder
 
 KINDS = ("explainer", "synthesizer", "segmenter", "replacement", "metric", "model")
 
@@ -73,24 +72,13 @@ def _texts(kind: str, name: str, licence: str) -> dict[str, str]:
 
 
 def _write(texts: Mapping[str, str], folder: Path) -> None:
-    """Write a folder under another name and rename it when whole, or leave nothing behind."""
-    absent = [above for above in (folder.parent, *folder.parent.parents) if not above.exists()]
-    draft: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        draft.chmod(0o755)  # mkdtemp makes what nobody else can read
-        for path, text in texts.items():
-            (draft / path).parent.mkdir(parents=True, exist_ok=True)
-            (draft / path).write_text(text, "utf-8")
-        draft.rename(folder)
-    except BaseException as error:
-        for left in (draft, *absent[-1:]):
-            if left is not None:
-                shutil.rmtree(left, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
-        raise PluginError(f"{folder} cannot be written: {error}; give another --out") from error
+        with whole_folder(folder, ours="", record="", overwrite=False) as draft:
+            for path, text in texts.items():
+                (draft / path).parent.mkdir(parents=True, exist_ok=True)
+                (draft / path).write_text(text, "utf-8")
+    except ArtifactError as error:
+        raise PluginError(f"{error}; give another --out") from error
 
 
 def _function(name: str) -> str:

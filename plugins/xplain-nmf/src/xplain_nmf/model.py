@@ -201,6 +201,15 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
                 nn.init.uniform_(module.bias, -bound, bound)
 
 
+def switched_off(activations: Tensor, off: list[int]) -> Tensor:
+    """H (B, K, T) with components at zero."""
+    if not off:
+        return activations
+    keep = torch.ones(activations.shape[1], 1).to(activations)
+    keep[off] = 0
+    return activations * keep
+
+
 @lru_cache
 def _mel_filters(mels: int) -> Tensor:
     """Triangular filters (mels, F), each of area 1 over the bins it covers."""

@@ -6,8 +6,8 @@ from torch import nn
 from typing_extensions import Self
 
 from xplain.errors import PluginError
-from xplain_nmf.loading import Off, components_off, open_proxy
 from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import Off, components_off, open_proxy
 from xplain_nmf.spectrum import SAMPLE_RATE
 
 

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from xplain import AdditiveSegmenter
-from xplain_nmf.loading import Off
-from xplain_nmf.model import NmfProxy
+from xplain_nmf.model import NmfProxy, switched_off
 from xplain_nmf.proxied import Proxied
+from xplain_nmf.proxy_folder import Off
 from xplain_nmf.spectrum import FRAME_STEP, FREQUENCIES
-from xplain_nmf.synthesizer import switched_off
 
 
 class NmfSegmenter(Proxied, AdditiveSegmenter):

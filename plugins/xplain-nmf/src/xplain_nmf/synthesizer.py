@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xplain import Context, Latents, Synthesizer
+from xplain_nmf.model import switched_off
 from xplain_nmf.proxied import Proxied
 from xplain_nmf.spectrum import FREQUENCIES, istft, stft
 
@@ -64,12 +65,3 @@ def soft_mask(dictionary: Tensor, changed: Tensor, activations: Tensor) -> Tenso
     active = lower > 0
     # In two steps: the gradient of a branch that is not taken must not be NaN.
     return torch.where(active, upper / torch.where(active, lower, 1.0), 1.0)
-
-
-def switched_off(activations: Tensor, off: list[int]) -> Tensor:
-    """H (B, K, T) with components at zero."""
-    if not off:
-        return activations
-    keep = torch.ones(activations.shape[1], 1).to(activations)
-    keep[off] = 0
-    return activations * keep

@@ -7,26 +7,53 @@ Explained in that codec, the attribution runs on the latents directly.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import safetensors.torch
 import torch
+from msgspec import Meta
 
 import xplain
 from xplain.errors import ArtifactError, ModelError
-from xplain.storage import swap
+from xplain.storage import whole_folder
+from xplain.tensors import read_tensors, to_bytes
+from xplain.validated import convert, decode_json
 from xplain_codecs.fit.codec_record import Codec
 from xplain_codecs.fit.heads import SIZES, Head, Sizes, head_sizes, make_head
 from xplain_codecs.fit.report import Report
-from xplain_codecs.tensor_files import DAMAGE
 
 KIND = "xplain latent classifier"
+OURS = r"config\.json|model\.safetensors|report\.json"
+"""Names of the files in a classifier's folder."""
 SCHEMA = 1
+MOST = 10**6
+"""Channels, and Hz, that no codec has more of."""
+
+
+@dataclass(frozen=True)
+class _Synthesizer:
+    """The codec, as config.json holds it."""
+
+    name: str
+    version: str
+    parameters: dict[str, Any]
+    channels: Annotated[int, Meta(ge=1, le=MOST)]
+    weights: str | None
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What config.json has to hold; the rest is a record for people."""
+
+    kind: str
+    schema: int
+    head: dict[str, Any]
+    labels: Annotated[tuple[str, ...], Meta(min_length=2)]
+    synthesizer: _Synthesizer
+    sample_rate: Annotated[int, Meta(ge=1, le=MOST)]
+    job: str
 
 
 @dataclass(frozen=True)
@@ -60,52 +87,43 @@ class Config:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Config:
-        """Read what to_dict gave; KeyError, TypeError or ModelError for anything else."""
-        record = dict(data)
-        for name in ("kind", "schema"):
-            del record[name]
-        sizes = dict(record.pop("head"))
-        codec = Codec(**record.pop("synthesizer"), sample_rate=record.pop("sample_rate"))
+    def read(cls, folder: Path) -> Config:
+        """Read config.json in a folder; ArtifactError or ModelError for anything else."""
+        path = folder / "config.json"
+        data = decode_json(path, dict[str, Any])
+        stored = convert(path, data, _Stored)
+        sizes = dict(stored.head)
+        record = {
+            name: value for name, value in data.items() if name not in _Stored.__annotations__
+        }
         return cls(
-            codec=codec,
-            sizes=head_sizes(sizes.pop("kind"), sizes),
-            labels=tuple(record.pop("labels")),
-            job=record.pop("job"),
+            codec=Codec(**asdict(stored.synthesizer), sample_rate=stored.sample_rate),
+            sizes=head_sizes(str(sizes.pop("kind", None)), sizes),
+            labels=stored.labels,
+            job=stored.job,
             record=record,
         )
 
 
 def save(folder: Path, config: Config, head: Head, report: Report) -> None:
     """Write a classifier under another name and rename it; ArtifactError if impossible."""
-    draft = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        draft.chmod(0o755)
-        tensors = {n: t.detach().cpu().contiguous() for n, t in head.state_dict().items()}
-        (draft / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
+    with whole_folder(folder, ours=OURS, record="report.json") as draft:
+        (draft / "model.safetensors").write_bytes(to_bytes(head.state_dict()))
         portable = replace(config, codec=config.codec.beside(folder))
         for name, content in (("config", portable.to_dict()), ("report", report.to_dict())):
             text = json.dumps(content, indent=1, allow_nan=False)
             (draft / f"{name}.json").write_text(text + "\n", "utf-8")
-        swap(draft, folder)
-    except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError(f"{folder} cannot be written: {error}") from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def read_config(folder: Path) -> Config:
     """Read config.json; ModelError for a folder that is not a latent classifier's."""
     try:
-        data = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        data = decode_json(folder / "config.json", dict[str, Any])
+    except ArtifactError as error:
         raise ModelError(
             f"{folder} holds no readable config.json ({error}); give a folder that xplain fit wrote"
         ) from error
-    if not isinstance(data, dict) or data.get("kind") != KIND:
+    if data.get("kind") != KIND:
         raise ModelError(
             f"{folder} is not a latent classifier; give a folder that xplain fit wrote"
         )
@@ -115,17 +133,17 @@ def read_config(folder: Path) -> Config:
             f"{SCHEMA}; upgrade it, or fit again"
         )
     try:
-        config = Config.from_dict(data)
-        return replace(config, codec=config.codec.found_from(folder))
-    except (*DAMAGE, ModelError, AttributeError) as error:
+        config = Config.read(folder)
+    except (ArtifactError, ModelError) as error:
         raise _damaged(folder, "config.json", error) from error
+    return replace(config, codec=config.codec.found_from(folder))
 
 
 def read_report(folder: Path) -> Report:
     """Read report.json; ModelError where it is damaged."""
     try:
-        return Report.from_dict(json.loads((folder / "report.json").read_text("utf-8")))
-    except (*DAMAGE, AttributeError) as error:
+        return decode_json(folder / "report.json", Report)
+    except ArtifactError as error:
         raise _damaged(folder, "report.json", error) from error
 
 
@@ -155,20 +173,15 @@ def load(rest: str) -> xplain.Model:
 
 def _head(folder: Path, config: Config) -> Head:
     try:
-        head = make_head(config.sizes, config.codec.channels, len(config.labels))
-        # From bytes, since safetensors cannot open every name that a file system can hold.
-        tensors = safetensors.torch.load((folder / "model.safetensors").read_bytes())
-        head.load_state_dict(tensors)
-    except (*DAMAGE, ModelError, RuntimeError) as error:
+        tensors, _ = read_tensors(folder / "model.safetensors")
+        with torch.device("meta"):  # weights that are replaced at once cost no memory and no chance
+            head = make_head(config.sizes, config.codec.channels, len(config.labels))
+        head.load_state_dict(tensors, assign=True)
+    except (ArtifactError, ModelError, RuntimeError) as error:
         raise _damaged(folder, "model.safetensors", error) from error
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise ModelError(f"{folder}: weights are NaN or infinite; fit again")
     return head.eval()
 
 
 def _damaged(folder: Path, file: str, error: Exception) -> ModelError:
-    first = " ".join(str(error).split())
-    return ModelError(
-        f"{folder}: {file} is damaged ({type(error).__name__}: {first}); copy the folder again, or "
-        "fit again"
-    )
+    text = " ".join(str(error).split())
+    return ModelError(f"{folder}: {file} is damaged ({text}); copy the folder again, or fit again")

@@ -24,7 +24,8 @@ from xplain.errors import ArtifactError, ModelError
 from xplain.intervals import Interval
 from xplain.progress import say, track
 from xplain.registry import registry
-from xplain.storage import write_text
+from xplain.storage import only_writer, write_text
+from xplain.validated import decode_json
 from xplain_codecs.fit.classifier import Config, read_config, read_report, save
 from xplain_codecs.fit.codec_record import Codec
 from xplain_codecs.fit.emphasis import Emphasis
@@ -78,35 +79,36 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
         shutil.rmtree(partial, ignore_errors=True)  # of a call that ended just before it did so
         say(f"{out} is finished already")
         return done
-    _begin(partial, job)
-    clips, failed = encode(
-        entries,
-        digests,
-        codec,
-        synthesizer,
-        latents or partial / "latents",
-        home,
-        editable=task.training.emphasis > 0 or task.training.masking > 0,
-    )
-    check_labels([clip.entry for clip in clips], task.manifest)
-    parts = {part: [clip for clip in clips if clip.entry.part == part] for part in PARTS}
-    sizes = with_positions(sizes, max(clip.frames for clip in parts["train"]))
-    labels = tuple(sorted({entry.label for entry in entries}))
-    head = _fresh(sizes, codec, labels, parts["train"], task.training.seed).to(home)
-    emphasis = Emphasis(synthesizer, task.training.emphasis, task.training.heard)
-    history = train(
-        head,
-        parts["train"],
-        parts["dev"],
-        task.training,
-        partial / "checkpoint.safetensors",
-        emphasis if task.training.emphasis else None,
-    )
-    report = _report(head, labels, parts, history, failed, task.training.seed, started)
-    record = _record(task, job, parts, report.accuracy)
-    save(out, Config(codec, sizes, labels, _digest(job), record), head, report)
-    shutil.rmtree(partial, ignore_errors=True)
-    return report
+    with only_writer(partial):
+        _begin(partial, job)
+        clips, failed = encode(
+            entries,
+            digests,
+            codec,
+            synthesizer,
+            latents or partial / "latents",
+            home,
+            editable=task.training.emphasis > 0 or task.training.masking > 0,
+        )
+        check_labels([clip.entry for clip in clips], task.manifest)
+        parts = {part: [clip for clip in clips if clip.entry.part == part] for part in PARTS}
+        sizes = with_positions(sizes, max(clip.frames for clip in parts["train"]))
+        labels = tuple(sorted({entry.label for entry in entries}))
+        head = _fresh(sizes, codec, labels, parts["train"], task.training.seed).to(home)
+        emphasis = Emphasis(synthesizer, task.training.emphasis, task.training.heard)
+        history = train(
+            head,
+            parts["train"],
+            parts["dev"],
+            task.training,
+            partial / "checkpoint.safetensors",
+            emphasis if task.training.emphasis else None,
+        )
+        report = _report(head, labels, parts, history, failed, task.training.seed, started)
+        record = _record(task, job, parts, report.accuracy)
+        save(out, Config(codec, sizes, labels, _digest(job), record), head, report)
+        shutil.rmtree(partial, ignore_errors=True)
+        return report
 
 
 def _device(name: str) -> torch.device:
@@ -213,13 +215,10 @@ def _begin(partial: Path, job: Mapping[str, Any]) -> None:
         write_text(note, json.dumps(job, indent=1) + "\n")
         return
     try:
-        before = json.loads(note.read_text("utf-8"))
-        different = [name for name in job if before[name] != job[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{note} cannot be read ({type(error).__name__}: {error}); remove {partial} to start "
-            "anew"
-        ) from error
+        before = decode_json(note, dict[str, Any])
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}; remove {partial} to start anew") from error
+    different = [name for name in job if before.get(name) != job[name]]
     if different:
         raise ArtifactError(
             f"{partial} holds an unfinished training of another kind: {', '.join(different)} "

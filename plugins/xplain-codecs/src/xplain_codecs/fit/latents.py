@@ -15,9 +15,10 @@ from xplain import Context, Synthesizer, XplainError
 from xplain.audio import read, resample
 from xplain.errors import ArtifactError, PluginError
 from xplain.progress import say, track
+from xplain.storage import write_bytes
+from xplain.tensors import read_tensors, to_bytes
 from xplain_codecs.fit.codec_record import Codec
 from xplain_codecs.fit.manifest import Entry
-from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
 
 MOST_FAILED = 0.1
 """Share of the clips that may fail; more is no accident, and another data set."""
@@ -64,12 +65,11 @@ class LatentClip:
 
     def _tensors(self) -> dict[str, Tensor]:
         try:
-            tensors = load_tensors(self.file)[0]
-            tensors["values"]
-        except DAMAGE as error:
+            tensors, _ = read_tensors(self.file, ["values"])
+        except ArtifactError as error:
             raise ArtifactError(
-                f"{self.file}: the latents of {self.entry.name} cannot be read any more "
-                f"({type(error).__name__}: {error}); call again, and they are encoded anew"
+                f"the latents of {self.entry.name} cannot be read any more: {error}; call again, "
+                "and they are encoded anew"
             ) from error
         return tensors
 
@@ -113,7 +113,7 @@ def encode(
             frames = _frames(file, codec.channels, identity, edited)
             if frames is None:
                 tensors = _encoded(entry.file, codec, synthesizer, device, edited)
-                save_tensors(file, tensors, identity)
+                write_bytes(file, to_bytes(tensors, identity))
                 frames = tensors["values"].shape[1]
         except XplainError as error:
             failures.append(Failed(entry.name, str(error)))
@@ -146,10 +146,10 @@ def statistics(clips: Sequence[LatentClip]) -> tuple[Tensor, Tensor]:
 def _frames(file: Path, channels: int, identity: str, editable: bool) -> int | None:
     """The number of frames of latents on disk; None where there are none of this codec."""
     try:
-        tensors, note = load_tensors(file)
-        values = tensors["values"]
-    except DAMAGE:
+        tensors, note = read_tensors(file, ["values"])
+    except ArtifactError:
         return None
+    values = tensors["values"]
     fits = note == identity and values.ndim == 2 and len(values) == channels
     fits = fits and (not editable or "silence" in tensors)
     return values.shape[1] if fits else None

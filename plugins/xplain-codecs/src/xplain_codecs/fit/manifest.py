@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xplain.errors import XplainError, nearest
+from xplain.errors import XplainError
+from xplain.manifest import Row, check_files, rows
 
 PARTS = ("train", "dev", "test")
 SHARES = {"test": 0.2, "dev": 0.1}
@@ -38,16 +38,9 @@ def read_manifest(
 
     Raises XplainError for a manifest that cannot be learned from, saying why.
     """
-    entries = [_entry(path, row, split_by) for row in _rows(path, where, split_by)]
-    missing = [e.name for e in entries if not e.file.is_file()]
-    if missing:
-        raise XplainError(
-            f"{path}: {len(missing)} of {len(entries)} files do not exist, such as "
-            f"{', '.join(missing[:3])}; paths are taken from the folder of the manifest"
-        )
-    doubled = [name for name, count in Counter(e.name for e in entries).items() if count > 1]
-    if doubled:
-        raise XplainError(f"{path}: {doubled[0]} is listed more than once; list each clip once")
+    listed = rows(path, ["label", *([split_by] if split_by else [])], where)
+    entries = [_entry(row, split_by) for row in listed]
+    check_files(listed, path)
     for part in ("test", "dev"):
         if not any(e.part == part for e in entries):
             take = _by_group if split_by else _by_label
@@ -75,42 +68,13 @@ def check_labels(entries: Sequence[Entry], path: Path) -> None:
         )
 
 
-def _rows(
-    path: Path, where: Mapping[str, str], split_by: str | None
-) -> list[tuple[int, dict[str, str]]]:
-    """The rows that are asked for, with their line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            columns = reader.fieldnames or ()
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise XplainError(
-            f"{path} cannot be read as a manifest ({error}); give a CSV with columns path, label"
-        ) from error
-    for column in ("path", "label", *where, *([split_by] if split_by else [])):
-        if column not in columns:
-            raise XplainError(f"{path} has no column {column!r}; {nearest(column, columns)}")
-    chosen = [(n, r) for n, r in rows if all(r[column] == v for column, v in where.items())]
-    if not chosen:
-        asked = " and ".join(f"{column}={value}" for column, value in where.items())
-        raise XplainError(f"{path} lists no clip" + (f" with {asked}" if asked else ""))
-    return chosen
-
-
-def _entry(path: Path, numbered: tuple[int, dict[str, str]], split_by: str | None) -> Entry:
-    line, row = numbered
-    needed = ("path", "label", *([split_by] if split_by else []))
-    lacking = [column for column in needed if not row[column]]
-    if lacking:
-        raise XplainError(f"{path}, line {line}: the column {lacking[0]} is empty; fill it in")
-    part = row.get("split", "train")
+def _entry(row: Row, split_by: str | None) -> Entry:
+    part = row["split"] if "split" in row.cells else "train"
     if part not in PARTS:
         raise XplainError(
-            f"{path}, line {line}: split is one of {', '.join(PARTS)}, not {part!r}; correct it"
+            f"{row.place}: split is one of {', '.join(PARTS)}, not {part!r}; correct it"
         )
-    group = row[split_by] if split_by else ""
-    return Entry(row["path"], path.parent / row["path"], row["label"], part, group)
+    return Entry(row["path"], row.file, row["label"], part, row[split_by] if split_by else "")
 
 
 Take = Callable[[Path, Sequence[Entry], str, random.Random], set[str]]

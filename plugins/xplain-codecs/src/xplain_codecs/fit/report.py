@@ -38,16 +38,6 @@ class Report:
         """As JSON holds it."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Report:
-        """Read what to_dict gave; TypeError or KeyError for anything else."""
-        known = {
-            "labels": tuple(data["labels"]),
-            "accuracy": Interval(**data["accuracy"]),
-            "confusion": tuple(map(tuple, data["confusion"])),
-        }
-        return cls(**{**data, **known})
-
     def lines(self) -> list[str]:
         """What people read."""
         accuracy = self.accuracy

@@ -24,11 +24,12 @@ from torch.nn.utils.rnn import pad_sequence
 from xplain.borrowing import seeded
 from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say, track
+from xplain.storage import write_bytes
+from xplain.tensors import read_tensors, to_bytes
 from xplain_codecs.fit.emphasis import Emphasis
 from xplain_codecs.fit.heads import Head
 from xplain_codecs.fit.latents import LatentClip
 from xplain_codecs.fit.masking import masked
-from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises to its full value."""
@@ -267,7 +268,7 @@ def _save(
     for place, values in moments.items():
         tensors |= {f"moments.{place}.{name}": tensor for name, tensor in values.items()}
     # In one file with the tensors, so that neither is ever of another epoch than the other.
-    save_tensors(path, tensors, json.dumps(asdict(history)))
+    write_bytes(path, to_bytes(tensors, json.dumps(asdict(history))))
 
 
 def _restore(
@@ -275,7 +276,7 @@ def _restore(
 ) -> History:
     """Put a checkpoint's tensors in place; ``best`` is filled."""
     try:
-        tensors, note = load_tensors(path)
+        tensors, note = read_tensors(path)
         state = json.loads(note)
         history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best"])
         head.load_state_dict(_part(tensors, "now."))
@@ -286,7 +287,7 @@ def _restore(
             moments.setdefault(int(place), {})[key] = tensor
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    except (*DAMAGE, RuntimeError) as error:
+    except (ArtifactError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({type(error).__name__}: {error}); remove {path.parent} and start "
             "anew"

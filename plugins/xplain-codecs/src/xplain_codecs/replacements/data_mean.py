@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,31 @@ from torch import Tensor
 
 from xplain import Clip, PluginError, Replacement, Synthesizer
 from xplain.audio import read, resample
+from xplain.errors import ArtifactError
 from xplain.fingerprint import of_files
 from xplain.progress import track
 from xplain.registry import registry
-from xplain_codecs.tensor_files import DAMAGE, load_tensors, save_tensors
+from xplain.storage import write_bytes
+from xplain.tensors import read_tensors, to_bytes
+from xplain.validated import convert
 
 HOW = "make it with `xplain data-mean MANIFEST --synthesizer NAME --out FILE`"
+
+
+@dataclass(frozen=True)
+class _Synthesizer:
+    name: str
+    parameters: dict[str, Any]
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What stands in the header of the file."""
+
+    synthesizer: _Synthesizer
+    clips: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -36,20 +55,19 @@ class Average:
     def save(self, file: Path) -> None:
         """Write it as safetensors, with the rest as JSON in its header."""
         note = {"synthesizer": self.synthesizer, "clips": self.clips, "frames": self.frames}
-        save_tensors(file, {"mean": self.mean}, json.dumps(note, sort_keys=True))
+        write_bytes(file, to_bytes({"mean": self.mean}, json.dumps(note, sort_keys=True)))
 
     @classmethod
     def load(cls, file: Path) -> Average:
         """Read what save() wrote; PluginError for anything else."""
         try:
-            tensors, note = load_tensors(file)
-            rest = json.loads(note)
-            average = cls(tensors["mean"], rest["synthesizer"], rest["clips"], rest["frames"])
-        except DAMAGE as error:
-            raise PluginError(
-                f"{file} holds no mean over data ({type(error).__name__}: {error}); {HOW}"
-            ) from error
-        return average
+            tensors, note = read_tensors(file, ["mean"])
+            rest = convert(file, json.loads(note), _Note)
+        except (ArtifactError, ValueError) as error:
+            raise PluginError(f"{file} holds no mean over data ({error}); {HOW}") from error
+        if tensors["mean"].ndim != 1 or tensors["mean"].dtype != torch.float32:
+            raise PluginError(f"{file}: a mean is one number for each channel; {HOW}")
+        return cls(tensors["mean"], asdict(rest.synthesizer), rest.clips, rest.frames)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from xplain.audio import Audio, from_tensor
 from xplain.errors import XplainError, nearest
+from xplain.manifest import Row, rows
 from xplain_evaluation.event import Event
 from xplain_evaluation.planted.planted import PlantedClip, planted_clips
 
@@ -147,45 +147,15 @@ def _where(value: object, place: str) -> dict[str, str]:
 
 
 def _manifest(path: Path, where: Mapping[str, str]) -> list[Item]:
-    items = []
-    try:
-        # With a byte order mark, as spreadsheets write it, or without.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or ()
-            for column in ("path", *where):
-                if column not in columns:
-                    raise XplainError(
-                        f"{path} has no column {column!r}; {nearest(column, columns)}"
-                    )
-            for row in rows:
-                place = f"{path}, line {rows.line_num}"
-                _check_length(row, len(columns), place)
-                if all(row[column] == value for column, value in where.items()):
-                    items.append(_item(row, path.parent, place))
-    except (OSError, ValueError, csv.Error) as error:
-        raise XplainError(f"{path} cannot be read: {error}; save it as CSV in UTF-8") from error
-    return items
+    # A recording may hold several events, a row for each.
+    return [_item(row) for row in rows(path, where=where, once=False)]
 
 
-def _check_length(row: Mapping[str | None, Any], columns: int, place: str) -> None:
-    """Refuse a row with fewer fields than columns, or with more, which stand under None."""
-    if None in row or None in row.values():
-        raise XplainError(
-            f"{place}: the row has not as many fields as there are columns, {columns}; "
-            "complete it, and put fields that hold a comma in quotes"
-        )
+def _item(row: Row) -> Item:
+    return Item(row.file, row["label"] or None, _event(row, f"{row.place}: {row['path']}"))
 
 
-def _item(row: Mapping[str, str], home: Path, place: str) -> Item:
-    if not row["path"]:
-        raise XplainError(f"{place}: the row has no path; name its recording, or remove the row")
-    return Item(
-        home / row["path"], row.get("label") or None, _event(row, f"{place}: {row['path']}")
-    )
-
-
-def _event(row: Mapping[str, str], place: str) -> Event | None:
+def _event(row: Row, place: str) -> Event | None:
     """The event of a row; None where it has none."""
     times, band = _span(row, ("start", "end"), place), _span(row, ("low", "high"), place)
     if times is None:
@@ -201,9 +171,9 @@ def _event(row: Mapping[str, str], place: str) -> Event | None:
     return Event(*times, *(band or (None, None)))
 
 
-def _span(row: Mapping[str, str], names: tuple[str, str], place: str) -> tuple[float, float] | None:
+def _span(row: Row, names: tuple[str, str], place: str) -> tuple[float, float] | None:
     """Two numbers of a row, the first below the second; None where neither is given."""
-    given = [name for name in names if row.get(name)]
+    given = [name for name in names if row[name]]
     if not given:
         return None
     if len(given) < len(names):
@@ -218,7 +188,7 @@ def _span(row: Mapping[str, str], names: tuple[str, str], place: str) -> tuple[f
     return first, second
 
 
-def _number(row: Mapping[str, str], name: str, place: str) -> float:
+def _number(row: Row, name: str, place: str) -> float:
     try:
         value = float(row[name])
     except ValueError:

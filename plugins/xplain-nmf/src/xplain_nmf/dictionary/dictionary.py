@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,12 +19,14 @@ import torch
 from torch import Tensor
 
 from xplain.errors import ArtifactError
-from xplain.storage import swap
+from xplain.storage import whole_folder
 from xplain_nmf.spectrum import BINS, HOP, SAMPLE_RATE, WINDOW, Spectrum
 
 SCHEMA = 1
 """Version of the folder; a reader refuses a newer one."""
 CONFIG, TENSORS, NAME = "config.json", "dictionary.safetensors", "dictionary"
+OURS = r"config\.json|dictionary\.safetensors"
+"""Names of the files in a dictionary's folder."""
 ANALYSIS = {"sample_rate": SAMPLE_RATE, "window": WINDOW, "hop": HOP}
 """How the spectra were made that a dictionary is of."""
 
@@ -49,8 +50,6 @@ class Dictionary:
 
         ArtifactError where it cannot be written, or holds something else.
         """
-        if folder.exists() and not (folder / TENSORS).is_file() and any(folder.iterdir()):
-            raise ArtifactError(f"{folder} holds something else; give a folder of its own")
         content = safetensors.torch.save({NAME: self.spectra.detach().cpu().contiguous()})
         config = {
             "schema": SCHEMA,
@@ -61,15 +60,10 @@ class Dictionary:
             "sha256": hashlib.sha256(content).hexdigest(),
             **self.provenance,
         }
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            draft.chmod(0o755)
+        with whole_folder(folder, ours=OURS, record=TENSORS) as draft:
             (draft / TENSORS).write_bytes(content)
-            (draft / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            swap(draft, folder)
-        except OSError as error:
-            raise ArtifactError(f"{folder} cannot be written: {error}") from error
+            text = json.dumps(config, indent=2, allow_nan=False)
+            (draft / CONFIG).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Dictionary:

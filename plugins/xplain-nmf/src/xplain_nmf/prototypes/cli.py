@@ -22,10 +22,11 @@ def prototypes(
     """Average what decides for each label over a corpus, and plot it."""
     from xplain.progress import say
     from xplain_nmf.prototypes.corpus import measure_corpus
+    from xplain_nmf.prototypes.plot import png
     from xplain_nmf.prototypes.prototypes import PICTURE
 
     found = measure_corpus(model, manifest, split, device)
-    found.save(out)
+    found.save(out, png(found))
     for c, label in enumerate(found.labels):
         say(
             f"{label}: {found.segments[c]} segments, {found.seconds[c]:.1f} s; components "

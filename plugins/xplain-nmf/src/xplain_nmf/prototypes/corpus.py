@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
 from xplain import AdditiveSegmenter, load_model
-from xplain.errors import ModelError, XplainError, nearest
+from xplain.errors import ModelError
+from xplain.manifest import rows
 from xplain.progress import track
 from xplain_nmf.prototypes.prototypes import Prototypes, measure
 from xplain_nmf.segmenter import NmfSegmenter
@@ -33,7 +33,7 @@ def measure_corpus(
     kinds = None
     if isinstance(segmenter, NmfSegmenter) and segmenter.proxy.config.component_labels:
         kinds = tuple(segmenter.proxy.config.component_labels)
-    recordings = _recordings(manifest, split)
+    recordings = [row.file for row in rows(manifest, split=split)]
     provenance = {
         "proxy": {"name": model.name, "sha256": segmenter.fingerprint()},
         "recordings": {
@@ -46,23 +46,3 @@ def measure_corpus(
     }
     listed = track(recordings, len(recordings), "prototypes")
     return measure(segmenter, listed, kinds, provenance, device)
-
-
-def _recordings(manifest: Path, split: str | None) -> list[Path]:
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise XplainError(f"{manifest} cannot be read as a manifest ({error})") from error
-    columns = reader.fieldnames or ()
-    for column in ("path", *(["split"] if split is not None else [])):
-        if column not in columns:
-            raise XplainError(f"{manifest} has no column {column!r}; {nearest(column, columns)}")
-    chosen = [row for row in rows if split is None or row["split"] == split]
-    if not chosen:
-        splits = {row.get("split", "") for row in rows}
-        raise XplainError(
-            f"{manifest} lists no recording of that split; {nearest(split or '', splits)}"
-        )
-    return [manifest.parent / row["path"] for row in chosen]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
 
 import numpy as np
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from xplain_nmf.prototypes.prototypes import Prototypes
+from xplain_nmf.prototypes.prototypes import Prototypes
 
 FOR, AGAINST, QUIET = "#d1350f", "#1558c0", "#c9ced6"
 """As on xplain's pages: red speaks for the label, blue against it."""
+
+
+def png(prototypes: Prototypes) -> bytes:
+    """The picture as PNG."""
+    held = io.BytesIO()
+    figure(prototypes).savefig(held, format="png")
+    return held.getvalue()
 
 
 def figure(prototypes: Prototypes) -> Figure:

@@ -6,10 +6,7 @@ r̄_c over the segments is the label's prototype, and W r̄_c its spectrum.
 
 from __future__ import annotations
 
-import io
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,12 +25,13 @@ from xplain.errors import ArtifactError, XplainError
 from xplain.interfaces import Thresholds
 from xplain.segmentation.tracker import stretches
 from xplain.segmentation.windows import Windows
-from xplain.storage import swap
-from xplain_nmf.prototypes.plot import figure
+from xplain.storage import whole_folder
 
 SCHEMA = 1
 """Version of the folder; a reader refuses a newer one."""
 RECORD, TENSORS, PICTURE = "prototypes.json", "prototypes.safetensors", "prototypes.png"
+OURS = r"prototypes\.(json|safetensors|png)"
+"""Names of the files in the folder."""
 SHARE = 0.1
 """Of all components, those that are called a label's: the ones with the largest relevance."""
 ACTIVE = 1e-8
@@ -81,30 +79,21 @@ class Prototypes:
         unit = nn.functional.normalize(self.spectrum.double(), dim=1)
         return [[round(value, 6) for value in row] for row in (unit @ unit.T).tolist()]
 
-    def save(self, folder: Path) -> None:
-        """Write JSON, tensors and a picture; ArtifactError where that is not possible."""
-        if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
-            raise ArtifactError(f"{folder} holds something else; give a folder of its own")
+    def save(self, folder: Path, picture: bytes | None = None) -> None:
+        """Write JSON, tensors and, where it is given, a picture (PNG) into a folder.
+
+        Prototypes that are already there are replaced; ArtifactError where anything else is, and
+        where it cannot be written.
+        """
         tensors = {"relevance": self.relevance, "spectra": self.spectra}
         tensors |= {"frequencies": self.frequencies}
-        draft = None
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            draft.chmod(0o755)
+        with whole_folder(folder, ours=OURS, record=RECORD) as draft:
             held = {name: tensor.contiguous() for name, tensor in tensors.items()}
             (draft / TENSORS).write_bytes(safetensors.torch.save(held))
-            picture = io.BytesIO()
-            figure(self).savefig(picture, format="png")
-            (draft / PICTURE).write_bytes(picture.getvalue())
+            if picture is not None:
+                (draft / PICTURE).write_bytes(picture)
             text = json.dumps(self.record(), indent=2, allow_nan=False)
             (draft / RECORD).write_text(text + "\n", encoding="utf-8")
-            swap(draft, folder)
-        except OSError as error:
-            raise ArtifactError(f"{folder} cannot be written: {error}") from error
-        finally:
-            if draft is not None:
-                shutil.rmtree(draft, ignore_errors=True)
 
     def record(self) -> dict[str, Any]:
         """Everything but the tensors, and what follows from them, for people and machines."""

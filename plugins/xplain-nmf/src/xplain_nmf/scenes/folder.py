@@ -24,7 +24,7 @@ from safetensors.numpy import save
 
 from xplain.errors import XplainError
 from xplain.progress import say, track
-from xplain.storage import write_text
+from xplain.storage import only_writer, write_bytes, write_text
 from xplain_nmf.scenes.scene import LABELS, STEMS, Mixer
 from xplain_nmf.scenes.sources import DEFAULT, RATE, load_sources, read_mapping
 
@@ -54,16 +54,17 @@ def make_scenes(order: Order, folder: Path) -> None:
     """
     if order.count < 1:
         raise XplainError(f"there is no making {order.count} scenes; ask for one at least")
-    _claim(order, folder)
-    waiting = [n for n in range(order.count) if not _labels(folder, n).exists()]
-    if len(waiting) < order.count:
-        say(f"{folder}: {order.count - len(waiting)} scenes are there already")
-    if waiting:
-        sources = load_sources(order.manifest, order.split, order.mapping)
-        mixer = Mixer(sources, order.seconds, order.seed, order.augment)
-        for number in track(waiting, len(waiting), "mixing scenes"):
-            _write(mixer, number, folder)
-    write_text(folder / "manifest.csv", _manifest(order, folder))
+    with only_writer(folder):
+        _claim(order, folder)
+        waiting = [n for n in range(order.count) if not _labels(folder, n).exists()]
+        if len(waiting) < order.count:
+            say(f"{folder}: {order.count - len(waiting)} scenes are there already")
+        if waiting:
+            sources = load_sources(order.manifest, order.split, order.mapping)
+            mixer = Mixer(sources, order.seconds, order.seed, order.augment)
+            for number in track(waiting, len(waiting), "mixing scenes"):
+                _write(mixer, number, folder)
+        write_text(folder / "manifest.csv", _manifest(order, folder))
 
 
 def _claim(order: Order, folder: Path) -> None:
@@ -99,7 +100,7 @@ def _write(mixer: Mixer, number: int, folder: Path) -> None:
     # Of the rounded stems, so that they add up to it exactly; Mixer leaves room for that.
     _save_audio(folder / "mixtures" / f"{number:05d}.flac", stems.sum(axis=0))
     # Last: a scene that has labels is whole.
-    _save_bytes(_labels(folder, number), save({"labels": np.ascontiguousarray(scene.labels)}))
+    write_bytes(_labels(folder, number), save({"labels": np.ascontiguousarray(scene.labels)}))
 
 
 def _labels(folder: Path, number: int) -> Path:
@@ -109,14 +110,7 @@ def _labels(folder: Path, number: int) -> Path:
 def _save_audio(path: Path, samples: npt.NDArray[np.int32]) -> None:
     held = io.BytesIO()
     soundfile.write(held, samples.astype(np.int16), RATE, format="FLAC", subtype="PCM_16")
-    _save_bytes(path, held.getvalue())
-
-
-def _save_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_bytes(content)
-    draft.replace(path)
+    write_bytes(path, held.getvalue())
 
 
 def _manifest(order: Order, folder: Path) -> str:

@@ -8,7 +8,6 @@ are not named are not used.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections import defaultdict
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xplain import audio
+from xplain import manifest as manifests
 from xplain.errors import XplainError, nearest
 from xplain.progress import track
 
@@ -116,16 +116,8 @@ def read_mapping(path: Path) -> list[DataSet]:
 
 def read_rows(manifest: Path, datasets: Sequence[DataSet]) -> list[Row]:
     """Read the rows of the data sets, in the order of the manifest."""
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            lines = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise XplainError(f"{manifest} cannot be read as a manifest ({error})") from error
-    columns = reader.fieldnames or ()
-    for column in ("path", "dataset", "split", "label"):
-        if column not in columns:
-            raise XplainError(f"{manifest} has no column {column!r}; {nearest(column, columns)}")
+    # A recording may be listed under several labels, and under none in a data set without.
+    lines = manifests.rows(manifest, ("dataset", "split"), has=("label",), once=False)
     labels: dict[str, set[str]] = defaultdict(set)
     for line in lines:
         labels[line["dataset"]].add(line["label"])
@@ -141,15 +133,15 @@ def read_rows(manifest: Path, datasets: Sequence[DataSet]) -> list[Row]:
                     f"{nearest(label, labels[dataset.name])}"
                 )
     known = {dataset.name: dataset for dataset in datasets}
-    rows = [_row(manifest, line, known) for line in lines if line["dataset"] in known]
+    rows = [_row(line, known) for line in lines if line["dataset"] in known]
     return _held_out([row for row in rows if row.label not in row.dataset.without])
 
 
-def _row(manifest: Path, line: Mapping[str, str], known: Mapping[str, DataSet]) -> Row:
+def _row(line: manifests.Row, known: Mapping[str, DataSet]) -> Row:
     # A clip of nobody in particular shares nothing with another.
-    group = f"{line['dataset']}/{line.get('speaker') or line['path']}"
+    group = f"{line['dataset']}/{line['speaker'] or line['path']}"
     dataset = known[line["dataset"]]
-    return Row(manifest.parent / line["path"], dataset, line["label"], line["split"], group)
+    return Row(line.file, dataset, line["label"], line["split"], group)
 
 
 def _held_out(rows: Sequence[Row]) -> list[Row]:

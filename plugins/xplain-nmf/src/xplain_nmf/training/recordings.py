@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from xplain import audio
-from xplain.errors import AudioError, XplainError, XplainWarning, nearest
+from xplain.errors import AudioError, XplainError, XplainWarning
+from xplain.manifest import Row, rows
 from xplain_nmf.config import LABELS
 from xplain_nmf.spectrum import FRAME_STEP, HOP, SAMPLE_RATE, frame_count
 
@@ -122,23 +122,8 @@ def read_recordings(
         raise XplainError(f"pieces last at least a second, not {seconds:g}")
     # Whole label frames, so that a piece's labels are rows of its recording's.
     seconds = round(seconds / FRAME_STEP) * FRAME_STEP
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise XplainError(f"{manifest} cannot be read as a manifest ({error})") from error
-    columns = reader.fieldnames or ()
-    if "path" not in columns:
-        raise XplainError(f"{manifest} has no column 'path'; {nearest('path', columns)}")
-    if split is not None and "split" in columns:
-        splits = {row["split"] for row in rows}
-        rows = [row for row in rows if row["split"] == split]
-        if not rows:
-            raise XplainError(f"{manifest} has no split {split!r}; {nearest(split, splits)}")
-    if not rows:
-        raise XplainError(f"{manifest} names no recording")
-    pieces = [piece for row in rows for piece in _cut(manifest.parent, row, seconds)]
+    listed = rows(manifest, split=split)
+    pieces = [piece for row in listed for piece in _cut(manifest.parent, row, seconds)]
     return Recordings(pieces, seconds, labels)
 
 
@@ -160,21 +145,21 @@ def read_piece(path: Path, start: float, samples: int) -> Tensor:
     return torch.nn.functional.pad(at_rate, (0, samples - len(at_rate)))
 
 
-def _cut(folder: Path, row: Mapping[str, str], seconds: float) -> list[Piece]:
-    path = folder / row["path"]
+def _cut(folder: Path, row: Row, seconds: float) -> list[Piece]:
+    path = row.file
     try:
         length = soundfile.info(str(path)).duration
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise AudioError(f"{path}: cannot be read ({error}); check the manifest") from error
+        raise AudioError(f"{row.place}: {path} cannot be read ({error}); correct it") from error
     if length == 0:
         raise AudioError(f"{path}: holds no samples; leave it out of the manifest")
     stems = None
-    if all(column in row for columns in STEMS.values() for column in columns):
+    if all(column in row.cells for columns in STEMS.values() for column in columns):
         stems = {
             kind: tuple(folder / row[column] for column in columns if row[column])
             for kind, columns in STEMS.items()
         }
-    labels = folder / row["labels"] if row.get("labels") else None
+    labels = folder / row["labels"] if row["labels"] else None
     last = int(max(0.0, length - seconds) * SAMPLE_RATE) // HOP * HOP / SAMPLE_RATE
     starts = [n * seconds for n in range(int(last // seconds) + 1)]
     if starts[-1] < last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -16,21 +17,24 @@ from typing import Any, Literal
 import torch
 import transformers
 from accelerate import PartialState  # type: ignore[import-untyped]
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import EvalPrediction, Trainer, TrainingArguments
-from transformers.utils import logging
 
 import xplain
-from xplain.errors import ArtifactError, ModelError, XplainError
+from xplain.errors import ModelError, XplainError
 from xplain.progress import say, track
-from xplain.storage import swap, write_text
+from xplain.storage import check_replaceable, only_writer, whole_folder, write_bytes, write_text
 from xplain_nmf.model import NmfProxy, ProxyOutput
+from xplain_nmf.proxy_folder import quietly
 from xplain_nmf.training.calibration import calibrate
 from xplain_nmf.training.objectives import Objective
 from xplain_nmf.training.recordings import Recordings
 from xplain_nmf.training.teachers import Teacher
 
+RECORD = "training.json"
+OURS = r"config\.json|model\.safetensors|training\.json"
+"""Names of the files in a proxy's folder."""
 CHECKPOINT = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 """What a checkpoint holds, but for the state that is written last."""
 
@@ -83,29 +87,38 @@ def train(
     partial = out.with_name(f"{out.name}.partial")
     job = _job(proxy, objective, teacher, audio, evaluation, settings, origin or {})
     processes = PartialState(cpu=device == "cpu")
-    with processes.main_process_first():
-        _claim(partial, job)
-        for name, recordings in (("train", audio), ("evaluation", evaluation)):
-            if recordings is not None:
-                recordings.answer(_answers(teacher, recordings, partial / f"{name}.safetensors"))
-    trainer = ProxyTrainer(proxy, objective, teacher, audio, evaluation, partial, settings, device)
-    checkpoint = last_checkpoint(partial / "checkpoints")
-    if checkpoint is not None:
-        say(f"going on from {checkpoint.name} in {partial}")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if not all(torch.isfinite(p).all() for p in proxy.parameters()):
-        raise ModelError("the training broke down, weights are not finite; lower the learning rate")
-    record = {
-        **job,
-        "bias_shifts": calibrate(proxy, audio) if calibrated else None,
-        "minutes": round((time.monotonic() - started) / 60, 1),
-        "log": trainer.state.log_history,
-    }
-    if processes.is_main_process:
-        _write(proxy, record, out)
-        shutil.rmtree(partial)
-    processes.wait_for_everyone()
-    return record
+    with contextlib.ExitStack() as held:
+        if processes.is_main_process:
+            check_replaceable(out, ours=OURS, record=RECORD)
+            held.enter_context(only_writer(partial))
+        with processes.main_process_first():
+            _claim(partial, job)
+            for name, recordings in (("train", audio), ("evaluation", evaluation)):
+                if recordings is not None:
+                    kept = partial / f"{name}.safetensors"
+                    recordings.answer(_answers(teacher, recordings, kept))
+        trainer = ProxyTrainer(
+            proxy, objective, teacher, audio, evaluation, partial, settings, device
+        )
+        checkpoint = last_checkpoint(partial / "checkpoints")
+        if checkpoint is not None:
+            say(f"resuming from {checkpoint.name} in {partial}")
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        if not all(torch.isfinite(p).all() for p in proxy.parameters()):
+            raise ModelError(
+                "the training broke down, weights are not finite; lower the learning rate"
+            )
+        record = {
+            **job,
+            "bias_shifts": calibrate(proxy, audio) if calibrated else None,
+            "minutes": round((time.monotonic() - started) / 60, 1),
+            "log": trainer.state.log_history,
+        }
+        if processes.is_main_process:
+            _write(proxy, record, out)
+            shutil.rmtree(partial)
+        processes.wait_for_everyone()
+        return record
 
 
 class ProxyTrainer(Trainer):
@@ -283,20 +296,13 @@ def _answers(teacher: Teacher, recordings: Recordings, kept: Path) -> Tensor:
     found = torch.stack(answers)
     if not torch.isfinite(found).all():
         raise ModelError("the teacher gave probabilities that are NaN; it cannot be learned from")
-    draft = kept.with_name(f".{kept.name}")
-    save_file({"teacher": found}, draft)
-    draft.replace(kept)
+    write_bytes(kept, save({"teacher": found}))
     return found
 
 
 def _write(proxy: NmfProxy, record: Mapping[str, Any], out: Path) -> None:
     """Write weights, configuration and record, whole or not at all."""
-    draft = out.with_name(f".{out.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    with whole_folder(out, ours=OURS, record=RECORD) as draft, quietly():
         proxy.save_pretrained(draft)
-        write_text(draft / "training.json", json.dumps(record, indent=2, default=str) + "\n")
-        swap(draft, out)
-    except OSError as error:
-        raise ArtifactError(f"{out} cannot be written: {error}") from error
+        text = json.dumps(record, indent=2, default=str)
+        (draft / RECORD).write_text(text + "\n", encoding="utf-8")
