@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from xplain_captum.effects import Effect
 from xplain_captum.tracing import trace
 
-LATENTS = torch.zeros(2, 3)
+LATENTS = torch.zeros(1, 2, 3)
 
 
 class Custom(nn.Module):
@@ -33,18 +34,19 @@ def test_layers_are_named_and_counted_in_the_order_of_their_calls(over: Any) -> 
 
 def test_functions_in_a_module_of_the_callers_own_are_seen_with_its_name(over: Any) -> None:
     seen = trace(over(nn.Sequential(Custom(), nn.Linear(6, 2))), LATENTS)
-    assert [(o.name, o.owner) for o in seen.operations] == [
-        ("flatten", "Custom"),
-        ("cos", "Custom"),
-        ("__getitem__", "Headed"),
+    assert [(o.name, o.owner, o.effects) for o in seen.operations] == [
+        ("flatten", "Custom", {Effect.MOVE}),
+        ("cos", "Custom", {Effect.SMOOTH}),
+        ("__getitem__", "Headed", {Effect.MOVE}),
     ]
-    assert [o.name for o in seen.computing] == ["cos"]
+    assert seen.operations[1].where == "test_tracing.py, line 21"
+    assert [o.name for o in seen.beyond(Effect.MOVE)] == ["cos"]
 
 
 def test_what_happens_inside_a_layer_is_its_own_business(headed: Any, clip: Any) -> None:
-    seen = trace(headed("transformer"), clip[0])
+    seen = trace(headed("transformer"), clip[0][None])
     assert [layer.name for layer in seen.layers] == ["head.body", "head.out"]
-    assert [o.name for o in seen.computing] == ["mean"]
+    assert [o.name for o in seen.beyond(Effect.MOVE)] == ["mean"]
 
 
 def test_what_does_not_depend_on_the_variant_is_not_counted(closed: Any) -> None:
@@ -56,6 +58,14 @@ def test_what_does_not_depend_on_the_variant_is_not_counted(closed: Any) -> None
 def test_an_attribute_is_called_by_its_name(closed: Any) -> None:
     seen = trace(closed(lambda z: z.mT.sum(dim=(1, 2))), LATENTS)
     assert [o.name for o in seen.operations] == ["mT", "sum"]
+
+
+def test_scores_are_told_with_whether_they_depend_on_the_variant(closed: Any) -> None:
+    seen = trace(closed(lambda z: z.sum(dim=(1, 2))), LATENTS + 2)
+    assert seen.followed and torch.equal(seen.scores, torch.tensor([12.0]))
+    assert not trace(closed(lambda z: torch.ones_like(z).sum(dim=(1, 2))), LATENTS).followed
+    by_numpy = trace(closed(lambda z: torch.tensor(z.detach().numpy().sum(axis=(1, 2)))), LATENTS)
+    assert not by_numpy.followed
 
 
 def test_a_score_that_fails_leaves_no_hook_behind(closed: Any) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xplain import Explainer, Score
-from xplain_captum.draws import mean_over_draws
+from xplain_captum.captum_calls import mean_over_draws
 from xplain_captum.groups import checked_granularity, grid, groups, shared_out
 
 ABLATED_GROUPS = 512

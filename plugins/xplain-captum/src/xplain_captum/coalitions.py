@@ -7,7 +7,7 @@ from captum._utils.models.linear_model import SkLearnRidge
 from torch import Tensor
 
 from xplain import Explainer, Score
-from xplain_captum.draws import mean_over_draws
+from xplain_captum.captum_calls import mean_over_draws
 from xplain_captum.groups import checked_granularity, groups, several_groups, shared_out
 from xplain_captum.sampling import checked_samples
 

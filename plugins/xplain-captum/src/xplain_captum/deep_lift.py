@@ -10,26 +10,15 @@ from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 from torch import Tensor, nn
 
 from xplain import Explainer, PluginError, Score
-from xplain_captum.draws import mean_over_draws
-from xplain_captum.hooking import attributes_restored, quiet
-from xplain_captum.refusals import refusal
-from xplain_captum.tracing import MOVES, Trace, trace
-
-LINEAR_LAYERS = (
-    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
-    *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad1d, nn.ZeroPad2d),
-)
-"""In evaluation mode their gradient is their rule."""
+from xplain_captum.captum_calls import hooks_by_captum, mean_over_draws, refusal
+from xplain_captum.effects import Effect
+from xplain_captum.tracing import Trace, trace
 
 EXACT = frozenset(SUPPORTED_NON_LINEAR) - {nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Softmax}
 """Activations whose rule always adds up; Captum's for pooling and softmax often do not."""
 
-LINEAR_OPERATIONS = MOVES | {"add", "__add__", "__radd__", "sub", "__sub__", "mean", "sum", "pad"}
+LINEAR = frozenset({Effect.MOVE, Effect.LINEAR, Effect.IDLE})
+"""What needs no rule: there the gradient is how a difference is handed on."""
 
 NEGLIGIBLE = 1e-4
 """A miss so small beside all that was attributed is rounding, whatever the difference is."""
@@ -68,20 +57,17 @@ class DeepLift(Explainer):
                 "deep-lift compares the latents with the baseline in one batch, and the memory "
                 "budget is one variant; give max_batch 2 or more, or use integrated-gradients"
             )
-        seen = trace(score, latents)
-        for layer in seen.repeated:
-            if type(layer.module) in SUPPORTED_NON_LINEAR:
-                raise refusal("deep-lift", f"{layer} is called {seen.calls[layer]} times")
-        return mean_over_draws(partial(self._from, score, latents, seen), baseline)
+        return mean_over_draws(partial(self._from, score, latents), baseline)
 
-    def _from(self, score: Score, latents: Tensor, seen: Trace, baseline: Tensor) -> Tensor:
+    def _from(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        both = torch.stack([latents, baseline])
+        seen = trace(score, both)
+        check_followed(seen)
         inputs, draw = latents[None].requires_grad_(), baseline[None]
-        with quiet(), attributes_restored(score):
+        with hooks_by_captum("deep-lift", score, seen, both):
             found: Tensor = captum.attr.DeepLift(score).attribute(inputs, baselines=draw)
         attribution = found[0].detach()
-        with torch.no_grad():
-            ends = score(torch.stack([latents, baseline]))
-        difference = float(ends[0] - ends[1])
+        difference = float(seen.scores[0] - seen.scores[1])
         total = float(attribution.sum(dtype=torch.float64))
         allowed = max(self.tolerance * abs(difference), NEGLIGIBLE * float(attribution.abs().sum()))
         if not abs(total - difference) <= allowed:
@@ -93,9 +79,23 @@ class DeepLift(Explainer):
         return attribution
 
 
+def check_followed(seen: Trace) -> None:
+    """Refuse a score of which any part is neither linear nor has a rule."""
+    for layer in seen.layers:
+        hooked = layer.name is not None and type(layer.module) in SUPPORTED_NON_LINEAR
+        if not hooked and seen.inside[layer] - LINEAR:
+            raise refusal("deep-lift", f"it has no rule for {layer}")
+    for layer in seen.repeated:
+        if type(layer.module) in SUPPORTED_NON_LINEAR:
+            raise refusal("deep-lift", f"{layer} is called {seen.calls[layer]} times")
+    for operation in seen.beyond(*LINEAR):
+        raise refusal("deep-lift", f"it has no rule for {operation}")
+    if not seen.followed:
+        raise refusal("deep-lift", "its scores do not come from the latents by operations of torch")
+
+
 def suspect(seen: Trace) -> object:
-    """What in a score no rule holds for, the first that is found."""
-    ruled = (*EXACT, *LINEAR_LAYERS)
-    layers = [layer for layer in seen.layers if type(layer.module) not in ruled]
-    functions = [o for o in seen.operations if o.name not in LINEAR_OPERATIONS]
-    return next(iter([*layers, *functions]), "something that it cannot see")
+    """Find a layer whose rule does not always hold."""
+    inexact = set(SUPPORTED_NON_LINEAR) - EXACT
+    layers = [layer for layer in seen.layers if type(layer.module) in inexact]
+    return next(iter(layers), "something that it cannot see")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xplain import Explainer, Score
 from xplain_captum.adaptive import adaptive_path_integral
-from xplain_captum.draws import mean_over_draws
+from xplain_captum.captum_calls import mean_over_draws
 
 
 class IntegratedGradients(Explainer):

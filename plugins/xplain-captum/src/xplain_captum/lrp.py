@@ -9,8 +9,8 @@ from captum.attr._utils.lrp_rules import EpsilonRule, IdentityRule, PropagationR
 from torch import Tensor, nn
 
 from xplain import Explainer, Score
-from xplain_captum.hooking import attributes_restored
-from xplain_captum.refusals import refusal
+from xplain_captum.captum_calls import hooks_by_captum, refusal
+from xplain_captum.effects import Effect
 from xplain_captum.tracing import Trace, trace
 
 BY_SHARE = (
@@ -61,8 +61,9 @@ class Lrp(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline. Raises PluginError; see above."""
-        check_ruled(trace(score, latents))
-        with attributes_restored(score):
+        seen = trace(score, latents[None])
+        check_ruled(seen)
+        with hooks_by_captum("lrp", score, seen, latents[None]):
             for module in score.modules():
                 # Captum asks for a rule of every module without children, called or not.
                 if module is not score and not list(module.children()):
@@ -84,11 +85,11 @@ def set_rule(module: nn.Module, epsilon: float) -> None:
 def check_ruled(seen: Trace) -> None:
     """Refuse a score of which any part has no rule."""
     for layer in seen.layers:
-        if type(layer.module) not in (*BY_SHARE, *AS_IT_IS, *CAPTUMS):
+        if layer.name is None or type(layer.module) not in (*BY_SHARE, *AS_IT_IS, *CAPTUMS):
             raise refusal("lrp", f"it has no rule for {layer}")
     for layer in seen.repeated:
         raise refusal("lrp", f"{layer} is called {seen.calls[layer]} times")
-    for operation in seen.computing:
+    for operation in seen.beyond(Effect.MOVE, Effect.IDLE):
         raise refusal("lrp", f"it has no rule for {operation}")
     if not seen.layers:
         raise refusal("lrp", "it hands relevance down through layers, and there are none")

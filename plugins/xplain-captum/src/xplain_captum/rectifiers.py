@@ -1,8 +1,8 @@
 """Gradients that are changed where they pass a ReLU.
 
-Both let only what speaks *for* the label pass, and show what the network reacts to more than
-what it decides by: they hardly change when the upper layers are randomised (Adebayo et al.
-2018, "Sanity Checks for Saliency Maps"). They need no baseline and add up to nothing.
+Both let only positive evidence pass, and show what the network reacts to more than what it
+decides by: they hardly change when the upper layers are randomised (Adebayo et al. 2018,
+"Sanity Checks for Saliency Maps"). They need no baseline, and completeness does not hold.
 """
 
 from __future__ import annotations
@@ -11,43 +11,29 @@ import captum.attr
 from torch import Tensor, nn
 
 from xplain import Explainer, Score
-from xplain_captum.hooking import quiet
-from xplain_captum.refusals import refusal
-from xplain_captum.tracing import trace
+from xplain_captum.captum_calls import hooks_by_captum, refusal
+from xplain_captum.effects import Effect
+from xplain_captum.tracing import Trace, trace
 
-UNSEEN_RECTIFIERS = frozenset({"relu", "relu_", "threshold", "threshold_", "relu6"})
-ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
-GATED = (
-    nn.RNNBase,
-    nn.RNNCellBase,
-    nn.MultiheadAttention,
-    nn.Transformer,
-    nn.TransformerEncoder,
-    nn.TransformerEncoderLayer,
-    nn.TransformerDecoder,
-    nn.TransformerDecoderLayer,
-)
-"""Recurrent layers and attention: no gradient there passes a ReLU that could be hooked."""
+GATED = (nn.RNNBase, nn.RNNCellBase)
+"""Recurrent layers: no gradient there passes a ReLU that could be hooked."""
 
 
 class GuidedBackprop(Explainer):
     """The gradient, of which every ReLU passes on only what is positive.
 
-    Springenberg, Dosovitskiy, Brox, Riedmiller (2015), "Striving for Simplicity".
-    Other activations pass the plain gradient. Refuses models without a ReLU module, with
-    recurrent layers or attention, and with ReLUs that are functions, which no hook sees.
+    Springenberg, Dosovitskiy, Brox, Riedmiller (2015), "Striving for Simplicity". Smooth
+    activations (tanh, GELU) pass the plain gradient. Refuses models without a ReLU module, with
+    recurrent layers or attention, and with rectifiers that are not ReLU modules of the model:
+    functions, limits at zero, masks by a comparison, leaky ReLUs, layers that the model does
+    not register.
     """
 
     uses_gradients = True
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline. Raises PluginError; see above."""
-        check_rectified("guided-backprop", score, latents)
-        with quiet():
-            attribution: Tensor = captum.attr.GuidedBackprop(score).attribute(
-                latents[None].requires_grad_()
-            )
-        return attribution[0].detach()
+        return _attributed("guided-backprop", captum.attr.GuidedBackprop(score), score, latents)
 
 
 class Deconvolution(Explainer):
@@ -61,22 +47,31 @@ class Deconvolution(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline. Raises PluginError; see above."""
-        check_rectified("deconvolution", score, latents)
-        with quiet():
-            attribution: Tensor = captum.attr.Deconvolution(score).attribute(
-                latents[None].requires_grad_()
-            )
-        return attribution[0].detach()
+        return _attributed("deconvolution", captum.attr.Deconvolution(score), score, latents)
 
 
-def check_rectified(method: str, score: Score, latents: Tensor) -> None:
-    """Refuse a score whose rectifiers are not all ReLU modules."""
-    seen = trace(score, latents)
+def _attributed(
+    method: str,
+    captums: captum.attr.GuidedBackprop | captum.attr.Deconvolution,
+    score: Score,
+    latents: Tensor,
+) -> Tensor:
+    seen = trace(score, latents[None])
+    check_rectified(method, seen)
+    with hooks_by_captum(method, score, seen, latents[None]):
+        attribution: Tensor = captums.attribute(latents[None].requires_grad_())
+    return attribution[0].detach()
+
+
+def check_rectified(method: str, seen: Trace) -> None:
+    """Refuse a score whose rectifiers are not all ReLU modules that can be hooked."""
+    refused = {Effect.RECTIFY, Effect.ATTEND}
     for layer in seen.layers:
-        if isinstance(layer.module, GATED):
+        hooked = isinstance(layer.module, nn.ReLU) and layer.name is not None
+        if isinstance(layer.module, GATED) or (not hooked and seen.inside[layer] & refused):
             raise refusal(method, f"it has no rule for {layer}")
     for operation in seen.operations:
-        if operation.name in UNSEEN_RECTIFIERS | ATTENTION:
+        if operation.effects & refused:
             raise refusal(method, f"it has no rule for {operation}")
     if not any(isinstance(layer.module, nn.ReLU) for layer in seen.layers):
         kinds = sorted({type(layer.module).__name__ for layer in seen.layers})
