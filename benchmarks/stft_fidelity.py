@@ -23,7 +23,8 @@ from rich.table import Table
 from torch import Tensor
 
 import xplain
-from xplain.explaining import Failure, explain_each
+from xplain.clips import Failure
+from xplain.explaining import explain_each
 from xplain.progress import track
 
 RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

@@ -11,7 +11,7 @@ from torch import Tensor
 from toys import Convolutions, tone
 
 import xplain
-from xplain.verdict import Verdict
+from xplain.check import Verdict
 from xplain_evaluation.planted.planted import PlantedClip, planted_clips, planted_model
 from xplain_evaluation.sanity import randomised
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from toys import RATE, Convolutions, Noisy, tone
 
 import xplain
-from xplain.explaining import Failure, explain_each
+from xplain.clips import Failure
+from xplain.explaining import explain_each
 from xplain.models import make_synthesizer
 
 Noise = Callable[..., Tensor]
@@ -178,7 +179,7 @@ def test_one_failing_clip_does_not_lose_the_others(
     with pytest.raises(xplain.ClipsError, match=r"1 of 3 clips failed.*text\.wav") as caught:
         xplain.explain(clips, bands)
     assert "3/3" in capsys.readouterr().err
-    assert [e.name for e in caught.value.explanations] == ["good", "good"]
+    assert [e.name for e in caught.value.done] == ["good", "good"]
     assert [f.name for f in caught.value.failures] == [str(clips[1])]
     kinds = [type(r) for r in explain_each(clips, bands)]
     assert kinds == [xplain.Explanation, Failure, xplain.Explanation]

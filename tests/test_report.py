@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 import xplain
 from xplain.bands import Band
+from xplain.check import Verdict
 from xplain.report import plots, sentences
 from xplain.report.page import write_page
-from xplain.verdict import Verdict
 
 RATE = 8000
 LABELS = ("low", "high", "noise")

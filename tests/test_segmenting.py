@@ -27,9 +27,10 @@ from xplain import (
     audio,
     segment,
 )
+from xplain.clips import RecordingsError
 from xplain.segmentation.adapters import ModelSegmenter
 from xplain.segmentation.segment import Segment
-from xplain.segmentation.segmenting import RecordingsError, segment_each
+from xplain.segmentation.segmenting import segment_each
 
 RATE = 8000
 
@@ -341,7 +342,7 @@ def test_a_list_gives_a_list_and_failures_stop_nobody(tmp_path: Path) -> None:
     clips: list = [clip(), tmp_path / "empty.wav", clip()]
     with pytest.raises(RecordingsError, match=r"empty\.wav") as raised:
         segment(clips, Short())
-    assert [spans(s) for s in raised.value.segmentations] == [KNOWN, KNOWN]
+    assert [spans(s) for s in raised.value.done] == [KNOWN, KNOWN]
     assert [f.name for f in raised.value.failures] == [str(tmp_path / "empty.wav")]
 
 

@@ -1,4 +1,6 @@
 from .audio import Audio as Audio
+from .check import Verdict as Verdict
+from .clips import ClipsError as ClipsError
 from .clips import Failure as Failure
 from .errors import ArtifactError as ArtifactError
 from .errors import AudioError as AudioError
@@ -7,7 +9,6 @@ from .errors import PluginError as PluginError
 from .errors import TargetError as TargetError
 from .errors import XplainError as XplainError
 from .errors import XplainWarning as XplainWarning
-from .explaining import ClipsError as ClipsError
 from .explaining import explain as explain
 from .explaining import explain_each as explain_each
 from .explanation import Explanation as Explanation
@@ -29,6 +30,5 @@ from .registry import list_plugins as list_plugins
 from .segmentation.result import Segmentation as Segmentation
 from .segmentation.segmenting import segment as segment
 from .targets import Target as Target
-from .verdict import Verdict as Verdict
 
 __version__: str

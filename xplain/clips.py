@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from xplain.audio import Audio
-from xplain.errors import XplainError, XplainWarning
+from xplain.errors import XplainError, XplainWarning, one_line
 
 AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
 T = TypeVar("T")
@@ -27,9 +28,51 @@ class Failure:
     error: XplainError
 
 
+class SomeFailed(XplainError, Generic[T]):
+    """Some clips of a call failed; the others are done.
+
+    done: results of the clips that are done. failures: the others, with their names.
+    """
+
+    what = "clips"
+
+    def __init__(self, done: Sequence[T], failures: Sequence[Failure]) -> None:
+        """Gather what is done and what failed."""
+        self.done, self.failures = list(done), list(failures)
+        total = len(self.done) + len(self.failures)
+        reasons = "; ".join(str(f.error) for f in self.failures)
+        super().__init__(
+            f"{len(self.failures)} of {total} {self.what} failed (the others are in .done): "
+            f"{reasons}"
+        )
+
+
+class ClipsError(SomeFailed[T]):
+    """Some clips could not be explained; done: the explanations of the others."""
+
+
+class RecordingsError(SomeFailed[T]):
+    """Some recordings could not be segmented; done: the segmentations of the others."""
+
+    what = "recordings"
+
+
 def named(clip: AudioLike, number: int) -> str:
     """What messages call a clip: its path, or its place among the clips of a call."""
+    if isinstance(clip, Audio):
+        return clip.name
     return str(clip) if isinstance(clip, str | Path) else f"clip-{number}"
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Begin what an XplainError says with the name of the clip, where it does not say it."""
+    try:
+        yield
+    except XplainError as error:
+        if name not in str(error):
+            error.args = (f"{name}: {error}",)
+        raise
 
 
 def guarded(name: str, work: Callable[[], T]) -> tuple[T | Failure, list[str]]:
@@ -38,11 +81,12 @@ def guarded(name: str, work: Callable[[], T]) -> tuple[T | Failure, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", XplainWarning)
         try:
-            result = work()
+            with naming(name):
+                result = work()
         except XplainError as error:
             result = Failure(name, error)
         except Exception as error:
-            wrapped = XplainError(f"{name}: {type(error).__name__}: {error}")
+            wrapped = XplainError(f"{name}: {one_line(error)}")
             wrapped.__cause__ = error
             result = Failure(name, wrapped)
     for warning in caught:

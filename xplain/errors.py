@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300
+"""Characters that are shown of an error of somebody else's code."""
+
 
 class XplainError(Exception):
     """Root of every error that xplain raises on purpose."""
@@ -51,3 +54,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
     if not close:
         return f"available: {shown}"
     return f"did you mean {' or '.join(repr(c) for c in close)}? (available: {shown})"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of somebody else's code says: its kind and its text, on one line."""
+    text = " ".join(str(error).split())
+    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__

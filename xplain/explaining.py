@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, overload
@@ -22,38 +22,16 @@ from typing_extensions import Unpack
 from xplain import audio as audio_io
 from xplain.audio import Audio
 from xplain.bands import bands_of
-from xplain.borrowing import borrowed, seeded
-from xplain.clips import AudioLike as AudioLike
-from xplain.clips import Failure as Failure
-from xplain.clips import guarded, named
-from xplain.editing import Editor
-from xplain.errors import ModelError, PluginError, XplainError, XplainWarning
+from xplain.clips import AudioLike, ClipsError, Failure, guarded, named
+from xplain.errors import XplainWarning
 from xplain.explanation import Explanation
-from xplain.interfaces import Latents
 from xplain.job import Job, Settings
+from xplain.live import LiveClip
 from xplain.models import Model, load_model
 from xplain.progress import track
-from xplain.score import ClipScore, default_max_batch
-from xplain.targets import ResolvedTarget, clip_logits, probabilities, resolve
-from xplain.workbench import Workbench
+from xplain.score import default_max_batch
 
 Several = TypeVar("Several", bound=AudioLike)
-
-
-class ClipsError(XplainError):
-    """Some clips of a call failed; the others are done.
-
-    explanations: of the clips that are done. failures: of the others, with their names.
-    """
-
-    def __init__(self, explanations: list[Explanation], failures: list[Failure]) -> None:
-        """Gather what is done and what failed."""
-        self.explanations, self.failures = explanations, failures
-        total = len(explanations) + len(failures)
-        reasons = "; ".join(str(f.error) for f in failures)
-        super().__init__(
-            f"{len(failures)} of {total} clips failed (the others are in .explanations): {reasons}"
-        )
 
 
 @overload
@@ -125,7 +103,7 @@ def compare_each(
             if isinstance(opened, Failure):
                 yield opened
                 continue
-            result, more = guarded(name, partial(_attribute, opened, job))
+            result, more = guarded(name, partial(_attribute, *opened, job))
             if isinstance(result, Explanation):
                 result = replace(result, warnings=(*said, *more))
             yield result
@@ -140,89 +118,36 @@ def _take(clip: AudioLike, name: str, job: Job) -> Audio:
     return audio_io.from_tensor(clip, job.sample_rate, name)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A clip as every method finds it: what it is to the model, and the question.
-
-    original: logits of the clip. ends: of its latents and of each draw of the baseline.
-    """
-
-    audio: Audio
-    waveform: Tensor
-    editor: Editor
-    baseline: Tensor
-    original: Tensor
-    ends: Tensor
-    target: ResolvedTarget
-
-
-def _open(clip: AudioLike, name: str, job: Job) -> _Opened:
-    """Read a clip, encode it, and ask the model about it and its baseline."""
+def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip]:
+    """Read a clip, encode it, and ask the model about it; with its waveform (samples,)."""
     audio = _take(clip, name, job)
-    route, model = job.route, job.route.model
-    seed = _clip_seed(job.seed, audio)
-    at_model = audio_io.resample(audio, model.sample_rate).waveform
+    route = job.route
+    at_model = audio_io.resample(audio, route.model.sample_rate).waveform
     waveform = audio_io.resample(audio, route.synthesizer.sample_rate).waveform
-    max_batch = job.max_batch or default_max_batch(len(waveform))
-    with (
-        torch.inference_mode(False),
-        borrowed(route, job.device),
-        seeded(seed, job.device),
-        torch.no_grad(),
-    ):
-        latents = _encoded(waveform, job)
-        values = latents.values[0]
-        editor = Editor(route, latents, len(waveform), seed=seed, max_batch=max_batch)
-        baseline = editor.nothing(job.baseline)
-        original, ends = editor.ask(
-            at_model.clone().to(job.device)[None],  # a copy, since a model may write into it
-            torch.cat([values[None], baseline.reshape(-1, *values.shape)]),
+    with torch.inference_mode(False):
+        live = LiveClip.open(
+            audio.name,
+            waveform,
+            at_model,
+            job.target,
+            route=route,
+            explainer=job.explainer,
+            selection=job.selection,
+            replacement=job.replacement,
+            baseline=job.baseline,
+            seed=_clip_seed(job.seed, audio),
+            max_batch=job.max_batch or default_max_batch(len(waveform)),
+            device=job.device,
         )
-    if not torch.isfinite(original).all():
-        raise ModelError(
-            f"{audio.name}: the model {model.name!r} gave logits that are NaN or infinite, "
-            "so there is nothing to explain; mend the model, or leave this clip out"
-        )
-    target = resolve(
-        job.target,
-        original,
-        model.labels,
-        multilabel=model.multilabel,
-        frame_step=model.frame_step,
-    )
-    return _Opened(audio, waveform, editor, baseline, original, ends, target)
+    return audio, waveform, live
 
 
-def _attribute(clip: _Opened, job: Job) -> Explanation:
+def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Explanation:
     """Explain an opened clip by the job's method."""
-    audio, editor, target = clip.audio, clip.editor, clip.target
-    route, synthesizer, model = job.route, job.route.synthesizer, job.route.model
-    values = editor.latents.values[0]
-    score = ClipScore(route, editor.latents.context, target, editor.max_batch)
-    with (
-        torch.inference_mode(False),
-        borrowed(route, job.device),
-        seeded(editor.seed, job.device),
-        torch.set_grad_enabled(job.explainer.uses_gradients),
-    ):
-        attribution = _attributed(audio.name, score, values.clone(), clip.baseline.clone(), job)
-    said = probabilities(clip_logits(clip.original, target.frames), model.multilabel)[0].cpu()
-    # What the model says of the unchanged latents: the control of every change.
-    (reconstruction,) = editor.decisions(clip.ends[:1], target)
-    (own,) = editor.decisions(clip.original, target)
-    scores = target.score(clip.ends).cpu()
-    workbench = Workbench(
-        editor=editor,
-        explainer=job.explainer,
-        target=target,
-        selection=job.selection,
-        replacement=job.replacement,
-        baseline=clip.baseline,
-        probabilities=said,
-        ends=scores,
-        round_trip=reconstruction.agrees == own.agrees,
-    )
-    error = workbench.completeness_error(attribution)
+    live, synthesizer = replace(opened, explainer=job.explainer), job.route.synthesizer
+    with torch.inference_mode(False):
+        attribution = live.attribute()
+    error = live.completeness_error(attribution)
     converged = None if error is None else error <= (job.explainer.completeness_tolerance or 0)
     if converged is False:
         warnings.warn(
@@ -236,14 +161,14 @@ def _attribute(clip: _Opened, job: Job) -> Explanation:
     return Explanation(
         name=audio.name,
         attribution=attribution,
-        latents=values,
-        baseline=clip.baseline,
-        waveform=clip.waveform,
+        latents=live.latents.values[0],
+        baseline=live.baseline,
+        waveform=waveform,
         sample_rate=synthesizer.sample_rate,
-        target=target,
-        probabilities=dict(zip(model.labels, said.tolist(), strict=True)),
-        score=float(scores[0]),
-        baseline_score=float(scores[1:].mean()),
+        target=live.target,
+        probabilities=dict(zip(job.route.model.labels, live.probabilities.tolist(), strict=True)),
+        score=float(live.ends[0]),
+        baseline_score=float(live.ends[1:].mean()),
         selection=asdict(job.selection),
         completeness_error=error,
         converged=converged,
@@ -253,57 +178,11 @@ def _attribute(clip: _Opened, job: Job) -> Explanation:
         provenance={
             **job.provenance,
             "audio": dict(audio.source),
-            "max_batch": editor.max_batch,
-            "reconstruction": asdict(reconstruction),
+            "max_batch": live.max_batch,
+            "reconstruction": asdict(live.reconstruction),
         },
-        _live=workbench,
+        _live=live,
     )
-
-
-def _encoded(waveform: Tensor, job: Job) -> Latents:
-    """The latents of one clip (samples,), checked."""
-    latents = job.route.synthesizer.encode(waveform.clone().to(job.device)[None])
-    name = job.provenance["synthesizer"]["name"]
-    if not isinstance(latents, Latents) or latents.values.ndim != 3 or len(latents.values) != 1:
-        raise PluginError(
-            f"synthesizer {name!r} did not encode one clip to xplain.Latents with values "
-            "(1, channels, frames); report it to its authors"
-        )
-    if not torch.isfinite(latents.values).all():
-        raise PluginError(f"synthesizer {name!r} gave latents that are NaN or infinite")
-    return latents
-
-
-def _attributed(clip: str, score: ClipScore, values: Tensor, baseline: Tensor, job: Job) -> Tensor:
-    """What the method says, checked: (D, N) float32, finite."""
-    name, shape = job.provenance["explainer"]["name"], values.shape
-    try:
-        attribution = job.explainer.attribute(score, values, baseline)
-    except XplainError:
-        raise
-    except Exception as error:
-        cut = "does not require grad" in str(error) or "not have been used" in str(error)
-        advice = (
-            "; no gradient passes through the model (no_grad, detach or NumPy in it?): wrap it "
-            "with differentiable=False and choose a method without gradients"
-        )
-        raise PluginError(
-            f"{clip}: explainer {name!r} failed with {type(error).__name__}: "
-            f"{error}{advice if cut else ''}"
-        ) from error
-    if not isinstance(attribution, Tensor) or attribution.shape != shape:
-        gave = tuple(attribution.shape) if isinstance(attribution, Tensor) else "no tensor"
-        raise PluginError(
-            f"{clip}: explainer {name!r} gave {gave} for latents {tuple(shape)}; "
-            "an attribution has the latents' shape"
-        )
-    if not torch.isfinite(attribution).all():
-        bad = int((~torch.isfinite(attribution)).sum())
-        raise PluginError(
-            f"{clip}: explainer {name!r} gave {bad} values that are NaN or infinite; "
-            "try other parameters, or report it to its authors"
-        )
-    return attribution.detach().to(torch.float32).clone()
 
 
 def _clip_seed(seed: int, audio: Audio) -> int:

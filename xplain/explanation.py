@@ -16,16 +16,16 @@ from torch import Tensor
 
 from xplain import audio
 from xplain.bands import Band
+from xplain.check import Verdict, check
 from xplain.curves import RATIOS as CURVE
 from xplain.curves import Curves
 from xplain.errors import ArtifactError, XplainError
-from xplain.outcomes import Heard, Kind, Live, Outcome, Rendering
+from xplain.live import Heard, Kind, LiveClip, Outcome, Rendering
 from xplain.registry import registry
 from xplain.selection import checked_ratio
 from xplain.storage import check_replaceable, whole_folder
 from xplain.targets import ResolvedTarget
 from xplain.tensors import to_bytes
-from xplain.verdict import Verdict
 
 SCHEMA = 1
 """Version of the folder's layout; a reader refuses a newer one."""
@@ -72,7 +72,7 @@ class Explanation:
     frequencies: tuple[float, ...] | None
     bands: tuple[Band, ...] | None
     provenance: Mapping[str, Any]
-    _live: Live | None = None
+    _live: LiveClip | None = None
     # Not of the constructor, so that dataclasses.replace() does not hand them on. The claim is
     # a copy of the attribution: what its holder does with that does not change what is kept.
     _claim: Tensor = field(init=False)
@@ -128,7 +128,7 @@ class Explanation:
         return self.live.curves(self._claim, ratios, heard)
 
     @property
-    def live(self) -> Live:
+    def live(self) -> LiveClip:
         """The line to the model; ArtifactError for a loaded explanation, which has none."""
         if self._live is None:
             raise ArtifactError(
@@ -143,7 +143,7 @@ class Explanation:
         and saved with the explanation.
         """
         if not self._checked:
-            self._checked.append(self.live.check(self._claim))
+            self._checked.append(check(self.live, self._claim))
         return self._checked[0]
 
     @property

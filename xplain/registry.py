@@ -13,7 +13,8 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -22,7 +23,7 @@ from typing import Any
 import pluggy
 
 from xplain import hookspecs
-from xplain.errors import PluginError, XplainError, nearest
+from xplain.errors import PluginError, XplainError, nearest, one_line
 
 GROUP = "xplain"
 
@@ -203,6 +204,23 @@ class Registry:
 def registry() -> Registry:
     """The registry of what is installed, loaded once for a setting of the environment."""
     return _registry(*_environment())
+
+
+@contextmanager
+def called(
+    kind: str, instance: object, advice: Callable[[Exception], str] = lambda error: ""
+) -> Iterator[None]:
+    """Call what is registered of a kind; what it raises becomes a PluginError with its name.
+
+    advice: what to do, as the end of the message.
+    """
+    try:
+        yield
+    except XplainError:
+        raise
+    except Exception as error:
+        name = registry().describe(kind, instance)["name"]
+        raise PluginError(f"{kind} {name!r} failed: {one_line(error)}{advice(error)}") from error
 
 
 def traced(trace: Callable[[str], object]) -> Registry:

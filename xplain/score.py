@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from xplain.audio import resample_tensor
-from xplain.errors import ModelError
-from xplain.interfaces import Context, Explainer, Score, Synthesizer
+from xplain.errors import ModelError, PluginError
+from xplain.interfaces import Clip, Context, Explainer, Latents, Replacement, Score, Synthesizer
 from xplain.models import Model
-from xplain.registry import constructor_parameters
+from xplain.registry import called, constructor_parameters, registry
 from xplain.targets import ResolvedTarget
 
 BATCH_SAMPLES = 2**22
@@ -56,7 +56,9 @@ class Route(nn.Module):
 
     def audible(self, variants: Tensor, context: Context) -> Tensor:
         """Variants (n, D, N) as waveforms (n, samples) at the model's rate."""
-        return self.at_model(self.synthesizer.decode(variants, context))
+        with called("synthesizer", self.synthesizer):
+            audible = self.synthesizer.decode(variants, context)
+        return self.at_model(audible)
 
     def at_model(self, waveform: Tensor) -> Tensor:
         """Waveforms (n, samples) at the synthesizer's rate brought to the model's."""
@@ -64,7 +66,102 @@ class Route(nn.Module):
 
     def hear(self, waveform: Tensor) -> Tensor:
         """Logits of waveforms (n, samples) at the model's rate, as it was made to be asked."""
-        return self.model(waveform if self.reads is None else self.reads.encode(waveform).values)
+        if self.reads is None:
+            return self.model(waveform)
+        with called("synthesizer", self.reads):
+            latents = self.reads.encode(waveform).values
+        return self.model(latents)
+
+    def ask(
+        self, original: Tensor, variants: Tensor, context: Context, max_batch: int
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the clip (1, samples) at the model's rate, and of variants (n, D, N).
+
+        Within the budget, and in one batch where both come to the model as audio. The first
+        variant is the clip's latents: a model that reads these is asked about them alone.
+        """
+        parts = torch.split(variants, max_batch)
+        if self.direct:
+            logits = torch.cat([self(part, context) for part in parts])
+            return logits[:1], logits
+        audible = torch.cat([self.audible(part, context) for part in parts])
+        if audible.shape[1:] != original.shape[1:]:
+            heard = torch.split(audible, max_batch)
+            return self.hear(original), torch.cat([self.hear(part) for part in heard])
+        asked = torch.split(torch.cat([original, audible]), max_batch)
+        logits = torch.cat([self.hear(part) for part in asked])
+        return logits[:1], logits[1:]
+
+    def encoded(self, waveform: Tensor) -> Latents:
+        """The latents of one clip (1, samples); PluginError where they are none."""
+        with called("synthesizer", self.synthesizer):
+            latents = self.synthesizer.encode(waveform)
+        if (
+            not isinstance(latents, Latents)
+            or not isinstance(latents.values, Tensor)
+            or latents.values.ndim != 3
+            or len(latents.values) != 1
+            or not latents.values.numel()
+        ):
+            raise PluginError(
+                f"synthesizer {_name('synthesizer', self.synthesizer)} did not encode one clip to "
+                "xplain.Latents with values (1, channels, frames); report it to its authors"
+            )
+        if not torch.isfinite(latents.values).all():
+            raise PluginError(
+                f"synthesizer {_name('synthesizer', self.synthesizer)} gave latents that are NaN "
+                "or infinite; choose another, or report it to its authors"
+            )
+        return latents
+
+    def decoded(self, variants: Tensor, context: Context, samples: int) -> Tensor:
+        """Variants (n, D, N) as audio (n, samples); PluginError where it is none."""
+        with called("synthesizer", self.synthesizer):
+            audible = self.synthesizer.decode(variants, context)
+        shape = (len(variants), samples)
+        if (
+            not isinstance(audible, Tensor)
+            or audible.shape != shape
+            or not torch.isfinite(audible).all()
+        ):
+            gave = tuple(audible.shape) if isinstance(audible, Tensor) else type(audible).__name__
+            raise PluginError(
+                f"synthesizer {_name('synthesizer', self.synthesizer)} decoded {len(variants)} "
+                f"variants to {gave}, or to values that are not finite; it has to give {shape}, "
+                "the length that went in"
+            )
+        return audible
+
+    def fill(
+        self, replacement: Replacement, latents: Latents, keep: Tensor, samples: int, seed: int
+    ) -> Tensor:
+        """Ask a replacement for the places that are not kept: (D, N), or draws (S, D, N).
+
+        keep: bool (D, N). samples: length of the clip at the synthesizer's rate.
+        """
+        values = latents.values[0]
+        clip = Clip(
+            synthesizer=self.synthesizer,
+            samples=samples,
+            context=latents.context,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        with called("replacement", replacement):
+            filled = replacement.fill(values.clone(), keep.clone(), clip)
+        if (
+            not isinstance(filled, Tensor)
+            or filled.ndim not in (2, 3)
+            or filled.shape[-2:] != values.shape
+            or not filled.numel()
+            or not torch.isfinite(filled).all()
+        ):
+            gave = tuple(filled.shape) if isinstance(filled, Tensor) else type(filled).__name__
+            raise PluginError(
+                f"replacement {_name('replacement', replacement)} gave {gave} for latents "
+                f"{tuple(values.shape)}, or values that are not finite; "
+                "it has to give their shape and numbers"
+            )
+        return filled.to(values)
 
     def check(self, explainer: Explainer, name: str) -> None:
         """Refuse a method that needs gradients where none can pass."""
@@ -97,6 +194,38 @@ class ClipScore(Score):
     def forward(self, variants: Tensor) -> Tensor:
         """Score variants (n, D, N): (n,)."""
         return self.target.score(self.route(variants, self.context))
+
+
+def attributed(explainer: Explainer, score: ClipScore, latents: Tensor, baseline: Tensor) -> Tensor:
+    """Call a method: (D, N), finite; PluginError with its name where it gives nothing like it."""
+    with called("explainer", explainer, _advice):
+        attribution = explainer.attribute(score, latents, baseline)
+    if not isinstance(attribution, Tensor) or attribution.shape != latents.shape:
+        gave = tuple(attribution.shape) if isinstance(attribution, Tensor) else "no tensor"
+        raise PluginError(
+            f"explainer {_name('explainer', explainer)} gave {gave} for latents "
+            f"{tuple(latents.shape)}; an attribution has the latents' shape"
+        )
+    if not torch.isfinite(attribution).all():
+        bad = int((~torch.isfinite(attribution)).sum())
+        raise PluginError(
+            f"explainer {_name('explainer', explainer)} gave {bad} values that are NaN or "
+            "infinite; try other parameters, or report it to its authors"
+        )
+    return attribution
+
+
+def _advice(error: Exception) -> str:
+    if "does not require grad" in str(error) or "not have been used" in str(error):
+        return (
+            "; no gradient passes through the model (no_grad, detach or NumPy in it?): wrap it "
+            "with differentiable=False and choose a method without gradients"
+        )
+    return ""
+
+
+def _name(kind: str, instance: object) -> str:
+    return repr(registry().describe(kind, instance)["name"])
 
 
 def default_max_batch(samples: int) -> int:

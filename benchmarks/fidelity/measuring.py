@@ -17,8 +17,8 @@ from xplain.borrowing import borrowed, seeded
 from xplain.explaining import compare_each
 from xplain.explanation import Explanation
 from xplain.job import Job
+from xplain.live import LiveClip
 from xplain.selection import Selection, top
-from xplain.workbench import Workbench
 from xplain_evaluation.benchmark import Method
 from xplain_evaluation.benchmark.journal import Key, Record
 from xplain_evaluation.measure import Measurement
@@ -117,12 +117,11 @@ def decisions(
     "unchanged heard model" is the codec's round trip.
     """
     live = explanations[0].live
-    assert isinstance(live, Workbench)
-    route = live.editor.route
-    masks = [mask(e, live.editor.seed) for e in explanations]
+    route = live.route
+    masks = [mask(e, live.seed) for e in explanations]
     whole = torch.ones_like(masks[0][:1])
     said = _said(cell, live, torch.cat([whole, *masks]))
-    with borrowed(route, live.editor.device):
+    with borrowed(route, live.device):
         heard = resample(read(clip.path), cell.model.sample_rate).waveform
         own = route.reads.encode(heard[None]).values
         fixed = [
@@ -153,15 +152,15 @@ def mask(explanation: Explanation, seed: int) -> Tensor:
     return torch.cat([kept, ~kept])
 
 
-def _said(cell: Cell, live: Workbench, keeps: Tensor) -> dict[str, list[int]]:
+def _said(cell: Cell, live: LiveClip, keeps: Tensor) -> dict[str, list[int]]:
     """Decisions about the clip with only ``keeps`` (n, D, N) left, each sound decoded once."""
-    editor, route = live.editor, live.editor.route
+    route = live.route
     asked = [("model", cell.model), ("judge", cell.judge)]
     said: dict[str, list[int]] = {}
-    with borrowed(route, editor.device), seeded(editor.seed, editor.device):
-        for part in torch.split(keeps, editor.max_batch):
-            variants = editor.variants(live.replacement, part)
-            again = route.reads.encode(route.audible(variants, editor.latents.context)).values
+    with borrowed(route, live.device), seeded(live.seed, live.device):
+        for part in torch.split(keeps, live.max_batch):
+            variants = live.variants(part)
+            again = route.reads.encode(route.audible(variants, live.latents.context)).values
             for where, latents in [
                 ("heard", again),
                 *([("latents", variants)] if route.direct else []),

@@ -112,8 +112,9 @@ def run(
     as_json: bool = False,
 ) -> int:
     """Explain, save and report each clip, then write the page; the number that failed."""
+    from xplain.clips import Failure
     from xplain.errors import ArtifactError, XplainError
-    from xplain.explaining import Failure, explain_each
+    from xplain.explaining import explain_each
     from xplain.progress import track
     from xplain.selection import checked_ratio
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from xplain import audio
 from xplain.errors import ArtifactError, XplainError
 from xplain.explanation import Explanation
-from xplain.outcomes import Outcome
+from xplain.live import Outcome
 from xplain.report import html, plots, sentences
 from xplain.storage import write_text
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from xplain.explanation import Explanation
-from xplain.outcomes import Heard, Outcome
+from xplain.live import Heard, Outcome
 
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _ELEMENTS = {

@@ -18,7 +18,7 @@ import xplain
 from xplain import audio as audio_io
 from xplain.audio import Audio, Stream
 from xplain.borrowing import borrowed, usable_device
-from xplain.clips import AudioLike, Failure, guarded, named
+from xplain.clips import AudioLike, Failure, RecordingsError, guarded, named
 from xplain.errors import AudioError, PluginError, XplainError, nearest
 from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
 from xplain.models import Model
@@ -53,23 +53,6 @@ class SegmentSettings(TypedDict, total=False):
     """Hz, of audio given as a tensor; default: the segmenter's."""
     hook: Hook | None
     """Told the recording's name, the seconds of it that are decided, and how many it has."""
-
-
-class RecordingsError(XplainError):
-    """Some recordings of a call failed; the others are done.
-
-    segmentations: of those that are done. failures: of the others, with their names.
-    """
-
-    def __init__(self, segmentations: list[Segmentation], failures: list[Failure]) -> None:
-        """Gather what is done and what failed."""
-        self.segmentations, self.failures = segmentations, failures
-        total = len(segmentations) + len(failures)
-        reasons = "; ".join(str(f.error) for f in failures)
-        super().__init__(
-            f"{len(failures)} of {total} recordings failed (the others are in .segmentations): "
-            f"{reasons}"
-        )
 
 
 @overload

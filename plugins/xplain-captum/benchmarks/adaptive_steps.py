@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 
 import xplain
-from xplain.explaining import Failure, explain_each
+from xplain.clips import Failure
+from xplain.explaining import explain_each
 from xplain.progress import track
 from xplain_captum.gradients import IntegratedGradients
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from xplain.borrowing import seeded
+from xplain.clips import AudioLike
 from xplain.errors import ModelError, XplainError
-from xplain.explaining import AudioLike, explain
+from xplain.explaining import explain
 from xplain.explanation import Explanation
 from xplain.interfaces import Explainer
 from xplain.job import Settings

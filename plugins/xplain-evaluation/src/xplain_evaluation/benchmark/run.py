@@ -17,8 +17,9 @@ import torch
 
 import xplain
 from xplain.audio import Audio
+from xplain.clips import Failure
 from xplain.errors import XplainError, XplainWarning
-from xplain.explaining import Failure, compare_each, explain
+from xplain.explaining import compare_each, explain
 from xplain.explanation import Explanation
 from xplain.job import Job, Settings
 from xplain.models import Model, load_model

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from xplain.prediction import Prediction
-from xplain.verdict import Trial, judge
+from xplain.check import Prediction, Trial, judge
 
 BORNE_OUT = Prediction(1000, correlation=0.8, chance=0.4, beyond=0.7, beyond_chance=0.3)
 LOUD = Prediction(1000, correlation=0.8, chance=0.4, beyond=0.2, beyond_chance=0.3)

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from xplain.prediction import PARTS, Prediction, parts, predict
+from xplain.check import PARTS, Prediction, parts, predict
 
 GROUPS = 200
 
@@ -106,5 +106,5 @@ def test_long_clips_are_drawn_in_pieces_with_the_same_answer(
 ) -> None:
     attribution, effects = normal(0, GROUPS), normal(1, GROUPS)
     whole = predicted(attribution, effects)
-    monkeypatch.setattr("xplain.prediction.AT_ONCE", 7 * GROUPS)
+    monkeypatch.setattr("xplain.check.AT_ONCE", 7 * GROUPS)
     assert asdict(predicted(attribution, effects)) == pytest.approx(asdict(whole))

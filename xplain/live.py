@@ -1,0 +1,363 @@
+"""One clip and its line to the model: change its latents, decode them, ask the model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from xplain.audio import from_pcm16, to_pcm16
+from xplain.borrowing import borrowed, seeded
+from xplain.clips import naming
+from xplain.curves import Curves
+from xplain.errors import ModelError, XplainWarning
+from xplain.interfaces import Explainer, Latents, Replacement, Score
+from xplain.score import ClipScore, Route, attributed
+from xplain.selection import Selection, top
+from xplain.targets import ResolvedTarget, Target, clip_logits, probabilities, resolve
+
+Kind = Literal["keep", "remove"]
+Attribute = Callable[[Tensor], Tensor]
+"""The method as it was set: latents (D, N) of the clip → their attribution (D, N)."""
+
+NEGLIGIBLE = 1e-6
+"""A difference of scores under which there is nothing to attribute."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The model's decision about the audio itself, as a 16-bit file holds it."""
+
+    probability: float
+    label: str
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The model's decision about the clip with a part kept or removed.
+
+    probability: of the explained label. label: the model's decision. agrees: whether that is
+    the explained label; for a multi-label model, whether it decides for that label. heard: the
+    decision about the decoded audio. gain: factor that keeps the audio from clipping.
+    """
+
+    kind: Kind
+    ratio: float
+    probability: float
+    label: str
+    agrees: bool
+    heard: Heard
+    gain: float
+    probabilities: Mapping[str, float]
+
+    @property
+    def filename(self) -> str:
+        """Name of its audio in the explanation's folder."""
+        return f"{self.kind}-{self.ratio:.12g}.wav"
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """An outcome and its audio, (samples,)."""
+
+    waveform: Tensor
+    outcome: Outcome
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LiveClip:
+    """One clip's latents, the question, and the model that answers it.
+
+    latents: (1, D, N), of a waveform of ``samples`` samples at the synthesizer's rate.
+    baseline: (D, N), or draws (S, D, N). probabilities: (L,), of the clip. own: the decision
+    about the clip. reconstruction: about its unchanged latents, the control of every change.
+    ends: scores (1 + S,) of the latents and of each draw of the baseline.
+    """
+
+    name: str
+    route: Route
+    latents: Latents
+    samples: int
+    seed: int
+    max_batch: int
+    device: torch.device
+    explainer: Explainer
+    target: ResolvedTarget
+    selection: Selection
+    replacement: Replacement
+    baseline: Tensor
+    probabilities: Tensor
+    own: Heard
+    reconstruction: Heard
+    ends: Tensor
+    _nothing: dict[Replacement, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        waveform: Tensor,
+        at_model: Tensor,
+        asked: Target,
+        *,
+        route: Route,
+        explainer: Explainer,
+        selection: Selection,
+        replacement: Replacement,
+        baseline: Replacement,
+        seed: int,
+        max_batch: int,
+        device: torch.device,
+    ) -> LiveClip:
+        """Encode a clip, and ask the model about it, its latents and its baseline.
+
+        waveform: (samples,) at the synthesizer's rate. at_model: (samples,) at the model's.
+        """
+        model = route.model
+        with naming(name), borrowed(route, device), seeded(seed, device), torch.no_grad():
+            # Copies, since a plugin or a model may write into what it is given.
+            latents = route.encoded(waveform.clone().to(device)[None])
+            values = latents.values[0]
+            none = torch.zeros_like(values, dtype=torch.bool)
+            nothing = route.fill(baseline, latents, none, len(waveform), seed)
+            original, ends = route.ask(
+                at_model.clone().to(device)[None],
+                torch.cat([values[None], nothing.reshape(-1, *values.shape)]),
+                latents.context,
+                max_batch,
+            )
+        if not torch.isfinite(original).all():
+            raise ModelError(
+                f"{name}: the model {model.name!r} gave logits that are NaN or infinite, "
+                "so there is nothing to explain; mend the model, or leave this clip out"
+            )
+        target = resolve(
+            asked, original, model.labels, multilabel=model.multilabel, frame_step=model.frame_step
+        )
+        (own,) = _decisions(route, original, target)
+        (reconstruction,) = _decisions(route, ends[:1], target)
+        return cls(
+            name=name,
+            route=route,
+            latents=latents,
+            samples=len(waveform),
+            seed=seed,
+            max_batch=max_batch,
+            device=device,
+            explainer=explainer,
+            target=target,
+            selection=selection,
+            replacement=replacement,
+            baseline=nothing,
+            probabilities=_probabilities(route, original, target)[0].cpu(),
+            own=own,
+            reconstruction=reconstruction,
+            ends=target.score(ends).cpu(),
+            _nothing={baseline: nothing},
+        )
+
+    @property
+    def hears(self) -> bool:
+        """Whether variants come to the model as audio, so that decoding changes nothing."""
+        return not self.route.direct
+
+    @property
+    def difference(self) -> float:
+        """How much more the latents score than the baseline, over draws of it on average."""
+        return float(self.ends[0] - self.ends[1:].mean())
+
+    def attribute(self) -> Tensor:
+        """Attribute the clip's score to its latents: (D, N) float32, finite."""
+        with self.asking() as (_, attribute):
+            return attribute(self.latents.values[0]).detach().to(torch.float32).clone()
+
+    @contextmanager
+    def asking(self) -> Iterator[tuple[Score, Attribute]]:
+        """The score and the method, ready to be called, while the model is borrowed."""
+        score = ClipScore(self.route, self.latents.context, self.target, self.max_batch)
+
+        def attribute(latents: Tensor) -> Tensor:
+            with torch.set_grad_enabled(self.explainer.uses_gradients):
+                return attributed(self.explainer, score, latents.clone(), self.baseline.clone())
+
+        with self._borrowed():
+            yield score, attribute
+
+    def completeness_error(self, attribution: Tensor) -> float | None:
+        """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
+
+        None where the method makes no such claim, or nothing is to be explained.
+        """
+        if self.explainer.completeness_tolerance is None or abs(self.difference) < NEGLIGIBLE:
+            return None
+        total = float(attribution.sum(dtype=torch.float64))
+        return abs(total - self.difference) / abs(self.difference)
+
+    def rank(self, attribution: Tensor) -> Tensor:
+        """Rank every element of an attribution (D, N): (D, N) int64, 0 is the most important."""
+        return self.selection.rank(attribution, torch.Generator().manual_seed(self.seed))
+
+    def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+        """Decode and ask the model about every ratio wanted, a batch at a time."""
+        rank = self.rank(attribution)
+        self._warn_of_empty(rank, wanted)
+        renderings: list[Rendering] = []
+        with self._borrowed(), torch.no_grad():
+            for start in range(0, len(wanted), self.max_batch):
+                part = wanted[start : start + self.max_batch]
+                keeps = [top(rank, r) if kind == "keep" else ~top(rank, r) for kind, r in part]
+                renderings += self._render_batch(torch.stack(keeps), part)
+        return renderings
+
+    def curves(self, attribution: Tensor, ratios: Sequence[float], heard: bool) -> Curves:
+        """The model's probabilities at every ratio; each different variant is asked once."""
+        rank = self.rank(attribution)
+        kept = torch.stack([top(rank, ratio) for ratio in ratios])
+        keeps = torch.cat([kept, ~kept, torch.ones_like(kept[:1])])
+        # Keeping nothing is removing everything, and the other way round.
+        firsts, which = _distinct(keeps)
+        logits = self.logits(keeps[firsts], heard=heard)
+        said = _probabilities(self.route, logits, self.target)[which].cpu()
+        return Curves(
+            ratios=torch.tensor(ratios),
+            probabilities=self.probabilities,
+            unchanged=said[-1],
+            kept=said[: len(ratios)],
+            removed=said[len(ratios) : -1],
+            label=self.target.index,
+            multilabel=self.route.model.multilabel,
+        )
+
+    def scores(self, keeps: Tensor) -> Tensor:
+        """Score the clip with only ``keeps``, bool (n, D, N), left: (n,) float64, finite."""
+        logits = self.logits(keeps)
+        _probabilities(self.route, logits, self.target)  # raises where they are not finite
+        return self.target.score(logits).double().cpu()
+
+    def logits(self, keeps: Tensor, *, heard: bool = False) -> Tensor:
+        """Logits of the clip with only ``keeps``, bool (n, D, N), left, within the budget.
+
+        heard: of the audio decoded from it, whatever the model reads.
+        """
+        route, context = self.route, self.latents.context
+        logits = []
+        with self._borrowed(), torch.no_grad():
+            for part in torch.split(keeps, self.max_batch):
+                variants = self.variants(part)
+                logits.append(
+                    route.hear(route.audible(variants, context))
+                    if heard
+                    else route(variants, context)
+                )
+        return torch.cat(logits)
+
+    def variants(self, keeps: Tensor) -> Tensor:
+        """The latents with what is not kept replaced: keeps bool (n, D, N) → (n, D, N)."""
+        values, keeps = self.latents.values[0], keeps.to(self.device)
+        if self.replacement.depends_on_keep:
+            filled = torch.stack([_one(self._fill(keep)) for keep in keeps])
+        else:
+            if self.replacement not in self._nothing:
+                self._nothing[self.replacement] = self._fill(torch.zeros_like(keeps[0]))
+            filled = _one(self._nothing[self.replacement])
+        return torch.where(keeps, values, filled)
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[None]:
+        route, device = self.route, self.device
+        with naming(self.name), borrowed(route, device), seeded(self.seed, device):
+            yield
+
+    def _fill(self, keep: Tensor) -> Tensor:
+        return self.route.fill(self.replacement, self.latents, keep, self.samples, self.seed)
+
+    def _render_batch(self, keeps: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+        route, target = self.route, self.target
+        variants = self.variants(keeps)
+        audible = route.decoded(variants, self.latents.context, self.samples)
+        files = [to_pcm16(waveform) for waveform in audible]
+        written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.device)
+        # A model that reads audio gets the variants as audio anyway.
+        logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
+        heard = _decisions(route, route.hear(route.at_model(written)), target)
+        rows = _probabilities(route, logits, target).tolist()
+        decisions = _decisions(route, logits, target)
+        return [
+            Rendering(
+                audible[place].cpu(),
+                Outcome(
+                    kind,
+                    ratio,
+                    probability=decisions[place].probability,
+                    label=decisions[place].label,
+                    agrees=decisions[place].agrees,
+                    heard=heard[place],
+                    gain=files[place][1],
+                    probabilities=dict(zip(route.model.labels, rows[place], strict=True)),
+                ),
+            )
+            for place, (kind, ratio) in enumerate(wanted)
+        ]
+
+    def _warn_of_empty(self, rank: Tensor, wanted: Sequence[tuple[Kind, float]]) -> None:
+        for _, ratio in wanted:
+            chosen = int(top(rank, ratio).sum())
+            if 0 < ratio < 1 and chosen in (0, rank.numel()):
+                warnings.warn(
+                    f"a ratio of {ratio:g} selects {'nothing' if chosen == 0 else 'everything'}: "
+                    f"there are only {int(rank.max()) + 1} to choose from by "
+                    f"{self.selection.granularity}; take a finer granularity",
+                    XplainWarning,
+                    stacklevel=2,
+                )
+
+
+def _decisions(route: Route, logits: Tensor, target: ResolvedTarget) -> list[Heard]:
+    """Logits as decisions about the target; a multi-label model decides by a threshold."""
+    model = route.model
+    return [
+        Heard(
+            probability=float(row[target.index]),
+            label=model.labels[int(row.argmax())],
+            agrees=bool(row[target.index] >= 0.5)
+            if model.multilabel
+            else int(row.argmax()) == target.index,
+        )
+        for row in _probabilities(route, logits, target)
+    ]
+
+
+def _probabilities(route: Route, logits: Tensor, target: ResolvedTarget) -> Tensor:
+    """Probabilities (n, L) of logits; ModelError where they are not finite."""
+    said = probabilities(clip_logits(logits, target.frames), route.model.multilabel)
+    if not torch.isfinite(said).all():
+        raise ModelError(
+            f"{route.model.name}: the model gave logits that are NaN or infinite; "
+            "mend it, or leave this clip out"
+        )
+    return said
+
+
+def _distinct(keeps: Tensor) -> tuple[list[int], list[int]]:
+    """Where each different one of n masks is first, and which of those each mask is."""
+    # By their bytes: torch.unique would sort whole masks, and take longer than the model.
+    numbers: dict[bytes, int] = {}
+    firsts: list[int] = []
+    which: list[int] = []
+    for place, keep in enumerate(keeps):
+        number = numbers.setdefault(keep.numpy().tobytes(), len(numbers))
+        if number == len(firsts):
+            firsts.append(place)
+        which.append(number)
+    return firsts, which
+
+
+def _one(filled: Tensor) -> Tensor:
+    """What is filled in, (D, N); of draws, which stand for one another, the first."""
+    return filled if filled.ndim == 2 else filled[0]
