@@ -64,7 +64,7 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
         silero(path),
         synthesizer="stft",
         explainer="feature-ablation",
-        params={"granularity": "block:257x12"},
+        params={"grouping": "block:257x12"},
         target=xplain.Target("speech", start=1.0, end=1.0 + len(word) / RATE),
     )
     frames = e.attribution.sum(dim=0)

@@ -68,15 +68,13 @@ def test_a_claim_to_add_up_is_held_against_the_model(clips: list[PlantedClip]) -
     assert against(clips[0], 3 * e.attribution).kind == "sound"
 
 
-@pytest.mark.parametrize("granularity", ["channel", "frame", "block"])
+@pytest.mark.parametrize("grouping", ["channel", "frame", "block"])
 @pytest.mark.parametrize("order", ["signed", "absolute"])
-def test_groups_are_judged_as_groups(
-    clips: list[PlantedClip], granularity: str, order: str
-) -> None:
-    e = explained(clips[0], granularity=granularity, order=order)
+def test_groups_are_judged_as_groups(clips: list[PlantedClip], grouping: str, order: str) -> None:
+    e = explained(clips[0], grouping=grouping, order=order)
     assert e.check().kind == "sound", str(e.check())
     noise = torch.randn(e.attribution.shape, generator=torch.Generator().manual_seed(0))
-    given = explained(clips[0], explainer=Given(noise), granularity=granularity, order=order)
+    given = explained(clips[0], explainer=Given(noise), grouping=grouping, order=order)
     assert given.check().kind == "broken"
 
 

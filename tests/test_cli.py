@@ -167,7 +167,7 @@ def test_a_broken_clip_is_named_and_the_others_are_done(desk: Desk) -> None:
         (["--target", "low@0-1"], "once per clip"),
         (["--replacement", "silense"], "did you mean 'silence'"),
         (["--baseline", "silense"], "did you mean 'silence'"),
-        (["--granularity", "frames"], "did you mean 'frame'"),
+        (["--grouping", "frames"], "did you mean 'frame'"),
         (["--keep", "10"], "between 0 and 1"),
         (["--keep", "ten"], "--keep"),
         (["--kepe", "0.1"], "--keep"),

@@ -60,9 +60,9 @@ def test_every_different_variant_is_asked_about_once(counting: Counting) -> None
     assert counting.asked == 14
 
 
-@pytest.mark.parametrize("granularity", ["element", "channel", "frame"])
-def test_curves_follow_the_granularity(granularity: str, counting: Counting) -> None:
-    e = explained(counting, granularity=granularity)
+@pytest.mark.parametrize("grouping", ["element", "channel", "frame"])
+def test_curves_follow_the_grouping(grouping: str, counting: Counting) -> None:
+    e = explained(counting, grouping=grouping)
     curves = e.curves((0.1,))
     assert float(curves.of(curves.kept)[0]) == pytest.approx(e.scores((0.1,), ())[0].probability)
 

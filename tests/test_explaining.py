@@ -302,7 +302,7 @@ def test_files_of_any_rate_and_a_random_replacement_do_not_depend_on_the_neighbo
     for number, rate in enumerate((8000, 22050, 44100)):
         paths.append(tmp_path / f"{rate}.wav")
         soundfile.write(paths[-1], noise(0.7, number).numpy(), rate)
-    settings = {"replacement": Static(), "granularity": "block", "explainer": Noisy()}
+    settings = {"replacement": Static(), "grouping": "block", "explainer": Noisy()}
     for path, e in zip(paths, xplain.explain(paths, convolutions, **settings), strict=True):
         alone = xplain.explain(path, convolutions, **settings)
         assert torch.allclose(e.attribution, alone.attribution, atol=1e-5, rtol=0)
@@ -365,7 +365,7 @@ def test_parameters_are_recorded_as_json_gives_them_back(
 
 
 def test_a_ratio_that_selects_nothing_is_warned_of(bands: xplain.Model) -> None:
-    e = xplain.explain(tone(440), bands, synthesizer="waveform", granularity="channel")
+    e = xplain.explain(tone(440), bands, synthesizer="waveform", grouping="channel")
     with pytest.warns(xplain.XplainWarning, match="selects nothing"):
         e.keep(0.1)
 

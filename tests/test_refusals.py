@@ -107,7 +107,7 @@ def test_a_method_that_gives_something_else_is_named(
             xplain.PluginError,
             "go with the name of a replacement, and this is a Nothing",
         ),
-        ({"granularity": "elements"}, xplain.XplainError, "did you mean 'element'"),
+        ({"grouping": "elements"}, xplain.XplainError, "did you mean 'element'"),
         ({"order": "signde"}, xplain.XplainError, "did you mean 'signed'"),
         ({"max_batch": 0}, xplain.XplainError, "at least 1"),
         ({"explianer": "saliency"}, TypeError, "did you mean 'explainer'"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from xplain import XplainError
-from xplain.selection import GRANULARITIES, Selection, top
+from xplain.selection import GROUPINGS, Selection, top
 
 ATTRIBUTION = torch.tensor([[5.0, -9.0, 1.0], [2.0, 3.0, 0.0]])
 
@@ -31,13 +31,13 @@ def test_absolute_order_counts_what_speaks_against_too() -> None:
 
 
 def test_channels_and_frames_go_as_wholes_by_their_mean() -> None:
-    assert select(0.5, granularity="channel") == [[0, 0, 0], [1, 1, 1]]
-    assert select(1 / 3, granularity="frame") == [[1, 0, 0], [1, 0, 0]]
+    assert select(0.5, grouping="channel") == [[0, 0, 0], [1, 1, 1]]
+    assert select(1 / 3, grouping="frame") == [[1, 0, 0], [1, 0, 0]]
 
 
 def test_blocks_at_the_edge_may_be_smaller() -> None:
     # Block means: (5 + 2 - 9 + 3) / 4 = 0.25 and (1 + 0) / 2 = 0.5.
-    assert select(0.5, granularity="block:2x2") == [[0, 0, 1], [0, 0, 1]]
+    assert select(0.5, grouping="block:2x2") == [[0, 0, 1], [0, 0, 1]]
 
 
 def test_ties_are_broken_by_chance_and_not_by_position() -> None:
@@ -49,18 +49,16 @@ def test_ties_are_broken_by_chance_and_not_by_position() -> None:
     assert select(0.1, flat) != select(0.1, flat, seed=1)
 
 
-@given(st.integers(1, 12), st.integers(1, 12), st.floats(0, 1), st.sampled_from(GRANULARITIES))
+@given(st.integers(1, 12), st.integers(1, 12), st.floats(0, 1), st.sampled_from(GROUPINGS))
 def test_a_larger_ratio_selects_everything_a_smaller_one_does(
-    channels: int, frames: int, ratio: float, granularity: str
+    channels: int, frames: int, ratio: float, grouping: str
 ) -> None:
     generator = torch.Generator().manual_seed(1)
-    rank = Selection(granularity).rank(
-        torch.randn(channels, frames, generator=generator), generator
-    )
+    rank = Selection(grouping).rank(torch.randn(channels, frames, generator=generator), generator)
     small, large = top(rank, ratio / 2), top(rank, ratio)
     assert not (small & ~large).any()
     assert top(rank, 1).all() and not top(rank, 0).any()
-    if granularity == "element":
+    if grouping == "element":
         assert int(large.sum()) == round(ratio * channels * frames)
 
 

@@ -149,7 +149,7 @@ def _scales(live: LiveClip, attribution: Tensor) -> list[Tensor]:
     """Groups to remove: what is ranked, then blocks, for methods that are coarser."""
     channels, frames = attribution.shape
     own = live.selection.groups(channels, frames)
-    if live.selection.granularity != "element":
+    if live.selection.grouping != "element":
         return [own]
     coarse = [blocks(channels, frames, count) for count in BLOCKS]
     return [own, *(group for group in coarse if int(group.max()) < int(own.max()))]

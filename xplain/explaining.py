@@ -52,7 +52,7 @@ def explain(
 
     settings: see Settings. synthesizer (default: what the model reads, else "stft"),
     explainer ("integrated-gradients") with params, target (the model's own decision) and
-    versus, replacement ("silence") and baseline (the replacement), granularity
+    versus, replacement ("silence") and baseline (the replacement), grouping
     ("element") and order ("signed"), seed (0), device, max_batch, sample_rate.
 
     Returns an Explanation, or for a list a list of them. Raises a subclass of

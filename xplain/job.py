@@ -42,7 +42,7 @@ class Settings(TypedDict, total=False):
     baseline: str | Replacement | None
     """What the attribution compares with; default: the replacement."""
     baseline_params: Mapping[str, object]
-    granularity: str
+    grouping: str
     """What is ranked: "element" (default), "channel", "frame", "block" or "block:CxF"."""
     order: str
     """"signed" (default, descending) or "absolute"."""
@@ -135,7 +135,7 @@ class Job:
             baseline=baseline,
             target=_target(model, settings),
             selection=Selection(
-                settings.get("granularity") or "element", settings.get("order") or "signed"
+                settings.get("grouping") or "element", settings.get("order") or "signed"
             ),
             seed=seed,
             device=device,

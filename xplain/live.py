@@ -312,7 +312,7 @@ class LiveClip:
                 warnings.warn(
                     f"a ratio of {ratio:g} selects {'nothing' if chosen == 0 else 'everything'}: "
                     f"there are only {int(rank.max()) + 1} to choose from by "
-                    f"{self.selection.granularity}; take a finer granularity",
+                    f"{self.selection.grouping}; take a finer grouping",
                     XplainWarning,
                     stacklevel=2,
                 )

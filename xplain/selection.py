@@ -18,7 +18,7 @@ ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """How important an element is, given its attribution. None of them alters the attribution."""
 
-GRANULARITIES = ("element", "channel", "frame", "block")
+GROUPINGS = ("element", "channel", "frame", "block")
 
 
 BLOCK = (8, 8)
@@ -29,20 +29,20 @@ BLOCK = (8, 8)
 class Selection:
     """What is ranked and how.
 
-    granularity: element; channel (a row over all frames); frame (a column over all
+    grouping: element; channel (a row over all frames); frame (a column over all
     channels); block (8 channels × 8 frames) or block:CxF (C × F). A group's importance
     is the mean over its elements.
     """
 
-    granularity: str = "element"
+    grouping: str = "element"
     order: str = "signed"
 
     def __post_init__(self) -> None:
         """Refuse names that do not exist."""
-        sized = re.fullmatch(r"block:[1-9]\d*x[1-9]\d*", str(self.granularity))
-        if self.granularity not in GRANULARITIES and sized is None:
-            known = nearest(str(self.granularity), (*GRANULARITIES, "block:CxF"))
-            raise XplainError(f"no granularity {self.granularity!r}; {known}")
+        sized = re.fullmatch(r"block:[1-9]\d*x[1-9]\d*", str(self.grouping))
+        if self.grouping not in GROUPINGS and sized is None:
+            known = nearest(str(self.grouping), (*GROUPINGS, "block:CxF"))
+            raise XplainError(f"no grouping {self.grouping!r}; {known}")
         if self.order not in ORDERS:
             raise XplainError(f"no order {self.order!r}; {nearest(str(self.order), ORDERS)}")
 
@@ -69,14 +69,14 @@ class Selection:
     def groups(self, channels: int, frames: int) -> Tensor:
         """Number of the group of every element: (channels, frames) int64, from 0."""
         rows, columns = torch.arange(channels)[:, None], torch.arange(frames)[None, :]
-        if self.granularity == "channel":
+        if self.grouping == "channel":
             return rows.expand(channels, frames)
-        if self.granularity == "frame":
+        if self.grouping == "frame":
             return columns.expand(channels, frames)
-        if self.granularity == "element":
+        if self.grouping == "element":
             high, wide = 1, 1
         else:
-            _, _, size = self.granularity.partition(":")
+            _, _, size = self.grouping.partition(":")
             high, wide = map(int, size.split("x")) if size else BLOCK
         return (rows // high) * -(-frames // wide) + columns // wide
 

@@ -58,7 +58,7 @@ def explain(
     replacement_param: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="A parameter of the replacement")
     ] = None,
-    granularity: Annotated[
+    grouping: Annotated[
         str, typer.Option(help="What is ranked: element, channel, frame, block")
     ] = "element",
     order: Annotated[str, typer.Option(help="By what: signed, absolute")] = "signed",
@@ -90,7 +90,7 @@ def explain(
         "baseline_params": parameters("--baseline-param", baseline_param),
         "replacement": replacement,
         "replacement_params": parameters("--replacement-param", replacement_param),
-        "granularity": granularity,
+        "grouping": grouping,
         "order": order,
         "seed": seed,
         "device": device,

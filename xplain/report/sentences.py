@@ -168,8 +168,8 @@ def short(explanation: Explanation, outcome: Outcome) -> str:
 
 def elements(explanation: Explanation) -> str:
     """What was ranked, in the plural."""
-    granularity = str(explanation.selection.get("granularity", "element"))
-    return _ELEMENTS.get(granularity, f"{granularity}s")
+    grouping = str(explanation.selection.get("grouping", "element"))
+    return _ELEMENTS.get(grouping, f"{grouping}s")
 
 
 def what_an_element_is(explanation: Explanation) -> str:
@@ -186,8 +186,8 @@ def what_an_element_is(explanation: Explanation) -> str:
         f"An element is {one}: {channels} × {frames} = {channels * frames:,} of them, "
         f"in the representation {quoted(synthesizer)}."
     )
-    granularity = explanation.selection.get("granularity", "element")
-    if granularity != "element":
+    grouping = explanation.selection.get("grouping", "element")
+    if grouping != "element":
         sentence += f" They were ranked in groups: {elements(explanation)}."
     if explanation.selection.get("order") == "absolute":
         sentence += " Top means of most weight, whether for or against."

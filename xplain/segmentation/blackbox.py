@@ -49,7 +49,7 @@ class BlackBox:
         if model.differentiable and not job.route.broken_at:
             settings["explainer"] = "integrated-gradients"
         else:
-            settings["params"] = {"granularity": f"block:{-(-channels // RANGES)}x{10**9}"}
+            settings["params"] = {"grouping": f"block:{-(-channels // RANGES)}x{10**9}"}
             settings["explainer"] = "feature-ablation"
         self._job = Job.prepare(model, settings)
 

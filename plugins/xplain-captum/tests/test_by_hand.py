@@ -49,7 +49,7 @@ BY_HAND: dict[str, tuple[dict[str, object], Callable[[Any, Tensor, Tensor], Tens
         ),
     ),
     "feature-ablation": (
-        {"granularity": "block:3x4"},
+        {"grouping": "block:3x4"},
         lambda score, x, b: (
             captum.attr.FeatureAblation(score).attribute(x, b, feature_mask=BLOCKS[None]) / SIZE
         ),
@@ -61,7 +61,7 @@ BY_HAND: dict[str, tuple[dict[str, object], Callable[[Any, Tensor, Tensor], Tens
         ),
     ),
     "shapley-sampling": (
-        {"granularity": "block:3x4", "orders": 5},
+        {"grouping": "block:3x4", "orders": 5},
         lambda score, x, b: (
             captum.attr.ShapleyValueSampling(score).attribute(
                 x, b, feature_mask=BLOCKS[None], n_samples=5
@@ -70,14 +70,14 @@ BY_HAND: dict[str, tuple[dict[str, object], Callable[[Any, Tensor, Tensor], Tens
         ),
     ),
     "kernel-shap": (
-        {"granularity": "block:3x4", "samples": 60},
+        {"grouping": "block:3x4", "samples": 60},
         lambda score, x, b: (
             captum.attr.KernelShap(score).attribute(x, b, feature_mask=BLOCKS[None], n_samples=60)
             / SIZE
         ),
     ),
     "lime": (
-        {"granularity": "block:3x4", "samples": 60},
+        {"grouping": "block:3x4", "samples": 60},
         lambda score, x, b: (
             captum.attr.Lime(score, SkLearnRidge(alpha=1.0)).attribute(
                 x, b, feature_mask=BLOCKS[None], n_samples=60

@@ -23,9 +23,9 @@ def linear(z: Tensor) -> Tensor:
     return (W * z).sum(dim=(1, 2))
 
 
-@pytest.mark.parametrize("granularity", ["element", "frame", "block:1x2"])
-def test_the_parts_of_a_linear_score_forecast_every_removal(granularity: str, closed: Any) -> None:
-    got = infidelity(closed(linear), PARTS, X, B, granularity=granularity)
+@pytest.mark.parametrize("grouping", ["element", "frame", "block:1x2"])
+def test_the_parts_of_a_linear_score_forecast_every_removal(grouping: str, closed: Any) -> None:
+    got = infidelity(closed(linear), PARTS, X, B, grouping=grouping)
     assert got == pytest.approx(0.0, abs=1e-9)
 
 
@@ -39,12 +39,12 @@ def test_half_the_time_one_of_two_channels_goes(closed: Any) -> None:
     # Nothing is forecast for the first channel: its part squared, half of the time.
     forecast = PARTS * torch.tensor([[0.0], [1.0]])
     torch.manual_seed(0)
-    got = infidelity(closed(linear), forecast, X, B, granularity="channel", samples=4000)
+    got = infidelity(closed(linear), forecast, X, B, grouping="channel", samples=4000)
     assert got == pytest.approx(0.5 * float(PARTS[0].sum()) ** 2, rel=0.1)
 
 
 def test_normalised_it_does_not_depend_on_the_units_of_the_attribution(closed: Any) -> None:
-    got = infidelity(closed(linear), 100 * PARTS, X, B, granularity="element", normalize=True)
+    got = infidelity(closed(linear), 100 * PARTS, X, B, grouping="element", normalize=True)
     assert got == pytest.approx(0.0, abs=1e-3)
 
 

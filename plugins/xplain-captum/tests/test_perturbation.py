@@ -46,20 +46,20 @@ GROUPINGS = {
 }
 
 
-@pytest.mark.parametrize("granularity", GROUPINGS)
+@pytest.mark.parametrize("grouping", GROUPINGS)
 @pytest.mark.parametrize(
     ("method", "within"),
     [(FeatureAblation, 1e-5), (ShapleySampling, 1e-5), (KernelShap, 1e-3)],
 )
 def test_of_a_linear_score_every_group_has_the_parts_of_its_elements(
-    method: Any, within: float, granularity: str, closed: Any
+    method: Any, within: float, grouping: str, closed: Any
 ) -> None:
-    got = method(granularity=granularity).attribute(closed(linear), X, B)
-    assert torch.allclose(got, shared(GROUPINGS[granularity]), atol=within)
+    got = method(grouping=grouping).attribute(closed(linear), X, B)
+    assert torch.allclose(got, shared(GROUPINGS[grouping]), atol=within)
 
 
 def test_lime_of_a_linear_score_is_near_its_parts_as_far_as_ridge_lets_it(closed: Any) -> None:
-    got = Lime(granularity="element", samples=3000).attribute(closed(linear), X, B)
+    got = Lime(grouping="element", samples=3000).attribute(closed(linear), X, B)
     assert torch.allclose(got, PARTS, atol=0.05)
 
 
@@ -69,7 +69,7 @@ def test_what_takes_two_is_shared_by_two(method: Any, closed: Any) -> None:
     latents = torch.tensor([[2.0, 9.0], [1.0, 9.0]])
     parameters = {"orders": 2000} if method is ShapleySampling else {"samples": 2000}
     torch.manual_seed(0)
-    got = method(granularity="element", **parameters).attribute(
+    got = method(grouping="element", **parameters).attribute(
         closed(both), latents, torch.zeros(2, 2)
     )
     assert torch.allclose(got, torch.tensor([[6.0, 0.0], [6.0, 0.0]]), atol=0.5)
@@ -176,14 +176,14 @@ def test_what_is_shared_out_sums_to_what_the_groups_had() -> None:
 
 
 @pytest.mark.parametrize("method", [FeatureAblation, ShapleySampling, KernelShap, Lime])
-def test_a_granularity_that_does_not_exist_is_refused(method: Any) -> None:
+def test_a_grouping_that_does_not_exist_is_refused(method: Any) -> None:
     with pytest.raises(xplain.XplainError, match="did you mean 'frame'"):
-        method(granularity="frames")
+        method(grouping="frames")
 
 
 def test_kernel_shap_refuses_a_single_group(closed: Any) -> None:
-    with pytest.raises(xplain.PluginError, match="a single group by the granularity block:8x8"):
-        KernelShap(granularity="block:8x8").attribute(closed(linear), X, B)
+    with pytest.raises(xplain.PluginError, match="a single group by the grouping block:8x8"):
+        KernelShap(grouping="block:8x8").attribute(closed(linear), X, B)
 
 
 @pytest.mark.parametrize("size", ["16", "0x4", "axb", "4x", ""])

@@ -113,7 +113,7 @@ class TestTypes:
             ("replacement", 0, "a replacement is a name, or a table with a name and parameters"),
             ("baseline", ["mean"], "a baseline is a name, or a table with a name and parameters"),
             ("synthesizers", [{"window": 1}], "a synthesizer is a name, or a table with a name"),
-            ("granularity", 8, "granularity is a text in quotes"),
+            ("grouping", 8, "grouping is a text in quotes"),
             ("order", False, "order is a text in quotes"),
             ("device", 0, "device is a text in quotes"),
         ],

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xplain import Explainer, Score
 from xplain_captum.captum_calls import mean_over_draws
-from xplain_captum.groups import checked_granularity, grid, groups, shared_out
+from xplain_captum.groups import checked_grouping, grid, groups, shared_out
 
 ABLATED_GROUPS = 512
 """Of the grid that is ablated by default: one evaluation each."""
@@ -30,16 +30,16 @@ class FeatureAblation(Explainer):
     groups stand in for each other: of two that say the same, neither is missed.
     """
 
-    def __init__(self, granularity: str | None = None) -> None:
+    def __init__(self, grouping: str | None = None) -> None:
         """Ablate groups.
 
-        granularity: element, channel, frame, block or block:CxF; None for about 512 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for about 512 blocks.
         """
-        self.granularity = checked_granularity(granularity)
+        self.grouping = checked_grouping(grouping)
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        numbers = groups(latents, self.granularity, ABLATED_GROUPS)
+        numbers = groups(latents, self.grouping, ABLATED_GROUPS)
         method = captum.attr.FeatureAblation(score)
 
         def ablated(draw: Tensor) -> Tensor:

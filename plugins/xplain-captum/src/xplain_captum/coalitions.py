@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xplain import Explainer, Score
 from xplain_captum.captum_calls import mean_over_draws
-from xplain_captum.groups import checked_granularity, groups, several_groups, shared_out
+from xplain_captum.groups import checked_grouping, groups, several_groups, shared_out
 from xplain_captum.sampling import checked_samples
 
 GROUPS = 64
@@ -26,19 +26,19 @@ class ShapleySampling(Explainer):
 
     completeness_tolerance = 0.01
 
-    def __init__(self, granularity: str | None = None, orders: int = 10) -> None:
+    def __init__(self, grouping: str | None = None, orders: int = 10) -> None:
         """Take the mean over ``orders``; each costs as many evaluations as there are groups.
 
-        granularity: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
         """
         if not isinstance(orders, int) or orders < 1:
             raise ValueError(f"orders is a whole number, at least 1, not {orders!r}")
-        self.granularity = checked_granularity(granularity)
+        self.grouping = checked_grouping(grouping)
         self.orders = orders
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        numbers = groups(latents, self.granularity, GROUPS)
+        numbers = groups(latents, self.grouping, GROUPS)
         method = captum.attr.ShapleyValueSampling(score)
 
         def sampled(draw: Tensor) -> Tensor:
@@ -64,12 +64,12 @@ class KernelShap(Explainer):
 
     completeness_tolerance = 0.01
 
-    def __init__(self, granularity: str | None = None, samples: int | None = None) -> None:
+    def __init__(self, grouping: str | None = None, samples: int | None = None) -> None:
         """Ask about ``samples`` coalitions; None for 512 and two for each group.
 
-        granularity: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
         """
-        self.granularity = checked_granularity(granularity)
+        self.grouping = checked_grouping(grouping)
         self.samples = None if samples is None else checked_samples(samples)
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class KernelShap(Explainer):
 
         Raises PluginError where all elements are one group.
         """
-        numbers = several_groups(latents, self.granularity, GROUPS, "kernel-shap")
+        numbers = several_groups(latents, self.grouping, GROUPS, "kernel-shap")
         method = captum.attr.KernelShap(score)
 
         def regressed(draw: Tensor) -> Tensor:
@@ -103,17 +103,17 @@ class Lime(Explainer):
     shares to the group's elements. Does not add up.
     """
 
-    def __init__(self, granularity: str | None = None, samples: int | None = None) -> None:
+    def __init__(self, grouping: str | None = None, samples: int | None = None) -> None:
         """Ask about ``samples`` coalitions; None for 512 and two for each group.
 
-        granularity: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
         """
-        self.granularity = checked_granularity(granularity)
+        self.grouping = checked_grouping(grouping)
         self.samples = None if samples is None else checked_samples(samples)
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        numbers = groups(latents, self.granularity, GROUPS)
+        numbers = groups(latents, self.grouping, GROUPS)
         method = captum.attr.Lime(score, interpretable_model=SkLearnRidge(alpha=1.0))
 
         def fitted(draw: Tensor) -> Tensor:

@@ -22,25 +22,25 @@ def grid(channels: int, frames: int, count: int) -> tuple[int, int]:
     return math.ceil(channels / rows), math.ceil(frames / columns)
 
 
-def groups(latents: Tensor, granularity: str | None, count: int) -> Tensor:
+def groups(latents: Tensor, grouping: str | None, count: int) -> Tensor:
     """Number of the group of each element of latents (D, N): (D, N) int64, from 0.
 
-    granularity: as in xplain.selection.Selection; None for a grid of about ``count`` blocks.
+    grouping: as in xplain.selection.Selection; None for a grid of about ``count`` blocks.
     """
     channels, frames = latents.shape
     high, wide = grid(channels, frames, count)
-    selection = Selection(granularity or f"block:{high}x{wide}")
+    selection = Selection(grouping or f"block:{high}x{wide}")
     return selection.groups(channels, frames).contiguous().to(latents.device)
 
 
-def several_groups(latents: Tensor, granularity: str | None, count: int, method: str) -> Tensor:
+def several_groups(latents: Tensor, grouping: str | None, count: int, method: str) -> Tensor:
     """The groups, of which there are two or more; PluginError where there are not."""
-    numbers = groups(latents, granularity, count)
+    numbers = groups(latents, grouping, count)
     if int(numbers.max()) == 0:
         raise PluginError(
             f"{method} compares groups of elements, and latents of {latents.shape[0]} channels × "
-            f"{latents.shape[1]} frames are a single group by the granularity "
-            f"{granularity or 'that is the default'}; choose a finer one, or a longer clip"
+            f"{latents.shape[1]} frames are a single group by the grouping "
+            f"{grouping or 'that is the default'}; choose a finer one, or a longer clip"
         )
     return numbers
 
@@ -55,8 +55,8 @@ def shared_out(attribution: Tensor, numbers: Tensor) -> Tensor:
     return attribution / numbers.flatten().bincount()[numbers]
 
 
-def checked_granularity(granularity: str | None) -> str | None:
-    """A granularity as it is; XplainError with the nearest where there is none of that name."""
-    if granularity is not None:
-        Selection(granularity)
-    return granularity
+def checked_grouping(grouping: str | None) -> str | None:
+    """A grouping as it is; XplainError with the nearest where there is none of that name."""
+    if grouping is not None:
+        Selection(grouping)
+    return grouping

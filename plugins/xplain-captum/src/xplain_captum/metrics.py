@@ -32,7 +32,7 @@ def infidelity(
     *,
     samples: int = 64,
     share: float = 0.5,
-    granularity: str = "block",
+    grouping: str = "block",
     normalize: bool = False,
 ) -> float:
     """Mean squared error of the attribution as a forecast of what removals cost.
@@ -45,7 +45,7 @@ def infidelity(
     element *added*. For those in other units (gradients) ``normalize`` scales the forecast by
     the factor that serves it best.
     """
-    numbers = Selection(granularity).groups(*latents.shape).to(latents.device)
+    numbers = Selection(grouping).groups(*latents.shape).to(latents.device)
     draws = baseline if baseline.ndim == 3 else baseline[None]
 
     def replaced(variants: Tensor) -> tuple[Tensor, Tensor]:

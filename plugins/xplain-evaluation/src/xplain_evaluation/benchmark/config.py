@@ -41,7 +41,7 @@ UNAVAILABLE = {
     "activations",
 }
 """Evidence of proxy models, which no explanation of a clip has."""
-NAMES = ("granularity", "order", "device")
+NAMES = ("grouping", "order", "device")
 """Settings of explain() that are texts."""
 FILLED = ("replacement", "baseline")
 """Settings of explain() that are names with parameters."""
