@@ -224,6 +224,11 @@ def test_damaged_json_is_refused(tmp_path: Path) -> None:
         "frames": {"shape": [1, 2], "data": "AAAA"},
         "labels": ["speech"],
         "thresholds": {"speech": {"onset": 7}},
+        "duration": -1,
+        "frame_step": 0,
+        "name": 7,
+        "warnings": "none",
+        "provenance": [[[[]]]],
     }.items():
         path.write_text(json.dumps({**data, key: value}))
         with pytest.raises(ArtifactError, match=r"x\.json"):

@@ -29,7 +29,6 @@ from xplain import (
 )
 from xplain.clips import RecordingsError
 from xplain.segmentation.adapters import ModelSegmenter
-from xplain.segmentation.segment import Segment
 from xplain.segmentation.segmenting import segment_each
 
 RATE = 8000
@@ -454,6 +453,7 @@ def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was() -> None:
     assert s.provenance["segmenter"]["window"] == 20.0
 
 
-def test_segments_know_what_they_hold() -> None:
-    (low, high) = segment(clip(), Short(), explain=True).segments
-    assert Segment.from_dict(low.to_dict()) == low and Segment.from_dict(high.to_dict()) == high
+def test_segments_are_saved_and_loaded_with_what_they_hold(tmp_path: Path) -> None:
+    s = segment(clip(), Short(), explain=True)
+    assert all(found.bands and found.parts for found in s.segments)
+    assert Segmentation.load(s.to_json(tmp_path / "s.json")).segments == s.segments

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from xplain.errors import ArtifactError
+from xplain.errors import ArtifactError, XplainError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,6 +58,8 @@ def convert(source: Path | str, data: object, kind: type[T]) -> T:
         return msgspec.convert(data, kind, str_keys=True)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         raise ArtifactError(f"{source}: {_sentence(error)}") from error
+    except XplainError as error:  # of a class that checks itself
+        raise ArtifactError(f"{source}: {error}") from error
 
 
 def _read(path: Path, largest: int) -> bytes:

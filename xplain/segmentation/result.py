@@ -8,24 +8,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from xplain.bands import Band
-from xplain.errors import ArtifactError, XplainError
+from xplain.errors import ArtifactError
 from xplain.interfaces import Thresholds
-from xplain.segmentation import formats as segment_files
-from xplain.segmentation.segment import Part, Segment
+from xplain.segmentation import formats
+from xplain.segmentation.segment import Segment
 from xplain.storage import write_text
+from xplain.validated import decode_json
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
 SCHEMA = 1
 """Version of the JSON file; a reader refuses a newer one."""
+LARGEST = 2**30
+"""Bytes of the JSON file: days of frames."""
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,19 +69,19 @@ class Segmentation:
 
         A field of RTTM ends at white space, so that white space in a name becomes "_".
         """
-        return _write(path, segment_files.to_rttm(self.segments, self.name))
+        return _write(path, formats.to_rttm(self.segments, self.name))
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the segments as CSV: label, start, end, score, bands."""
-        return _write(path, segment_files.to_csv(self.segments))
+        return _write(path, formats.to_csv(self.segments))
 
     def to_audacity(self, path: str | Path) -> Path:
         """Write the segments as a label track of Audacity, with the first band where known."""
-        return _write(path, segment_files.to_audacity(self.segments))
+        return _write(path, formats.to_audacity(self.segments))
 
     def to_textgrid(self, path: str | Path) -> Path:
         """Write the segments as a TextGrid of Praat, one interval tier for each label."""
-        return _write(path, segment_files.to_textgrid(self.segments, self.labels, self.duration))
+        return _write(path, formats.to_textgrid(self.segments, self.labels, self.duration))
 
     def to_json(self, path: str | Path) -> Path:
         """Write all there is, the frames too: load() gives the same again."""
@@ -100,32 +105,27 @@ class Segmentation:
     def load(cls, path: str | Path) -> Segmentation:
         """Read what to_json wrote. Raises ArtifactError for anything else.
 
-        The other files hold segments alone: see xplain.segment_files.read_segments.
+        The other files hold segments alone: see xplain.segmentation.formats.read_segments.
         """
-        try:
-            data = json.loads(Path(path).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{path} cannot be read: {error}") from error
-        schema = data.get("schema") if isinstance(data, dict) else None
-        if schema != SCHEMA:
+        data = decode_json(Path(path), _Saved, largest=LARGEST)
+        if data.schema != SCHEMA:
             raise ArtifactError(
-                f"{path} is not a segmentation of schema {SCHEMA} but {schema!r}; give what "
+                f"{path} is not a segmentation of schema {SCHEMA} but {data.schema}; give what "
                 "to_json wrote, or install a newer xplain"
             )
         try:
-            labels = tuple(map(str, data["labels"]))
             return cls(
-                name=str(data["name"]),
-                frames=_unpacked(data["frames"], len(labels)),
-                labels=labels,
-                frame_step=float(data["frame_step"]),
-                duration=float(data["duration"]),
-                thresholds={label: Thresholds(**data["thresholds"][label]) for label in labels},
-                segments=tuple(Segment.from_dict(s) for s in data["segments"]),
-                provenance=data["provenance"],
-                warnings=tuple(data["warnings"]),
+                name=data.name,
+                frames=_unpacked(data.frames, len(data.labels)),
+                labels=data.labels,
+                frame_step=data.frame_step,
+                duration=data.duration,
+                thresholds={label: data.thresholds[label] for label in data.labels},
+                segments=data.checked_segments(),
+                provenance=data.provenance,
+                warnings=data.warnings,
             )
-        except (KeyError, TypeError, ValueError, XplainError) as error:
+        except (KeyError, ValueError) as error:
             raise ArtifactError(
                 f"{path} is damaged ({type(error).__name__}: {error}); segment the recording again"
             ) from error
@@ -136,6 +136,35 @@ class Segmentation:
             f"{sum(s.label == label for s in self.segments)} {label}" for label in self.labels
         )
         return f"<Segmentation of {self.name}: {self.duration:.2f} s, {', '.join(counts)}>"
+
+
+class _Packed(msgspec.Struct):
+    """Frames as _packed writes them."""
+
+    shape: tuple[Count, Count]
+    data: str
+
+
+class _Saved(msgspec.Struct):
+    """A segmentation as to_json writes it."""
+
+    schema: int
+    name: str
+    duration: Seconds
+    frame_step: Annotated[float, msgspec.Meta(gt=0)]
+    labels: tuple[str, ...]
+    thresholds: dict[str, Thresholds]
+    segments: tuple[Segment, ...]
+    provenance: dict[str, Any]
+    warnings: tuple[str, ...]
+    frames: _Packed
+
+    def checked_segments(self) -> tuple[Segment, ...]:
+        """Segments, of which each has a label of the segmentation and ends after it begins."""
+        for segment in self.segments:
+            if segment.label not in self.labels or not 0 <= segment.start <= segment.end:
+                raise ValueError(f"no segment can be {segment}")
+        return self.segments
 
 
 def _write(path: str | Path, text: str) -> Path:
@@ -153,15 +182,14 @@ def _packed(frames: Tensor) -> dict[str, Any]:
     }
 
 
-def _unpacked(packed: Mapping[str, Any], labels: int) -> Tensor:
+def _unpacked(packed: _Packed, labels: int) -> Tensor:
     try:
-        samples = np.frombuffer(base64.b64decode(packed["data"], validate=True), "<f4")
+        samples = np.frombuffer(base64.b64decode(packed.data, validate=True), "<f4")
     except binascii.Error as error:
         raise ValueError(f"the frames are no base64: {error}") from error
-    frames, width = packed["shape"]
+    frames, width = packed.shape
     if width != labels:
         raise ValueError(f"frames of {width} labels, where there are {labels}")
+    if not ((samples >= 0) & (samples <= 1)).all():
+        raise ValueError("a probability of a frame is not between 0 and 1")
     return torch.from_numpy(samples.astype(np.float32).reshape(frames, width))
-
-
-__all__ = ["Band", "Part", "Segment", "Segmentation"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,16 +39,3 @@ class Segment:
         data = {"label": self.label, "start": self.start, "end": self.end}
         data |= {"score": self.score, "bands": bands}
         return {**data, "parts": [asdict(p) for p in self.parts]} if self.parts else data
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Segment:
-        """Read what to_dict gave; KeyError or TypeError for anything else."""
-        bands = data["bands"]
-        return cls(
-            label=data["label"],
-            start=data["start"],
-            end=data["end"],
-            score=data["score"],
-            bands=None if bands is None else tuple(Band(**band) for band in bands),
-            parts=tuple(Part(**part) for part in data.get("parts", ())),
-        )
