@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributions import Distribution, install, run_python
+from environments import XPLAIN
 
 HEAD = """
 import os
@@ -278,14 +279,108 @@ def test_an_entry_point_that_fails_leaves_the_others_of_its_distribution(
     assert other["cause"] == "the explainer 'of-both' is registered twice in two-entries"
 
 
-def test_half_an_installation_is_named_and_takes_nothing_down(tmp_path: Path) -> None:
-    leftover = tmp_path / "~roken-1.0.dist-info"
-    leftover.mkdir()
-    (leftover / "entry_points.txt").write_text("[xplain]\nbroken = absent_module\n", "utf-8")
+DAMAGED = {
+    "malformed": (
+        {"other-1.0.dist-info": {"entry_points.txt": b"[console_scripts]\nthis is not ini\n"}},
+        "other",
+        "other-1.0.dist-info/entry_points.txt cannot be read",
+    ),
+    "entry points in latin-1": (
+        {"other-1.0.dist-info": {"entry_points.txt": "[xplain]\nö = absent\n".encode("latin-1")}},
+        "other",
+        "other-1.0.dist-info/entry_points.txt cannot be read",
+    ),
+    "metadata in latin-1": (
+        {
+            "xplain_of_jörg-2.0.dist-info": {
+                "METADATA": "Name: xplain-of-jörg\nVersion: 2.0\n".encode("latin-1"),
+                "entry_points.txt": b"[xplain]\no = absent_module\n",
+            }
+        },
+        "xplain-of-jörg",
+        "METADATA is not UTF-8",
+    ),
+    "left behind by pip": (
+        {"~roken-1.0.dist-info": {"entry_points.txt": b"[xplain]\nbroken = absent_module\n"}},
+        "broken",
+        "~roken-1.0.dist-info behind",
+    ),
+    "left behind by pip, without entry points": (
+        {"~plain_foo-1.0.dist-info": {"METADATA": b"Name: xplain-foo\nVersion: 1.0\n"}},
+        "~plain-foo",
+        "~plain_foo-1.0.dist-info behind",
+    ),
+    "an entry that names no module": (
+        {"other-1.0.dist-info": {"entry_points.txt": b"[xplain]\nbroken = not a module!\n"}},
+        "broken",
+        "",
+    ),
+    "commands": (
+        {"other-1.0.dist-info": {"entry_points.txt": b"[xplain.commands]\nx = y\nnonsense\n"}},
+        "other",
+        "entry_points.txt cannot be read",
+    ),
+}
+"""Folders and files in them; the name under which they are listed, and a part of the cause."""
+
+
+def damage(folder: Path, files: Mapping[str, Mapping[str, bytes]]) -> None:
+    for info, contents in files.items():
+        (folder / info).mkdir(parents=True)
+        for name, data in contents.items():
+            (folder / info / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_installation_is_named_and_takes_nothing_down(kind: str, tmp_path: Path) -> None:
+    files, name, cause = DAMAGED[kind]
+    damage(tmp_path, files)
     healthy, found = plugins(None), plugins(tmp_path)
-    (broken,) = (p for p in found if p not in healthy)
-    assert (broken["name"], broken["state"]) == ("broken", "failed")
+    new = [p for p in found if p not in healthy]
+    assert {p["state"] for p in new} == {"failed"} and name in {p["name"] for p in new}
+    assert any(cause in p["cause"] for p in new)
     assert [p for p in found if p in healthy] == healthy
+
+
+def test_an_empty_description_that_hides_a_plugin_is_named_and_the_plugin_is_loaded(
+    site: Path, tmp_path: Path, listed: list[dict[str, Any]]
+) -> None:
+    empty = tmp_path / "well_behaved-0.9.dist-info"
+    empty.mkdir()
+    found = plugins(f"{tmp_path}{os.pathsep}{site}")
+    (fault,) = (p for p in found if p not in listed)
+    assert (fault["distribution"], fault["state"]) == ("well-behaved", "failed")
+    assert str(empty) in fault["cause"] and str(site / "well_behaved-1.0") in fault["cause"]
+    assert [p for p in found if p in listed] == listed
+
+
+def test_a_distribution_that_is_installed_twice_is_named_with_both_folders(
+    site: Path, tmp_path: Path, listed: list[dict[str, Any]]
+) -> None:
+    project = Distribution("well-behaved", {"well_behaved": plugin("another")})
+    install([project.write(tmp_path)], tmp_path / "first")
+    found = plugins(f"{tmp_path / 'first'}{os.pathsep}{site}")
+    named = {p["name"] for p in found if p["distribution"] == "well-behaved" and p["state"] == "ok"}
+    assert named == {"another"}
+    (fault,) = (p for p in found if (p["distribution"], p["state"]) == ("well-behaved", "failed"))
+    assert str(tmp_path / "first") in fault["cause"] and str(site) in fault["cause"]
+    # The same folder twice on the path is one installation.
+    assert plugins(f"{site}{os.pathsep}{site}") == listed
+
+
+def test_commands_are_listed_and_run_beside_damaged_installations(tmp_path: Path) -> None:
+    for number, (files, _, _) in enumerate(DAMAGED.values()):
+        damage(tmp_path / str(number), files)
+    entries = b"[xplain.commands]\ngreet = absent:app\n[xplain.commands.plugins]\nprobe = absent\n"
+    damage(tmp_path / "9", {"stranger-1.0.dist-info": {"entry_points.txt": entries}})
+    path = os.pathsep.join(str(folder) for folder in tmp_path.iterdir())
+    helped = run_python("-c", XPLAIN, "--help", site=path)
+    assert helped.returncode == 0 and "  greet      cannot be read (stranger)" in helped.stdout
+    assert "  explain " in helped.stdout and "Traceback" not in helped.stderr
+    asked = run_python("-c", XPLAIN, "plugins", "--help", site=path)
+    assert asked.returncode == 0 and "  probe " in asked.stdout
+    done = run_python("-c", XPLAIN, "greet", site=path)
+    assert done.returncode == 2 and "'greet' of stranger cannot be loaded" in done.stderr
 
 
 def test_the_user_can_interrupt_while_plugins_are_imported(site: Path) -> None:

@@ -13,16 +13,16 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pluggy
 
 from xplain import hookspecs
+from xplain.discovery import Fault, Found, canonical, installed
 from xplain.errors import PluginError, XplainError, nearest, one_line
 
 GROUP = "xplain"
@@ -68,39 +68,50 @@ class Registry:
 
     def __init__(
         self,
-        found: list[EntryPoint],
+        found: Iterable[Found],
+        faults: Iterable[Fault],
         *,
         only: set[str] | None,
         strict: bool,
         trace: Callable[[str], object] | None = None,
     ) -> None:
-        """Load the entry points.
+        """Load the entry points, and list what is wrong with the distributions.
 
         only: distributions to load (None: all). strict: raise the first failure. trace: is
         told each call of a hook, with its arguments and what became of it.
         """
         self.plugins: list[Plugin] = []
-        # Asked once for each, since every question to importlib reads METADATA again.
-        origins = [(*_distribution(entry), entry) for entry in found]
-        for distribution, version, entry in sorted(origins, key=lambda o: (o[0], o[2].name)):
-            if only is not None and distribution not in only:
+        known = set()
+        for one in sorted(found, key=lambda f: (f.distribution, f.entry.name)):
+            known.add(one.distribution)
+            if only is not None and one.distribution not in only:
                 continue
             try:
-                self.plugins += _load(entry, distribution, version, self.plugins, trace)
-            except (Exception, SystemExit) as error:  # Ctrl-C is the user's, and passes
-                cause = _cause(error)
-                message = f"plugin {entry.name!r} of {distribution} {version} failed: {cause}"
-                if strict:
-                    raise PluginError(message) from error
-                self.plugins.append(
-                    Plugin("plugin", entry.name, distribution, version, state="failed", cause=cause)
-                )
-        missing = (only or set()) - {distribution for distribution, _, _ in origins}
+                self.plugins += _load(one, self.plugins, trace)
+            except (Exception, SystemExit) as raised:  # Ctrl-C is the user's, and passes
+                self._failed(one.entry.name, one.distribution, one.version, raised, strict)
+        for fault in faults:
+            known.add(fault.distribution)
+            if only is None or fault.distribution in only:
+                error = PluginError(fault.cause)
+                self._failed(fault.name, fault.distribution, fault.version, error, strict)
+        missing = (only or set()) - known
         for name in sorted(missing):
             cause = "named by XPLAIN_PLUGINS, but no distribution of that name has a plugin"
             if strict:
                 raise PluginError(f"{name}: {cause}; install it or correct the variable")
             self.plugins.append(Plugin("plugin", name, name, "", state="failed", cause=cause))
+
+    def _failed(
+        self, name: str, distribution: str, version: str, error: BaseException, strict: bool
+    ) -> None:
+        """List a plugin as failed; raise instead where that is strict."""
+        cause = _cause(error)
+        if strict:
+            origin = f"{distribution} {version}".strip()
+            raise PluginError(f"plugin {name!r} of {origin} failed: {cause}") from error
+        failed = Plugin("plugin", name, distribution, version, state="failed", cause=cause)
+        self.plugins.append(failed)
 
     def find(self, kind: str, name: str) -> Plugin:
         """Look a full or short name up; PluginError where it is unknown or ambiguous."""
@@ -261,19 +272,19 @@ def _registry(only: str | None, strict: bool) -> Registry:
 
 
 def _discover(only: str | None, strict: bool, trace: Callable[[str], object] | None) -> Registry:
-    names = None if only is None else {_canonical(n) for n in only.split(",") if n.strip()}
-    return Registry(list(entry_points(group=GROUP)), only=names, strict=strict, trace=trace)
+    names = None if only is None else {canonical(n) for n in only.split(",") if n.strip()}
+    found, faults = installed()
+    ours = [one for one in found if one.entry.group == GROUP]
+    return Registry(ours, faults, only=names, strict=strict, trace=trace)
 
 
 def _load(
-    entry: EntryPoint,
-    distribution: str,
-    version: str,
+    found: Found,
     present: list[Plugin],
     trace: Callable[[str], object] | None,
 ) -> list[Plugin]:
     """Everything one entry point registers; raises for whatever is wrong with it."""
-    module = entry.load()
+    module = found.entry.load()
     stated = getattr(module, "XPLAIN_API", None)
     if stated != hookspecs.API_VERSION:
         states = "no XPLAIN_API" if stated is None else f"XPLAIN_API = {stated!r}"
@@ -287,12 +298,12 @@ def _load(
     if trace is not None:
         manager.trace.root.setwriter(trace)
         manager.enable_tracing()
-    manager.register(module, entry.name)
+    manager.register(module, found.entry.name)
     _check_hooks(module, manager, hooks)
     new: list[Plugin] = []
     for hook in hooks.values():
         kind = hook.name.removeprefix("register_").removesuffix("s")
-        hook(register=_collector(distribution, version, kind, present, new))
+        hook(register=_collector(found, kind, present, new))
     if not new:
         raise PluginError(
             "it registers nothing; give it a hook such as register_explainers(register) "
@@ -313,8 +324,10 @@ def _check_hooks(module: object, manager: pluggy.PluginManager, hooks: Mapping[s
 
 
 def _collector(
-    distribution: str, version: str, kind: str, present: list[Plugin], new: list[Plugin]
+    found: Found, kind: str, present: list[Plugin], new: list[Plugin]
 ) -> hookspecs.Register:
+    distribution, version = found.distribution, found.version
+
     def register(name: str, target: str, *, summary: str = "") -> None:
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
             raise PluginError(f"the {kind} name {name!r} is not kebab-case (my-method)")
@@ -326,19 +339,6 @@ def _collector(
         new.append(Plugin(kind, name, distribution, version, summary, target))
 
     return register
-
-
-def _distribution(entry: EntryPoint) -> tuple[str, str]:
-    """Name, as it is normalised for installing, and version."""
-    metadata = None if entry.dist is None else entry.dist.metadata
-    if metadata is None or "Name" not in metadata:  # half an installation
-        return "unknown", ""
-    return _canonical(metadata["Name"]), metadata["Version"]
-
-
-def _canonical(name: str) -> str:
-    """Spell a distribution's name the one way of PEP 503: My_Plugin is my-plugin."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _cause(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from xplain.errors import PluginError
+from xplain.discovery import Found, installed
+from xplain.errors import PluginError, nearest
+from xplain.progress import visible
 
 OWN = "xplain"
 """The distribution whose commands nobody else's of the same name replace."""
@@ -21,57 +23,81 @@ class Commands(TyperGroup):
     """The commands of one entry point group."""
 
     entry_point_group: ClassVar[str] = "xplain.commands"
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "benchmark": "xplain-evaluation",
+        "fit": "xplain-codecs",
+        "data-mean": "xplain-codecs",
+        "nmf": "xplain-nmf",
+        "demo": "xplain-zoo",
+    }
+    """Commands of our other distributions: what to install where one is missing."""
 
     # The context is typer's or click's, by typer's version.
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of all commands."""
-        return sorted(self._entries())
+        return sorted(self._found())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command as the help lists it."""
-        entry = self._entries().get(cmd_name)
-        return None if entry is None else TyperCommand(cmd_name, help=_summary(entry))
+        found = self._found().get(cmd_name)
+        return None if found is None else TyperCommand(cmd_name, short_help=_summary(found))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """A command as it is run."""
-        entry = self._entries().get(args[0])
-        if entry is None:
+        """A command as it is run; PluginError where there is none of that name."""
+        name, known = args[0], self._found()
+        if name in known:
+            return name, _load(known[name]), args[1:]
+        if name.startswith("-"):
             return super().resolve_command(ctx, args)
-        return args[0], _load(entry), args[1:]
+        if name in self.elsewhere:
+            raise PluginError(
+                f"the command {name!r} comes with {self.elsewhere[name]}, which is not "
+                f"installed; run pip install {self.elsewhere[name]}"
+            )
+        raise PluginError(f"no command {name!r}; {nearest(name, [*known, *self.elsewhere])}")
 
-    def _entries(self) -> dict[str, EntryPoint]:
+    def _found(self) -> dict[str, Found]:
         # Our own last, so that nobody takes the place of one of them.
         found = sorted(
-            entry_points(group=self.entry_point_group),
-            key=lambda e: e.dist is not None and e.dist.name == OWN,
+            (one for one in installed()[0] if one.entry.group == self.entry_point_group),
+            key=lambda one: one.distribution == OWN,
         )
-        return {entry.name: entry for entry in found}
+        return {visible(one.entry.name): one for one in found}
 
 
 class PluginCommands(Commands):
     """The commands under ``xplain plugins``."""
 
     entry_point_group = "xplain.commands.plugins"
+    elsewhere: ClassVar[Mapping[str, str]] = {"check": "xplain-devkit", "new": "xplain-devkit"}
 
 
-def _load(entry: EntryPoint) -> Any:
+def _load(found: Found) -> Any:
     try:
-        return typer.main.get_command(entry.load())
-    except Exception as error:
+        return typer.main.get_command(found.entry.load())
+    except (Exception, SystemExit) as error:
+        cause = " ".join(str(error).split())
         raise PluginError(
-            f"the command {entry.name!r} of {entry.dist.name if entry.dist else '?'} cannot be "
-            f"loaded: {type(error).__name__}: {error}; reinstall or uninstall it"
+            f"the command {found.entry.name!r} of {found.distribution} cannot be loaded: "
+            f"{type(error).__name__}: {cause}; reinstall or uninstall it"
         ) from error
 
 
-def _summary(entry: EntryPoint) -> str:
+def _summary(found: Found) -> str:
     """The first line of a command's help, read from its source without running it."""
-    origin = "" if entry.dist is None or entry.dist.name == OWN else f" ({entry.dist.name})"
+    origin = "" if found.distribution == OWN else f" ({found.distribution})"
     try:
-        spec = find_spec(entry.module)
-        tree = ast.parse(Path(spec.origin).read_text("utf-8"))  # type: ignore[arg-type,union-attr]
+        return f"{visible(_first_line(found.entry.module))}{origin}"
     except Exception:  # a broken plugin is named when it is run; the help goes on
         return f"cannot be read{origin}"
+
+
+def _first_line(module: str) -> str:
+    """What a module's typer app, or else the module itself, says that it does."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(module)
+    tree = ast.parse(Path(spec.origin).read_bytes())
     told: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
@@ -80,4 +106,4 @@ def _summary(entry: EntryPoint) -> str:
                 if isinstance(call, ast.Attribute) and call.attr in ("callback", "command"):
                     told.setdefault(call.attr, ast.get_docstring(node) or "")
     text = told.get("callback") or told.get("command") or ast.get_docstring(tree) or ""
-    return f"{text.partition(chr(10))[0]}{origin}"
+    return text.partition("\n")[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xplain.cli.commands import PluginCommands
-from xplain.progress import say
+from xplain.progress import say, visible
 
 if TYPE_CHECKING:
     from xplain.registry import Plugin
@@ -61,12 +61,12 @@ def _show(found: list[Plugin]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for plugin in sorted(found, key=lambda p: (p.state != "ok", p.kind, p.name, p.distribution)):
         source = f"{plugin.distribution} {plugin.version}".strip()
-        table.add_row(plugin.kind, plugin.name, plugin.summary, source, plugin.state)
+        row = (plugin.kind, plugin.name, plugin.summary, source, plugin.state)
+        table.add_row(*map(visible, row))
     console = Console(markup=False, highlight=False)  # a summary is no markup
     console.print(table)
     for plugin in found:
         if plugin.state == "failed":
-            console.print(
-                f"failed: {plugin.name} of {plugin.distribution} {plugin.version}: {plugin.cause}",
-                soft_wrap=True,
-            )
+            source = f"{plugin.distribution} {plugin.version}".strip()
+            failed = f"failed: {plugin.name} of {source}: {plugin.cause}"
+            console.print(visible(failed), soft_wrap=True)
