@@ -6,13 +6,17 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types clean
+.PHONY: demo test docs lint types clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xplain demo --out out/demo
 
 test: lint types
 	$(BIN)/python -m pytest
+
+# The documentation site, in out/site; open out/site/index.html.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m mkdocs build --strict
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -29,6 +33,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing (a few minutes the first time)"
 	$(PIP) install -c constraints.txt $(EDITABLE)
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) install -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

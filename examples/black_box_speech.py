@@ -1,7 +1,7 @@
-"""Why does a black box hear speech?  python examples/black_box_speech.py [OUT] [MODEL.onnx]
+"""Explain a black-box speech detector.  python examples/black_box_speech.py [OUT] [MODEL.onnx]
 
 The model is Silero VAD, 16 kHz (github.com/snakers4/silero-vad, MIT), run by onnxruntime:
-no gradients, nothing to look into. pip install -c constraints.txt onnxruntime
+no gradients, no layers. pip install -c constraints.txt onnxruntime
 """
 
 import os
@@ -47,7 +47,7 @@ def silero(path: str | None = None) -> xplain.Model:
         Silero(path or str(SHARED / "models" / "silero" / "silero_vad_16k.onnx")),
         sample_rate=RATE,
         labels=["speech"],
-        multilabel=True,  # a label for itself: there is speech, or not
+        multilabel=True,  # a single label: there is speech, or not
         frame_step=WINDOW / RATE,
         differentiable=False,
     )
@@ -72,7 +72,7 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
     share = frames.clamp(min=0)[seconds >= 1].sum() / frames.clamp(min=0).sum()
     peak = seconds[frames.argmax()]
     print(f"speech has probability {e.target.probability:.2f}")
-    print(f"{share:.0%} of what speaks for it lies in the word; most at {peak:.2f} s")
+    print(f"{share:.0%} of the positive evidence lies in the word; most at {peak:.2f} s")
     print(f"Listen to keep-0.1.wav and remove-0.1.wav in {e.save(out)}")
 
 

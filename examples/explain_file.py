@@ -1,4 +1,4 @@
-"""Why did a model hear this word?  python examples/explain_file.py [OUT] [AUDIO]"""
+"""Explain which word a model recognises.  python examples/explain_file.py [OUT] [AUDIO]"""
 
 import sys
 from importlib.resources import as_file, files
@@ -12,16 +12,16 @@ def main(out: str = "out/explain_file", audio: str | None = None) -> None:
     model = xplain.load_model("zoo:digits")
 
     with as_file(files("xplain_zoo") / "clips/seven.wav") as seven:
-        # Another question: target="one", or target="seven", versus="one".
+        # Another target: target="one", or one label against another: target="seven", versus="one".
         explanation = xplain.explain(Path(audio or seven), model)
 
     target = explanation.target
-    print(f"{explanation.name}: heard {target.label!r} with probability {target.probability:.2f}")
+    print(f"{explanation.name}: predicted {target.label!r} ({target.probability:.2f})")
     for outcome in explanation.scores(keep=[0.1], remove=[0.1]):
         verb = "Keeping only" if outcome.kind == "keep" else "Removing"
         print(
             f"{verb} the most important {outcome.ratio:.0%}: {target.label!r} has probability "
-            f"{outcome.heard.probability:.2f}, the model now hears {outcome.heard.label!r}"
+            f"{outcome.heard.probability:.2f}, the model now predicts {outcome.heard.label!r}"
         )
     folder = explanation.save(out)
     print(f"Listen to keep-0.1.wav and remove-0.1.wav in {folder}")

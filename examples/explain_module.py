@@ -25,7 +25,7 @@ def main(out: str = "out/explain_module") -> None:
     audio = 0.2 * torch.sin(2 * torch.pi * 400 * time) * ((time > 0.3) & (time < 0.6))
     audio += 0.4 * torch.sin(2 * torch.pi * 3000 * time) * ((time > 1.2) & (time < 1.5))
 
-    # Your labels here, in the order of the logits, and what you ask (default: its decision).
+    # Your labels here, in the order of the logits, and the target (default: its own prediction).
     model = xplain.wrap(Energy(), sample_rate=RATE, labels=["low", "high"])
     explanation = xplain.explain(audio, model, synthesizer="stft", target="high")
 

@@ -24,7 +24,7 @@ time = torch.arange(16000) / 16000  # a second of a tone that rises from 300 to 
 sound = 0.2 * torch.sin(2 * torch.pi * (300 * time + 600 * time**2))
 
 model = xplain.load_model(f"hf:{out / 'model'}")
-# wav2vec 2.0 divides loudness out, so a path from silence to the clip would tell it nothing.
+# wav2vec 2.0 normalises loudness, so a path from silence to the clip would show it no change.
 explanation = xplain.explain(sound, model, synthesizer="stft", baseline="mean")
 (kept,) = explanation.scores(keep=[0.1], remove=[])
 print(f"{explanation.target.label}: {explanation.probabilities[explanation.target.label]:.3f}")

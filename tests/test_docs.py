@@ -152,7 +152,9 @@ def test_the_site_builds_without_warnings_and_asks_no_other_server(tmp_path: Pat
     environment = {**clean_environment(), "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "api" / "xplain" / "index.html").is_file()
-    loads = r"<(?:script|img|iframe)[^>]+src=\"?(?:https?:)?//|<link[^>]+href=\"?https?://(?!localhost)"
+    assert (tmp_path / "api" / "xplain.html").is_file()
+    loads = (
+        r"<(?:script|img|iframe)[^>]+src=\"?(?:https?:)?//|<link[^>]+href=\"?https?://(?!localhost)"
+    )
     for page in tmp_path.rglob("*.html"):
         assert not re.search(loads, page.read_text("utf-8")), page

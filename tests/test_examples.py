@@ -15,9 +15,9 @@ import xplain
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 SAID = {
-    "explain_file.py": "heard 'seven'",
+    "explain_file.py": "predicted 'seven'",
     "explain_module.py": "'high': most comes from 3000 Hz at 1.",
-    "black_box_speech.py": "100% of what speaks for it lies in the word; most at 1.",
+    "black_box_speech.py": "100% of the positive evidence lies in the word; most at 1.",
 }
 """What an example has to find out, where the answer is known."""
 
