@@ -130,7 +130,7 @@ def _write(
 ) -> None:
     """Tables and pictures of all that was measured."""
     grouped = groups(records)
-    rows = shares(grouped, SEED)
+    rows = shares(grouped)
     write_csv(rows, out / "latent_fidelity.csv")
     note = "`python benchmarks/latent_fidelity.py`; " + ", ".join(
         f"{name} {version}" for name, version in versions().items()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = "('torch', 'numpy', 'captum', 'transformers', 'matplotlib', 'soundfile')"
+HEAVY = "('torch', 'numpy', 'scipy', 'captum', 'transformers', 'matplotlib', 'soundfile')"
 
 
 def run(code: str) -> str:

@@ -1,18 +1,25 @@
-"""How sure a mean over clips is, and a difference between two methods on the same clips."""
+"""How sure a mean over clips is, and a difference between two methods on the same clips.
+
+SciPy computes them. Which interval serves which values was chosen by coverage:
+benchmarks/interval_coverage.py.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
 DRAWS = 2000
 """Resamples of the clips."""
 
-Floats = npt.NDArray[np.float64]
+Z = NormalDist().inv_cdf(0.975)
+"""Standard errors on each side of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +47,109 @@ class Difference:
 
 
 def interval(values: Sequence[float], seed: int, draws: int = DRAWS) -> Interval:
-    """Mean of values (n,) with the percentile bootstrap's interval over clips.
+    """Mean of values (n,) with the interval of the BCa bootstrap over clips.
 
-    Efron, Tibshirani (1993), "An Introduction to the Bootstrap", ch. 13.
+    Efron (1987), "Better Bootstrap Confidence Intervals"; the percentile bootstrap where BCa
+    is not defined, as of values that are all the same. Of decisions, which are 0 or 1, take
+    share().
     """
     if not values:
         return Interval(None, None, None)
     mean = float(np.mean(values))
     if len(values) == 1:
         return Interval(mean, None, None)
-    low, high = np.quantile(_weights(len(values), seed, draws) @ np.array(values), [0.025, 0.975])
-    return Interval(mean, float(low), float(high))
+    from scipy import stats  # here, since loading it takes longer than all else of this module
+
+    ends = (math.nan, math.nan)
+    for method in ("BCa", "percentile"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that are all the same, or nearly
+            ends = stats.bootstrap(
+                (np.array(values),),
+                np.mean,
+                n_resamples=draws,
+                method=method,
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
+        if all(map(math.isfinite, ends)):
+            break
+    return Interval(mean, float(ends[0]), float(ends[1]))
+
+
+def share(values: Sequence[float], whole: float = 1.0) -> Interval:
+    """Share of clips (n,) of which something holds, with Wilson's interval.
+
+    values: ``whole`` (1, or 100 for percent) where it holds, 0 where not, and between them
+    where it holds in part, as of tied labels. Where the sum is no whole number of clips, the
+    interval reaches from that of the number below to that of the number above. Wilson (1927).
+    """
+    if not values:
+        return Interval(None, None, None)
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return Interval(mean, None, None)
+    count = round(sum(values) / whole, 9)  # thirds add up to a whole but for rounding
+    low, _ = _wilson(math.floor(count), len(values))
+    _, high = _wilson(math.ceil(count), len(values))
+    return Interval(mean, whole * low, whole * high)
+
+
+@lru_cache
+def _wilson(count: int, clips: int) -> tuple[float, float]:
+    from scipy import stats
+
+    found = stats.binomtest(count, clips).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def difference(
-    one: Sequence[float | None], other: Sequence[float | None], seed: int, draws: int = DRAWS
+    one: Sequence[float | None],
+    other: Sequence[float | None],
+    seed: int,
+    draws: int = DRAWS,
+    *,
+    whole: float | None = None,
 ) -> Difference:
     """Of two methods' values (n,) for the same clips: one − other, paired by clip.
 
-    Clips for which either has no value (None) are left out. p is the share of draws, the
-    clips' own among them, in which the differences with their signs drawn by chance have a
-    mean as large (a permutation test; Good 2005, ch. 3): with n clips it is at least 1 / 2ⁿ⁻¹.
+    Clips for which either has no value (None) are left out. The interval is that of
+    interval(), or of difference_of_shares() where ``whole`` says that values are shares. p is
+    of a permutation test over the signs of the differences (Good 2005, ch. 3): exact where
+    there are no more than ``draws`` ways to draw them, else from so many draws.
     """
     paired = [a - b for a, b in zip(one, other, strict=True) if a is not None and b is not None]
-    mean = interval(paired, seed, draws)
-    if mean.mean is None or mean.low is None:
-        return Difference(mean.mean, None, None, None, len(paired))
-    drawn = np.abs(_signs(len(paired), seed, draws) @ np.array(paired)) / len(paired)
-    # What differs by rounding alone is as large.
-    as_large = (drawn >= abs(mean.mean) - 1e-12 * max(map(abs, paired))).sum()
-    p = float(as_large + 1) / (draws + 1)
-    return Difference(mean.mean, mean.low, mean.high, p, len(paired))
+    if len(paired) < 2:
+        return Difference(paired[0] if paired else None, None, None, None, len(paired))
+    from scipy import stats
+
+    if whole is None:
+        found = interval(paired, seed, draws)
+        low, high = found.low, found.high
+    else:
+        low, high = difference_of_shares(paired, whole)
+    p = stats.permutation_test(
+        (np.array(paired),),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=draws,
+        rng=np.random.default_rng(seed),
+    ).pvalue
+    return Difference(float(np.mean(paired)), low, high, float(p), len(paired))
+
+
+def difference_of_shares(paired: Sequence[float], whole: float = 1.0) -> tuple[float, float]:
+    """95 % interval of a mean of differences (n,) between values from 0 to ``whole``.
+
+    Two clips are added that differ by all there is, one in each direction, so that the interval
+    has a width where no clip differs. Bonett, Price (2012), "Adjusted Wald Confidence Interval
+    for a Difference of Binomial Proportions Based on Paired Data", eq. 4; their variance from
+    the counts of differing pairs is here that of the differences, which is the same for 0 and 1.
+    """
+    values = np.array([*paired, whole, -whole])
+    around = Z * float(values.std()) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return max(-whole, mean - around), min(whole, mean + around)
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
@@ -82,16 +161,3 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, value * (len(asked) - rank)))
         corrected[place] = highest
     return corrected
-
-
-@lru_cache(maxsize=4)
-def _weights(clips: int, seed: int, draws: int) -> Floats:
-    """Share of each clip in each resample: (draws, clips)."""
-    drawn = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=draws)
-    return drawn / clips
-
-
-@lru_cache(maxsize=4)
-def _signs(clips: int, seed: int, draws: int) -> Floats:
-    """A sign for each clip in each draw: (draws, clips)."""
-    return np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, clips))

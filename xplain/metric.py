@@ -122,7 +122,9 @@ class Metric:
 
     better: "higher" or "lower". range: lowest and highest value. category: what it is
     about (faithfulness, complexity, localisation, robustness, randomisation, proxy, …).
-    source: paper and equation. parameters: keyword arguments it is called with.
+    source: paper and equation. parameters: keyword arguments it is called with. share: whether
+    a clip's value is a decision: the highest value where something holds, 0 where not, between
+    them only for ties. The mean is then a share of clips, whose interval is Wilson's.
     """
 
     function: Callable[..., float]
@@ -131,6 +133,7 @@ class Metric:
     category: str
     source: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    share: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the benchmark could not supply."""
@@ -140,6 +143,11 @@ class Metric:
                     f"the metric {self.name!r} needs {need!r}, which is not evidence; "
                     f"{nearest(need, KNOWN)}"
                 )
+        if self.share and (self.range[0] != 0 or not 0 < self.range[1] < math.inf):
+            raise PluginError(
+                f"the metric {self.name!r} is a share, whose range is from 0 to 1 or 100, "
+                f"not from {self.range[0]:g} to {self.range[1]:g}"
+            )
 
     @property
     def name(self) -> str:
@@ -167,6 +175,11 @@ class Metric:
     def at_a_ratio(self) -> bool:
         """Whether it has a value at each ratio, in place of one for the clip."""
         return not AT_A_RATIO.isdisjoint(self.needs)
+
+    @property
+    def whole(self) -> float | None:
+        """The value of a clip of which something holds; None for what is no share of clips."""
+        return self.range[1] if self.share else None
 
     @property
     def summary(self) -> str:
@@ -210,11 +223,16 @@ def _parameters(function: Callable[..., float]) -> tuple[inspect.Parameter, ...]
 
 
 def metric(
-    *, better: Literal["higher", "lower"], range: tuple[float, float], category: str, source: str
+    *,
+    better: Literal["higher", "lower"],
+    range: tuple[float, float],
+    category: str,
+    source: str,
+    share: bool = False,
 ) -> Callable[[Callable[..., float]], Metric]:
     """Declare a function of one clip's evidence to be a metric; see Metric."""
 
     def declare(function: Callable[..., float]) -> Metric:
-        return Metric(function, better, range, category, source)
+        return Metric(function, better, range, category, source, share=share)
 
     return declare

@@ -34,8 +34,8 @@ def summary(
         note,
         "",
         "Shares of test clips whose decision is the explained model's own about the clip, with",
-        "95 % intervals by bootstrap over clips. Heard: decoded, encoded again. Judge: decided",
-        "by a classifier trained independently (another seed, another head).",
+        "Wilson's 95 % intervals. Heard: decoded, encoded again. Judge: decided by a classifier",
+        "trained independently (another seed, another head).",
         "",
     ]
     for pair in dict.fromkeys((r.classifier, r.data) for r in rows):
@@ -142,7 +142,7 @@ def _areas(grouped: Mapping[Group, Sequence[Record]], seed: int) -> list[str]:
         "## Latent space against waveform space",
         "",
         f"Area under the keep curve from {low} to {high}, heard, same method and classifier; the",
-        "difference is paired by clip, with its 95 % interval by bootstrap.",
+        "difference is paired by clip, with its 95 % interval (Bonett, Price).",
         "",
         "| data | classifier | method | clips | latent | waveform | difference | wins |",
         "|---|---|---|---|---|---|---|---|",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fidelity.plan import AREA, DATA, METHODS, RATIOS, SPACES
-from xplain.intervals import Difference, difference, interval
+from xplain.intervals import Difference, difference, share
 from xplain.storage import write_text
 from xplain_evaluation.benchmark.journal import Record
 
@@ -24,7 +24,7 @@ class Share:
     """Of the clips, how many are decided as the explained model decides the clip itself.
 
     kind: keep, remove, or unchanged: the control. where: heard (decoded and encoded again) or
-    latents. who decides: model or judge. low, high: 95 %, by bootstrap over clips.
+    latents. who decides: model or judge. low, high: 95 %, Wilson's.
     """
 
     classifier: str
@@ -65,7 +65,7 @@ def agreeing(records: Sequence[Record], name: str, ratio: float | None = None) -
     return [float(said(r, name, ratio) == said(r, "own model")) for r in records]
 
 
-def shares(grouped: Mapping[Group, Sequence[Record]], seed: int) -> list[Share]:
+def shares(grouped: Mapping[Group, Sequence[Record]]) -> list[Share]:
     """Every curve, and its controls."""
     rows = []
     for group, records in grouped.items():
@@ -73,7 +73,7 @@ def shares(grouped: Mapping[Group, Sequence[Record]], seed: int) -> list[Share]:
         for name, ratio in asked:
             kind, _, rest = name.partition(" ")
             where, _, who = rest.rpartition(" ")
-            over = interval(agreeing(records, name, ratio), seed)
+            over = share(agreeing(records, name, ratio))
             rows.append(
                 Share(*group, kind, where, who, ratio, over.mean, over.low, over.high, len(records))
             )
@@ -111,7 +111,7 @@ def latent_against_waveform(
             areas([r for r in rows if r.key[-1] in places], "keep heard model")
             for rows in (records, other)
         )
-        compared = difference(one, two, seed)
+        compared = difference(one, two, seed, whole=1.0)
         found[classifier, data, method] = (float(np.mean(one)), float(np.mean(two)), compared)
     return found
 

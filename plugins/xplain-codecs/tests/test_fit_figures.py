@@ -54,5 +54,5 @@ def test_the_figures_are_scikit_learns() -> None:
         "c": None,
         "d": pytest.approx(recall[2]),
     }
-    assert found.accuracy(0).mean == sklearn.metrics.accuracy_score(truth, said)
+    assert found.accuracy().mean == sklearn.metrics.accuracy_score(truth, said)
     assert found.majority([3, 1, 1, 0]) == 3 / 6

@@ -104,7 +104,7 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
             partial / "checkpoint.safetensors",
             emphasis if task.training.emphasis else None,
         )
-        report = _report(head, labels, parts, history, failed, task.training.seed, started)
+        report = _report(head, labels, parts, history, failed, started)
         record = _record(task, job, parts, report.accuracy)
         save(out, Config(codec, sizes, labels, _digest(job), record), head, report)
         shutil.rmtree(partial, ignore_errors=True)
@@ -246,14 +246,13 @@ def _report(
     parts: Mapping[str, Sequence[LatentClip]],
     history: History,
     failed: Sequence[Failed],
-    seed: int,
     started: float,
 ) -> Report:
     said = logits_of(head, parts["test"]).argmax(-1).tolist()
     decisions = Decisions([clip.label for clip in parts["test"]], said)
     return Report(
         labels=labels,
-        accuracy=decisions.accuracy(seed),
+        accuracy=decisions.accuracy(),
         majority=decisions.majority([clip.label for clip in parts["train"]]),
         recall=decisions.recall(labels),
         confusion=decisions.confusion(len(labels)),

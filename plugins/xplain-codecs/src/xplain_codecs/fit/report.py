@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xplain.intervals import Interval, interval
+from xplain.intervals import Interval, share
 
 
 @dataclass(frozen=True)
 class Report:
     """On the test clips, each asked by itself.
 
-    accuracy: with its 95 % interval, by bootstrap over clips. majority: accuracy of always
+    accuracy: with its 95 % interval, Wilson's. majority: accuracy of always
     saying the most frequent label of the training clips. recall: by label, None where no test
     clip has it. confusion: clips by label (rows) and by what the head says (columns), in the
     order of labels. clips: how many of each part. epochs: that were run; best_epoch: the one
@@ -79,9 +79,9 @@ class Decisions:
     truth: Sequence[int]
     said: Sequence[int]
 
-    def accuracy(self, seed: int) -> Interval:
-        """Share heard right."""
-        return interval([float(t == s) for t, s in zip(self.truth, self.said, strict=True)], seed)
+    def accuracy(self) -> Interval:
+        """Share of the clips that were classified correctly."""
+        return share([float(t == s) for t, s in zip(self.truth, self.said, strict=True)])
 
     def confusion(self, labels: int) -> tuple[tuple[int, ...], ...]:
         """Clips by label and by what was said."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from xplain.intervals import Difference, Interval, difference, holm, interval
+from xplain.intervals import Difference, difference, holm, interval, share
+from xplain.metric import Metric
 from xplain_evaluation.benchmark.config import Config
 from xplain_evaluation.benchmark.journal import Key, Record
 
@@ -127,8 +128,8 @@ def tabulate(
                     _row(config, group, method.label, metric, ratio, column, failed)
                     for ratio, column in columns
                 ]
-        for label, by_method in summaries.items():
-            comparisons += _compared(config, group, label, by_method)
+        for metric in config.metrics:
+            comparisons += _compared(config, group, metric, summaries[metric.label])
         order[group] = _ordered(config, group, rows)
     return Results(
         rows=tuple(rows),
@@ -166,13 +167,19 @@ def _row(
     config: Config,
     group: Group,
     explainer: str,
-    metric: Any,
+    metric: Metric,
     ratio: float | None,
     column: Sequence[float | None],
     failed: int,
 ) -> Row:
     known = [value for value in column if value is not None]
-    over: Interval = interval(known, config.seed, config.draws)
+    # A mean over ratios is no share of clips, and its interval narrower; but of clips that are
+    # all the same no bootstrap can say how far others may be off.
+    decisions = ratio is not None or not metric.at_a_ratio or len(set(known)) == 1
+    if metric.whole is not None and decisions:
+        over = share(known, metric.whole)
+    else:
+        over = interval(known, config.seed, config.draws)
     return Row(
         group=group,
         explainer=explainer,
@@ -189,17 +196,18 @@ def _row(
 
 
 def _compared(
-    config: Config, group: Group, metric: str, by_method: Mapping[str, Sequence[float | None]]
+    config: Config, group: Group, metric: Metric, by_method: Mapping[str, Sequence[float | None]]
 ) -> list[Comparison]:
     pairs = list(combinations(by_method, 2))
     # So many that the least p, times the pairs, can be called significant.
     draws = max(config.draws, 2 * round(len(pairs) / SIGNIFICANT))
     found = [
-        difference(by_method[one], by_method[other], config.seed, draws) for one, other in pairs
+        difference(by_method[one], by_method[other], config.seed, draws, whole=metric.whole)
+        for one, other in pairs
     ]
     corrected = holm([d.p for d in found])
     return [
-        Comparison(group, metric, one, other, d, p)
+        Comparison(group, metric.label, one, other, d, p)
         for (one, other), d, p in zip(pairs, found, corrected, strict=True)
     ]
 

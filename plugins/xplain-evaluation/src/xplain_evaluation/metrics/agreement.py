@@ -18,6 +18,7 @@ from xplain_evaluation.metrics import checked as checks
     range=(0, 1),
     category="faithfulness",
     source="Paissan et al. 2024, L-MAC (input fidelity)",
+    share=True,
 )
 def input_fidelity(kept: Tensor, label: int, multilabel: bool) -> float:
     """Whether the explained label is decided for when only the explanation is left.
@@ -36,6 +37,7 @@ def input_fidelity(kept: Tensor, label: int, multilabel: bool) -> float:
     range=(0, 1),
     category="faithfulness",
     source="Paissan et al. 2024, L-MAC (fidelity), against the model's own prediction",
+    share=True,
 )
 def fidelity(probabilities: Tensor, kept: Tensor, label: int, multilabel: bool) -> float:
     """Whether the model's own prediction stays when only the top ρ of elements is kept.
@@ -50,6 +52,7 @@ def fidelity(probabilities: Tensor, kept: Tensor, label: int, multilabel: bool) 
     range=(0, 1),
     category="faithfulness",
     source="Paissan et al. 2024, L-MAC (fidelity), of the input without the explanation",
+    share=True,
 )
 def removal(probabilities: Tensor, removed: Tensor, label: int, multilabel: bool) -> float:
     """Whether the model's own prediction stays although the top ρ of elements is removed.
@@ -64,6 +67,7 @@ def removal(probabilities: Tensor, removed: Tensor, label: int, multilabel: bool
     range=(0, 1),
     category="heard-again",
     source="fidelity, of the decoded audio",
+    share=True,
 )
 def heard_fidelity(
     probabilities: Tensor, heard_kept: Tensor, label: int, multilabel: bool
@@ -81,6 +85,7 @@ def heard_fidelity(
     range=(0, 1),
     category="heard-again",
     source="removal, of the decoded audio",
+    share=True,
 )
 def heard_removal(
     probabilities: Tensor, heard_removed: Tensor, label: int, multilabel: bool
@@ -100,6 +105,7 @@ def heard_removal(
     range=(0, 1),
     category="heard-again",
     source="fidelity, of the decoded audio with nothing removed",
+    share=True,
 )
 def round_trip(probabilities: Tensor, round_trip: Tensor, label: int, multilabel: bool) -> float:
     """Whether the prediction stays when the unchanged latents are decoded and heard again.

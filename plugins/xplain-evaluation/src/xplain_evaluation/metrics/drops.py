@@ -20,6 +20,7 @@ from xplain_evaluation.metrics import checked as checks
     range=(0, 100),
     category="faithfulness",
     source="Chattopadhay et al. 2018, Grad-CAM++ (increase in confidence)",
+    share=True,
 )
 def average_increase(p: float, o: float) -> float:
     """100 where the explanation alone is more probable than the clip, else 0."""

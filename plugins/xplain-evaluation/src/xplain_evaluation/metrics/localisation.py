@@ -53,6 +53,7 @@ def relevance_mass(attribution: Tensor, region: Tensor) -> float:
     range=(0, 1),
     category="localisation",
     source="Zhang et al. 2018, Top-down Neural Attention (pointing game)",
+    share=True,
 )
 def pointing_game(attribution: Tensor, region: Tensor) -> float:
     """Whether the largest attribution lies inside the region.
