@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -153,14 +154,23 @@ def make_synthesizer(
     return synthesizer
 
 
-def load_model(reference: str) -> Model:
+_loading: ContextVar[bool] = ContextVar("xplain_loading", default=False)
+"""Whether a plugin's loader is at work: what it refers to was not typed by a person."""
+
+
+def load_model(reference: str, *, trusted: bool = True) -> Model:
     """Load a model by reference: ``scheme:rest`` of a plugin, or ``file.py:factory``.
 
     ``file.py:factory`` runs that file and calls the factory in it, which returns an
     xplain.Model (see wrap). One to which no name was given is named by the reference.
-    Raises ModelError for what cannot be found or loaded.
+
+    trusted: whether a person gave the reference. Give False for one that was read from a file:
+    then no ``file.py:factory`` is run, so that a model folder of strangers is data. The same
+    holds, whatever is given, for all that the loader of a scheme loads or returns.
+
+    Raises ModelError for what cannot be found or loaded, or would run a file.
     """
-    found = follow(reference)
+    found = follow(reference, trusted=trusted)
     if not isinstance(found, Model):
         raise ModelError(
             f"{reference!r} gave {type(found).__name__}, not a model; "
@@ -169,15 +179,31 @@ def load_model(reference: str) -> Model:
     return found
 
 
-def follow(reference: str) -> object:
+def runs_file(reference: str) -> bool:
+    """Whether a reference is ``file.py:factory``, so that following it runs that file."""
+    return reference.rpartition(":")[0].endswith(".py")
+
+
+def follow(reference: str, *, trusted: bool = True) -> object:
     """What a reference leads to: a model, or what else somebody's own factory returns."""
     seen: list[str] = []
     current: object = reference
+    trusted = trusted and not _loading.get()
     while isinstance(current, str):
         if len(seen) == MAX_REFERENCES:
             raise ModelError(f"the reference {reference!r} goes in a circle: {' → '.join(seen)}")
         seen.append(current)
-        current = _follow(current)
+        if not runs_file(current):
+            trusted = False  # what a plugin leads to may have come from a file
+            current = _by_scheme(current)
+        elif trusted:
+            current = _from_file(current)
+        else:
+            raise ModelError(
+                f"the reference {current!r} would run a file, and it comes from a file or a "
+                "plugin; only a person may name a Python file: register its model in a plugin, "
+                "and refer to it as SCHEME:NAME"
+            )
     if isinstance(current, Model) and (
         len(seen) > 1 or current.name == type(current.module).__name__
     ):
@@ -186,10 +212,7 @@ def follow(reference: str) -> object:
     return current
 
 
-def _follow(reference: str) -> object:
-    path, _, factory = reference.rpartition(":")
-    if path.endswith(".py"):
-        return _from_file(Path(path), factory)
+def _by_scheme(reference: str) -> object:
     scheme, colon, rest = reference.partition(":")
     if not colon:
         schemes = sorted(p.name for p in registry().plugins if p.kind == "model")
@@ -201,6 +224,7 @@ def _follow(reference: str) -> object:
         load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
     except PluginError as error:
         raise ModelError(f"{reference}: {error}") from error
+    outer = _loading.set(True)
     try:
         return load(rest)
     except XplainError:
@@ -210,9 +234,13 @@ def _follow(reference: str) -> object:
             f"{reference} cannot be loaded: {type(error).__name__}: {error}; "
             "reinstall the plugin, or report it to its authors"
         ) from error
+    finally:
+        _loading.reset(outer)
 
 
-def _from_file(path: Path, factory: str) -> object:
+def _from_file(reference: str) -> object:
+    name, _, factory = reference.rpartition(":")
+    path = Path(name)
     if not path.is_file():
         raise ModelError(f"{path}: no such file; give the path of the file with {factory}()")
     spec = importlib.util.spec_from_file_location(f"xplain_model_{path.stem}", path)

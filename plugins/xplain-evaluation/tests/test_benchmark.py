@@ -68,7 +68,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(desk: Path) -> tuple[Results, Path]:
-    return run(Config.load(desk / "bench.toml"), desk / "out"), desk / "out"
+    return run(Config.load(desk / "bench.toml", allow_code=True), desk / "out"), desk / "out"
 
 
 def config(desk: Path, **change: Any) -> Config:
@@ -201,7 +201,7 @@ class TestResuming:
     def test_nothing_is_done_twice(self, measured: tuple[Results, Path], desk: Path) -> None:
         _, out = measured
         timings, table = (out / "timings.csv").read_bytes(), (out / "results.csv").read_bytes()
-        run(Config.load(desk / "bench.toml"), out)
+        run(Config.load(desk / "bench.toml", allow_code=True), out)
         assert (out / "timings.csv").read_bytes() == timings
         assert (out / "results.csv").read_bytes() == table
 
@@ -214,7 +214,7 @@ class TestResuming:
         cuts = random.Random(0).sample(range(len(journal)), 10)
         for cut in cuts:
             (tmp_path / "journal.jsonl").write_bytes(journal[:cut])
-            run(Config.load(desk / "bench.toml"), tmp_path)
+            run(Config.load(desk / "bench.toml", allow_code=True), tmp_path)
             assert (tmp_path / "results.csv").read_bytes() == whole
 
     def test_killed_and_started_again_it_goes_on(
@@ -222,7 +222,14 @@ class TestResuming:
     ) -> None:
         whole = (measured[1] / "results.csv").read_bytes()
         code = "from xplain.cli.main import main; main()"
-        command = [sys.executable, "-c", code, "benchmark", str(desk / "bench.toml")]
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            "benchmark",
+            "--allow-code",
+            str(desk / "bench.toml"),
+        ]
         journal = tmp_path / "journal.jsonl"
         for lines in (1, 3, 5):
             process = subprocess.Popen([*command, "--out", str(tmp_path)], stderr=subprocess.PIPE)
@@ -255,7 +262,7 @@ class TestResuming:
         for damage in (b"nonsense\n", b"\xff\n", b"[{}]\n", b"3\n"):
             (tmp_path / "journal.jsonl").write_bytes(first + damage)
             with pytest.raises(xplain.ArtifactError, match="is damaged"):
-                run(Config.load(desk / "bench.toml"), tmp_path)
+                run(Config.load(desk / "bench.toml", allow_code=True), tmp_path)
 
     def test_a_folder_that_cannot_be_written_is_named(self, desk: Path) -> None:
         with pytest.raises(xplain.ArtifactError, match="cannot be written"):
@@ -478,6 +485,11 @@ def test_the_command_prints_the_order_and_json(
     desk: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments += [str(desk / "bench.toml"), "--out", str(tmp_path), "--json"]
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 2 or done.value.code == 1
+    assert "would run that file; give --allow-code where you trust" in capsys.readouterr().err
+    arguments.append("--allow-code")
     with pytest.raises(SystemExit) as done:
         main()
     assert done.value.code in (0, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import xplain
-from xplain import ModelError, PluginError
+from xplain import ModelError, PluginError, registry
 from xplain.errors import TargetError
 from xplain.interfaces import Segmenter
 from xplain_nmf.dictionary.dictionary import Dictionary
@@ -106,11 +108,15 @@ def atoms(components: int = 4) -> Dictionary:
 
 
 @pytest.fixture
-def layered(tmp_path) -> str:
-    """A reference to a model in a file, as another plugin's would be."""
-    (tmp_path / "layered.py").write_text(
-        "import torch, xplain\n"
+def layered(tmp_path, monkeypatch) -> Iterator[str]:
+    """A reference to a model of another plugin, which is installed for the test."""
+    (tmp_path / "site" / "layered-1.0.dist-info").mkdir(parents=True)
+    for name, text in {
+        "layered-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: layered\nVersion: 1.0\n",
+        "layered-1.0.dist-info/entry_points.txt": "[xplain]\nlayered = layered\n",
+        "layered.py": "import torch, xplain\n"
         "from torch import nn\n"
+        "XPLAIN_API = 1\n"
         "class Layered(nn.Module):\n"
         "    def __init__(self):\n"
         "        super().__init__()\n"
@@ -118,16 +124,20 @@ def layered(tmp_path) -> str:
         "        self.leave = nn.Conv1d(5, 2, 1)\n"
         "    def forward(self, x):\n"
         "        return self.leave(self.bands(x[:, None])).transpose(1, 2)\n"
-        "def model():\n"
-        "    torch.manual_seed(7)\n"
+        "def load(rest):\n"
+        "    torch.manual_seed(7 if rest == 'model' else 8)\n"
         "    return xplain.wrap(Layered(), sample_rate=16000, labels=('a', 'b'),\n"
         "                       multilabel=True, frame_step=0.02)\n"
-        "def other():\n"
-        "    torch.manual_seed(8)\n"
-        "    return xplain.wrap(Layered(), sample_rate=16000, labels=('a', 'b'),\n"
-        "                       multilabel=True, frame_step=0.02)\n"
-    )
-    return f"{tmp_path / 'layered.py'}:model"
+        "@xplain.hookimpl\n"
+        "def register_models(register):\n"
+        "    register('layered', 'layered:load')\n",
+    }.items():
+        (tmp_path / "site" / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    registry._registry.cache_clear()
+    yield "layered:model"
+    sys.modules.pop("layered", None)
+    registry._registry.cache_clear()
 
 
 def test_a_layer_of_the_teacher_can_be_read(layered, tmp_path):
@@ -150,9 +160,12 @@ def test_a_layer_of_the_teacher_can_be_read(layered, tmp_path):
     torch.testing.assert_close(again(waveform).logits, proxy(waveform).logits)
 
 
-def test_a_layer_that_is_not_there_or_not_the_same_is_refused(layered):
+def test_a_layer_that_is_not_there_or_not_the_same_is_refused(layered, tmp_path):
     with pytest.raises(ModelError, match=r"no layer 'band'.*did you mean 'bands'"):
         LayerFeatures.load(layered, "band")
+    here = f"{tmp_path}/mine.py:make"
+    with pytest.raises(ModelError, match="may not name a Python file"):
+        build(PRESETS["paper"], atoms(), load_teacher(layered), Features(None, here, "bands"))
     trained_on = xplain.load_model(layered).fingerprint()
     other = layered.replace(":model", ":other")
     with pytest.raises(ModelError, match="other weights"):

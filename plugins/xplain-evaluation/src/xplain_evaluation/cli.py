@@ -24,6 +24,9 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="Folder for the tables and the page")] = Path(
         "out/benchmark"
     ),
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Run the Python files that it names as models")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The results as JSON on standard output")
     ] = False,
@@ -34,7 +37,7 @@ def benchmark(
 
     machines = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # whatever a model or a plugin prints
-        results = run(Config.load(config), out)
+        results = run(Config.load(config, allow_code=allow_code), out)
         if as_json:
             print(json.dumps(to_dict(results)), file=machines, flush=True)
         _say(results, out)

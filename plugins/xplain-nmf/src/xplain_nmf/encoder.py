@@ -25,9 +25,12 @@ class Encoder(nn.Module):
         fields = dict(config)
         kind = fields.pop("model_type", None)
         try:
+            # Not what may name code: a kernel, a module of a repository.
+            for name in ("attn_implementation", "_attn_implementation", "auto_map"):
+                fields.pop(name, None)
             settings = AutoConfig.for_model(kind, **fields)
             make: Any = AutoModel.from_config  # not typed
-            self.model: PreTrainedModel = make(settings)
+            self.model: PreTrainedModel = make(settings, trust_remote_code=False)
         except (ValueError, KeyError) as error:
             raise ModelError(f"the encoder {kind!r} cannot be built: {error}") from error
         if not hasattr(settings, "conv_kernel"):

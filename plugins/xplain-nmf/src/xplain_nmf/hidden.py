@@ -26,8 +26,11 @@ class LayerFeatures:
 
     @classmethod
     def load(cls, reference: str, layer: str, sha256: str | None = None) -> LayerFeatures:
-        """Load the model; ModelError where it, or the layer, is not what the proxy was made on."""
-        model = load_model(reference)
+        """Load the model; ModelError where it, or the layer, is not what the proxy was made on.
+
+        The reference stands in the proxy's config.json, so that it may not run a file.
+        """
+        model = load_model(reference, trusted=False)
         if model.reads is not None or model.frame_step is None:
             raise ModelError(
                 f"{reference} does not decide per frame of a waveform; a proxy cannot read it"

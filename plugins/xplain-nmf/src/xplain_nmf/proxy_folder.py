@@ -2,56 +2,81 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import Tensor
 from transformers.utils import logging
 
-from xplain.errors import ModelError, nearest
+from xplain.borrowing import seeded
+from xplain.errors import ArtifactError, ModelError, nearest
+from xplain.tensors import read_tensors
+from xplain.validated import decode_json
 from xplain_nmf.config import NmfProxyConfig
 from xplain_nmf.model import NmfProxy
 
+LIBRARY_ONLY = ("architectures", "transformers_version", "auto_map", "transformers_weights")
+"""What transformers writes into config.json, or obeys there, and no proxy needs."""
+REFUSED = (ValueError, TypeError, KeyError, RuntimeError, AttributeError, StrictDataclassError)
+"""What a configuration raises that describes no network."""
 Off = str | Sequence[str | int]
 """Components to switch off: numbers, or the labels of a class-wise dictionary, or both; as a
 text with commas between them."""
 
 
 def open_proxy(folder: str | Path) -> NmfProxy:
-    """Load the proxy in a folder, in evaluation mode; ModelError where there is none."""
+    """Load the proxy in a folder, in evaluation mode; ModelError where there is none.
+
+    A folder is data: config.json and model.safetensors are read, and nothing that they name is
+    run. Nothing is drawn from torch's global generators.
+    """
     folder = Path(folder).expanduser()
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        fields = decode_json(folder / "config.json", dict[str, Any])
+        kind = fields.get("model_type")
+        if kind == NmfProxyConfig.model_type:
+            return _build(fields, read_tensors(folder / "model.safetensors")[0])
+    except ArtifactError as error:
         raise ModelError(
-            f"{folder} holds no proxy ({error}); give a folder that xplain nmf train wrote"
+            f"{folder} holds no whole proxy ({error}); give a folder that xplain nmf train wrote"
         ) from error
-    if kind != NmfProxyConfig.model_type:
+    except (*REFUSED, ModelError) as error:
+        text = " ".join(str(error).split())
         raise ModelError(
-            f"{folder} holds a model of the type {kind!r}, no proxy; give a folder that xplain "
-            "nmf train wrote"
-        )
-    try:
-        with quietly():
-            read: Any = NmfProxy.from_pretrained  # typed as if it returned the proxy alone
-            proxy, loaded = read(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise ModelError(
-            f"{folder}: the proxy cannot be loaded ({error}); copy it or train it again"
+            f"{folder}: the proxy cannot be loaded ({text}); copy it or train it again"
         ) from error
-    lacking = sorted([*loaded["missing_keys"], *loaded["mismatched_keys"]], key=str)
-    if lacking:
-        raise ModelError(
-            f"{folder}: the weights lack {', '.join(map(str, lacking[:3]))}; copy the proxy or "
-            "train it again"
+    raise ModelError(
+        f"{folder} holds a model of the type {kind!r}, no proxy; give a folder that xplain "
+        "nmf train wrote"
+    )
+
+
+def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> NmfProxy:
+    config = NmfProxyConfig(**{k: v for k, v in fields.items() if k not in LIBRARY_ONLY})
+    with torch.device("meta"):  # no memory for what the file does not hold, no chance
+        proxy = NmfProxy(config)
+    shapes = {name: tensor.shape for name, tensor in proxy.state_dict().items()}
+    wrong = sorted(
+        name
+        for name in {*shapes, *tensors}
+        if name not in tensors
+        or shapes.get(name) != tensors[name].shape
+        or tensors[name].dtype != torch.float32
+    )
+    if wrong:
+        raise ValueError(
+            f"config.json and the weights do not fit: {', '.join(wrong[:3])} missing, unknown or "
+            "of another shape"
         )
-    opened: NmfProxy = proxy.eval()
-    return opened
+    if any(buffer.is_meta and name not in shapes for name, buffer in proxy.named_buffers()):
+        with seeded(0, torch.device("cpu")):
+            proxy = NmfProxy(config)
+    proxy.load_state_dict(tensors, assign=True)
+    return proxy.eval()
 
 
 def components_off(proxy: NmfProxy, off: Off) -> list[int]:

@@ -14,6 +14,7 @@ from xplain.errors import XplainError, nearest
 from xplain.intervals import DRAWS
 from xplain.job import Settings
 from xplain.metric import Metric
+from xplain.models import runs_file
 from xplain.registry import registry
 from xplain_evaluation.benchmark.data import Data, Item, known, listed, text, whole
 from xplain_evaluation.controls import Chance, Loudness
@@ -164,17 +165,27 @@ class Config:
         _once("data", [data.name for data in self.data], "give one of them another name")
 
     @classmethod
-    def load(cls, path: str | Path) -> Config:
-        """Read a TOML file; see docs/metrics.md. Raises XplainError for what is wrong in it."""
+    def load(cls, path: str | Path, *, allow_code: bool = False) -> Config:
+        """Read a TOML file; see docs/metrics.md. Raises XplainError for what is wrong in it.
+
+        allow_code: whether its models may be FILE.py:FACTORY, which runs that file. A TOML file
+        may come from anybody, so it is refused otherwise.
+        """
         path = Path(path)
         try:
             table = tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise XplainError(f"{path} cannot be read as TOML: {error}") from error
         try:
-            return cls.read(table, path.parent)
+            config = cls.read(table, path.parent)
         except XplainError as error:
             raise type(error)(f"{path}: {error}") from error
+        for model in filter(runs_file, () if allow_code else config.models):
+            raise XplainError(
+                f"{path}: the model {model!r} would run that file; give --allow-code where you "
+                "trust it"
+            )
+        return config
 
     @classmethod
     def read(cls, table: Mapping[str, Any], home: Path) -> Config:

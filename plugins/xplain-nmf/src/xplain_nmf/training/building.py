@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from xplain.errors import ModelError, XplainError, nearest
+from xplain.models import runs_file
 from xplain_nmf.config import KIND_OF, NmfProxyConfig
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.encoder import read_encoder
@@ -128,6 +129,12 @@ def _begin(proxy: NmfProxy) -> None:
 
 
 def _layer(reference: str, layer: str) -> dict[str, Any]:
+    if runs_file(reference):
+        raise ModelError(
+            f"the proxy's folder would name {reference!r}, whose layer it reads, and a folder may "
+            "not name a Python file that is run; register the model in a plugin, or leave out "
+            "--layer"
+        )
     read = LayerFeatures.load(reference, layer)
     channels = read(torch.zeros(1, SAMPLE_RATE)).shape[1]
     return {

@@ -1,0 +1,210 @@
+"""A folder of strangers is data: whatever it names, nothing in it runs."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import xplain
+from xplain.errors import XplainError
+
+zoo = pytest.importorskip("xplain_zoo.digits")
+nmf_model = pytest.importorskip("xplain_nmf.model")
+nmf_config = pytest.importorskip("xplain_nmf.config")
+
+EVIL = """
+import pathlib
+pathlib.Path({marker!r}).write_text("was here")
+def make():
+    raise SystemExit("ran")
+"""
+
+
+class Pickled:
+    """What unpickling turns into a marker file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.marker}",))
+
+
+@pytest.fixture
+def marker(tmp_path):
+    file = tmp_path / "marker"
+    (tmp_path / "evil.py").write_text(EVIL.format(marker=str(file)))
+    return file
+
+
+def proxy(folder: Path, model: str, **changes) -> Path:
+    """A proxy that reads a layer of ``model``, as its config.json says."""
+    config = nmf_config.NmfProxyConfig(
+        components=4,
+        hidden=8,
+        bottleneck=8,
+        repeats=1,
+        blocks=1,
+        features="model",
+        model="zoo:radio-teacher",
+        layer="blocks",
+        layer_channels=96,
+    )
+    nmf_model.NmfProxy(config).save_pretrained(folder)
+    written = json.loads((folder / "config.json").read_text())
+    written.update(model=model, **changes)
+    (folder / "config.json").write_text(json.dumps(written))
+    return folder
+
+
+def listen(reference: str, **settings) -> None:
+    """Load a model and ask it, as far as that goes."""
+    model = xplain.load_model(reference)
+    noise = 0.1 * torch.randn(1, 16000)
+    xplain.explain(noise[0], model, sample_rate=16000, **settings)
+
+
+def test_the_evil_file_runs_where_a_person_names_it(tmp_path, marker):
+    with pytest.raises((XplainError, SystemExit)):
+        xplain.load_model(f"{tmp_path}/evil.py:make")
+    assert marker.exists()  # so the other tests can fail
+
+
+@pytest.mark.parametrize("name", ["{home}/evil.py:make", "evil.py:make", "../evil.py:make"])
+def test_a_proxy_that_names_a_python_file_does_not_run_it(tmp_path, marker, monkeypatch, name):
+    folder = proxy(tmp_path / "proxy", name.format(home=tmp_path))
+    (folder / "evil.py").write_text((tmp_path / "evil.py").read_text())
+    for home in (tmp_path, folder):
+        monkeypatch.chdir(home)
+        with pytest.raises(XplainError, match="only a person may name a Python file"):
+            listen(f"nmf:{folder}")
+        with pytest.raises(XplainError, match="only a person may name a Python file"):
+            xplain.segment(xplain.audio.from_tensor(0.1 * torch.randn(16000), 16000, "noise"),
+                           "nmf", params={"folder": str(folder)})  # fmt: skip
+    assert not marker.exists()
+
+
+def test_nor_does_one_that_names_another_that_does(tmp_path, marker):
+    inner = proxy(tmp_path / "inner", f"{tmp_path}/evil.py:make")
+    outer = proxy(tmp_path / "outer", f"nmf:{inner}")
+    with pytest.raises(XplainError):
+        listen(f"nmf:{outer}")
+    assert not marker.exists()
+
+
+def test_nor_a_classifier_whose_codec_is_such_a_proxy(tmp_path, marker):
+    inner = proxy(tmp_path / "inner", f"{tmp_path}/evil.py:make")
+    source = Path(zoo.WEIGHTS).parent / "digits-latent"
+    folder = tmp_path / "head"
+    folder.mkdir()
+    for name in ("model.safetensors", "report.json"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    config = json.loads((source / "config.json").read_text())
+    config["synthesizer"].update(name="xplain-nmf/nmf", parameters={"folder": str(inner)})
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(XplainError, match="only a person may name a Python file"):
+        listen(f"latent:{folder}")
+    assert not marker.exists()
+
+
+PLUGIN = """
+import xplain
+XPLAIN_API = 1
+def load(rest):
+    if rest == "returns":
+        return {evil!r}
+    return xplain.load_model({evil!r})
+@xplain.hookimpl
+def register_models(register):
+    register("naive", "naive:load")
+"""
+
+
+@pytest.mark.parametrize("rest", ["returns", "loads"])
+def test_a_plugin_that_hands_a_reference_on_cannot_get_it_wrong(tmp_path, marker, rest):
+    info = tmp_path / "site" / "naive-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: naive\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[xplain]\nnaive = naive\n")
+    source = PLUGIN.format(evil=f"{tmp_path}/evil.py:make")
+    (tmp_path / "site" / "naive.py").write_text(source)
+    code = f"import xplain; xplain.load_model('naive:{rest}')"
+    path = {"PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **path}, capture_output=True, text=True
+    )
+    assert "only a person may name a Python file" in done.stderr and not marker.exists()
+
+
+def test_a_benchmark_of_strangers_runs_no_file(tmp_path, marker):
+    pytest.importorskip("xplain_evaluation")
+    from xplain_evaluation.benchmark import Config
+
+    (tmp_path / "bench.toml").write_text(
+        f'models = ["{tmp_path}/evil.py:make"]\nexplainers = ["saliency"]\n'
+        '[[data]]\nname = "a"\nplanted = 1\n'
+    )
+    with pytest.raises(XplainError, match="give --allow-code where you trust it"):
+        Config.load(tmp_path / "bench.toml")
+    assert not marker.exists()
+
+
+def test_pickles_beside_or_instead_of_weights_are_not_read(tmp_path, marker):
+    folder = proxy(tmp_path / "proxy", "zoo:radio-teacher")
+    evil = pickle.dumps(Pickled(marker))
+    for name in ("pytorch_model.bin", "adapter_model.bin", "training_args.bin"):
+        (folder / name).write_bytes(evil)
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    listen(f"nmf:{folder}")
+    (folder / "model.safetensors").unlink()
+    changed = json.loads((folder / "config.json").read_text())
+    changed["transformers_weights"] = "pytorch_model.bin"
+    (folder / "config.json").write_text(json.dumps(changed))
+    with pytest.raises(XplainError, match=r"model\.safetensors cannot be read"):
+        listen(f"nmf:{folder}")
+    (folder / "model.safetensors").write_bytes(evil)
+    with pytest.raises(XplainError, match=r"model\.safetensors cannot be read"):
+        listen(f"nmf:{folder}")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}},
+        {"auto_map": {"AutoConfig": "evil--evil.Config"}, "model_type": "evil"},
+        {"attn_implementation": "evil/kernel"},
+    ],
+)
+@pytest.mark.parametrize("scheme", ["nmf", "hf", "encodec"])
+def test_code_that_a_configuration_names_is_not_run(tmp_path, marker, scheme, changes):
+    folder = proxy(tmp_path / "proxy", "zoo:radio-teacher", **changes)
+    (folder / "evil.py").write_text((tmp_path / "evil.py").read_text())
+    code = (
+        "import sys, torch, xplain\n"
+        "try:\n"
+        "  noise = 0.1 * torch.randn(16000)\n"
+        "  if sys.argv[1] == 'encodec':\n"
+        "    xplain.explain(noise, 'zoo:digits', synthesizer='encodec', sample_rate=16000,\n"
+        "                   synthesizer_params={'checkpoint': sys.argv[2]})\n"
+        "  else:\n"
+        "    xplain.explain(noise, f'{sys.argv[1]}:{sys.argv[2]}', sample_rate=16000)\n"
+        "except xplain.XplainError as error:\n"
+        "  print('refused', error)\n"
+        "else:\n"
+        "  print('explained')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, scheme, str(folder)],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith(("refused", "explained")), done.stderr
+    assert not marker.exists()
