@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.feature_extraction_auto import get_feature_extractor_config
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
@@ -45,6 +46,30 @@ HUB_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (hub.HfHubHTTPError, "the hub answered with an error; try again later"),
 )
 """What the hub's errors mean, the special ones before their base classes."""
+
+TEXT = "its answer is text, token by token"
+
+OTHER_KINDS: tuple[tuple[dict[str, Any], str, str], ...] = (
+    (modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES, "a speech recogniser (CTC)", TEXT),
+    (modeling_auto.MODEL_FOR_RNNT_MAPPING_NAMES, "a speech recogniser (transducer)", TEXT),
+    (modeling_auto.MODEL_FOR_TDT_MAPPING_NAMES, "a speech recogniser (transducer)", TEXT),
+    (
+        modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+        "a generative model such as a speech recogniser (sequence to sequence)",
+        "its answer is a sequence of tokens",
+    ),
+    (
+        modeling_auto.MODEL_FOR_AUDIO_XVECTOR_MAPPING_NAMES,
+        "a model for speaker verification (x-vectors)",
+        "its answer is an embedding",
+    ),
+    (
+        modeling_auto.MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
+        "a speech or music synthesiser",
+        "its answer is a waveform",
+    ),
+)
+"""Model types and classes of the audio models that are no classifiers: what they are, and give."""
 
 UNUSED = "masked_spec_embed"
 """Read in training alone; checkpoints without SpecAugment lack it."""
@@ -118,6 +143,7 @@ def read_config(source: Source) -> PreTrainedConfig:
         )
     except Exception as error:
         raise _error(source, "config.json", error) from error
+    refuse_other_kinds(source, config)
     kinds: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
     if decides_per_frame(config):
         kinds = MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING
@@ -128,6 +154,33 @@ def read_config(source: Source) -> PreTrainedConfig:
             f"{', '.join(known)}"
         )
     return config
+
+
+def refuse_other_kinds(source: Source, config: PreTrainedConfig) -> None:
+    """Raise ModelError for an audio model that is no classifier, naming its kind.
+
+    A checkpoint says by its class what it is; one without by its type, where no classifier is of
+    the same type.
+    """
+    saved_as = set(config.architectures or ())
+    classifies: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+    for classes, kind, answer in OTHER_KINDS:
+        of_kind = {name for names in classes.values() for name in _listed(names)}
+        named = sorted(saved_as & of_kind)
+        if not saved_as and config.model_type in classes and type(config) not in classifies:
+            named = [f"a {config.model_type!r} model"]
+        if named:
+            raise ModelError(
+                f"{source}: {named[0]} is {kind}: {answer}, and xplain explains classifiers; give "
+                "a checkpoint that was trained as an audio classifier "
+                "(…ForSequenceClassification, …ForAudioClassification, "
+                "…ForAudioFrameClassification), or give xplain.wrap(…) a module that turns its "
+                "output into logits"
+            )
+
+
+def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 def decides_per_frame(config: PreTrainedConfig) -> bool:

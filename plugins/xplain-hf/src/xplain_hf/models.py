@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import torch
 from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.utils import logging
 
@@ -19,6 +20,9 @@ from xplain_hf.loading import (
     read_extractor,
 )
 from xplain_hf.modules import ExtractedFeatures, FeatureExtractor, RawWaveform
+
+PROBED = (4, 8)
+"""Seconds of silence that are asked about to measure how far frames are apart."""
 
 
 def load(rest: str) -> Model:
@@ -47,7 +51,7 @@ def load(rest: str) -> Model:
         # Speakers of a diarisation may speak at once; transformers' own documentation takes
         # the sigmoid of these logits.
         multilabel = config.problem_type != "single_label_classification"
-        frame_step = math.prod(config.conv_stride) / extractor.sampling_rate
+        frame_step = _frame_step(source, module)
     return wrap(
         module,
         sample_rate=extractor.sampling_rate,
@@ -77,6 +81,27 @@ def _join(
         f"not make what a {classifier.config.model_type!r} model reads; save there the feature "
         "extractor that the model was trained with"
     )
+
+
+def _frame_step(source: Source, module: RawWaveform | ExtractedFeatures) -> float:
+    """Seconds from frame to frame: of convolutions by their strides, otherwise measured."""
+    rate, config = module.sample_rate, module.model.config
+    if isinstance(module, RawWaveform):
+        return float(math.prod(config.conv_stride) / rate)
+    with torch.inference_mode():
+        short, long = (module(torch.zeros(1, seconds * rate)) for seconds in PROBED)
+    labels, frames = len(config.id2label or ()), long.shape[1] - short.shape[1]
+    if long.ndim != 3 or frames < 1:
+        raise ModelError(
+            f"{source}: {PROBED[1]} s of audio give as many frames as {PROBED[0]} s, so that it is "
+            "not known when a frame is; give xplain.wrap(…) a module whose frames follow the audio"
+        )
+    if long.shape[2] != labels:
+        raise ModelError(
+            f"{source}: it gives {long.shape[2]} logits per frame and config.json names {labels} "
+            "labels; name all of them in id2label there"
+        )
+    return float((PROBED[1] - PROBED[0]) / frames)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from bisect import bisect_left
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +54,7 @@ class RawWaveform(nn.Module):
         """Take over what the feature extractor would do to a waveform."""
         super().__init__()
         self.model = model
+        self.sample_rate = int(extractor.sampling_rate)
         self.do_normalize = bool(extractor.do_normalize)
         self.padding_value = float(extractor.padding_value)
         self.minimum = minimum_samples(model.config)
@@ -82,10 +85,16 @@ class ExtractedFeatures(nn.Module):
         """Join a classifier to the feature extractor that it was trained with."""
         super().__init__()
         self.model = model
+        self.sample_rate = int(extractor.sampling_rate)
         self.extractor = extractor
+        self.minimum = least_samples(extractor)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveforms (batch, samples) → logits (batch, labels)."""
+        """Waveforms (batch, samples) → logits; too short ones are padded with silence.
+
+        (batch, labels), or (batch, frames, labels) of a model for frame classification.
+        """
+        waveform = F.pad(waveform, (0, max(0, self.minimum - waveform.shape[-1])))
         features = self.extractor(
             list(waveform.detach().cpu().numpy()),
             sampling_rate=self.extractor.sampling_rate,
@@ -93,6 +102,31 @@ class ExtractedFeatures(nn.Module):
         )
         logits: Tensor = self.model(**features.to(waveform.device)).logits
         return logits
+
+
+def least_samples(extractor: FeatureExtractor) -> int:
+    """Find how many samples a feature extractor needs to give finite features: one second at most.
+
+    Some fail below an analysis window, and some divide by the variance over frames, of which
+    one alone has none.
+    """
+    noise = np.random.default_rng(0).standard_normal(extractor.sampling_rate).astype(np.float32)
+
+    def enough(samples: int) -> bool:
+        try:
+            features = extractor(
+                [noise[:samples]], sampling_rate=extractor.sampling_rate, return_tensors="pt"
+            )
+        except (ValueError, RuntimeError, IndexError):
+            return False
+        given = [f for f in features.values() if isinstance(f, Tensor)]
+        return all(f.numel() and bool(torch.isfinite(f).all()) for f in given)
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if enough(1):
+            return 1
+        return bisect_left(range(len(noise)), True, lo=1, key=enough)
 
 
 def normalise(waveform: Tensor) -> Tensor:
