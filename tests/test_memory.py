@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from xplain.cli.memory import LARGEST, M_MMAP_THRESHOLD
+from xplain.cli.segment import LARGEST, M_MMAP_THRESHOLD
 
 FAULTS = """
 import resource
 import numpy as np
-from xplain.cli.memory import keep_freed_memory
+from xplain.cli.segment import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 def filled():

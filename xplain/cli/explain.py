@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xplain.cli.batch import Batch, check_out, free, machines
 from xplain.cli.parameters import parameters
+from xplain.errors import ArtifactError
 from xplain.progress import say
 
 if TYPE_CHECKING:
     from xplain.explanation import Explanation
 
 PAGE = "index.html"
+FEW = 8
+"""Clips of a call up to which each is told of in full."""
+VERDICTS = {"sound": "faithful", "weak": "partly faithful", "broken": "unfaithful"}
+"""What people read for a verdict's kind."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -26,59 +32,94 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def explain(
     audio: Annotated[list[str], typer.Argument(help="Recordings: WAV, FLAC, Ogg, MP3, …")],
     model: Annotated[
-        str, typer.Option(help="SCHEME:NAME of a plugin, or FILE.py:FACTORY")
+        str, typer.Option(help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY")
     ] = "zoo:digits",
     synthesizer: Annotated[
         str | None,
-        typer.Option(help="What to attribute in [default: what the model reads, or stft]"),
+        typer.Option(
+            help="The representation to attribute in  [default: what the model reads, or stft]"
+        ),
     ] = None,
     synthesizer_param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the synthesizer")
+        list[str] | None,
+        typer.Option(
+            metavar="K=V", help="A parameter of the synthesizer; may be repeated  [default: none]"
+        ),
     ] = None,
-    explainer: Annotated[str, typer.Option(help="The method")] = "integrated-gradients",
+    explainer: Annotated[str, typer.Option(help="The attribution method")] = "integrated-gradients",
     param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the method")
+        list[str] | None,
+        typer.Option(
+            metavar="K=V", help="A parameter of the method; may be repeated  [default: none]"
+        ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="LABEL[@START-END]", help="[default: the model's own decision]"),
+        typer.Option(
+            metavar="LABEL[@START-END]",
+            help="The label to explain, and the seconds  [default: the model's prediction]",
+        ),
     ] = None,
     versus: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="A label to compare with")
+        str | None,
+        typer.Option(metavar="LABEL", help="A label whose logit is subtracted  [default: none]"),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="What the method compares with [default: the replacement]")
+        str | None,
+        typer.Option(help="What the method compares with  [default: the replacement]"),
     ] = None,
     baseline_param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the baseline")
+        list[str] | None,
+        typer.Option(
+            metavar="K=V", help="A parameter of the baseline; may be repeated  [default: none]"
+        ),
     ] = None,
-    replacement: Annotated[
-        str, typer.Option(help="What takes the place of removed elements")
-    ] = "silence",
+    replacement: Annotated[str, typer.Option(help="What replaces removed elements")] = "silence",
     replacement_param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the replacement")
+        list[str] | None,
+        typer.Option(
+            metavar="K=V", help="A parameter of the replacement; may be repeated  [default: none]"
+        ),
     ] = None,
     grouping: Annotated[
-        str, typer.Option(help="What is ranked: element, channel, frame, block")
+        str,
+        typer.Option(help="The ranking unit: element, channel, frame, block or block:CxF"),
     ] = "element",
-    order: Annotated[str, typer.Option(help="By what: signed, absolute")] = "signed",
+    order: Annotated[
+        str, typer.Option(help="Rank by signed or by absolute value: signed, absolute")
+    ] = "signed",
     keep: Annotated[
-        list[float] | None, typer.Option(metavar="R", help="Keep this share only [default: 0.1]")
+        list[float] | None,
+        typer.Option(
+            metavar="R", help="Keep only the top share R; may be repeated  [default: 0.1]"
+        ),
     ] = None,
     remove: Annotated[
-        list[float] | None, typer.Option(metavar="R", help="Remove this share [default: 0.1]")
+        list[float] | None,
+        typer.Option(metavar="R", help="Remove the top share R; may be repeated  [default: 0.1]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the model's]")] = None,
+    seed: Annotated[int, typer.Option(help="The random seed")] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, …  [default: the model's device]")
+    ] = None,
     max_batch: Annotated[
-        int | None, typer.Option(help="Variants the model sees at once [default: by length]")
+        int | None,
+        typer.Option(help="Variants per batch  [default: by the clip's length]"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out"),
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace other explanations of the same name  [default: NAME-2, NAME-3, …]",
+        ),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per clip on standard output")
+        bool,
+        typer.Option("--json", help="Print one JSON object per clip on standard output"),
     ] = False,
 ) -> None:
-    """Explain what a model decided about recordings."""
+    """Explain a model's predictions for recordings."""
     settings: dict[str, Any] = {
         "synthesizer": synthesizer,
         "synthesizer_params": parameters("--synthesizer-param", synthesizer_param),
@@ -97,9 +138,8 @@ def explain(
         "max_batch": max_batch,
     }
     settings = {name: value for name, value in settings.items() if value is not None}
-    failed = run(audio, model, settings, keep or (0.1,), remove or (0.1,), out, as_json)
-    if failed:
-        raise typer.Exit(1)
+    ratios = keep or (0.1,), remove or (0.1,)
+    run(audio, model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
 
 
 def run(
@@ -109,69 +149,81 @@ def run(
     keep: Sequence[float],
     remove: Sequence[float],
     out: Path,
+    *,
+    overwrite: bool = False,
     as_json: bool = False,
-) -> int:
-    """Explain, save and report each clip, then write the page; the number that failed."""
-    from xplain.clips import Failure
-    from xplain.errors import ArtifactError, XplainError
+) -> None:
+    """Explain, save and report each clip, then write the page of those that are done."""
     from xplain.explaining import explain_each
     from xplain.progress import track
     from xplain.selection import checked_ratio
 
     for ratio in (*keep, *remove):
         checked_ratio(ratio)
-    if out.exists() and not out.is_dir():
-        raise ArtifactError(f"{out} is a file; give a folder with --out")
+    check_out(out)
     folders: list[Path] = []
-    failures: list[Failure] = []
-    machines = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a model or a plugin prints
+    verdicts: Counter[str] = Counter()
+    taken = {PAGE}
+    batch = Batch(clips, "clips")
+    with machines() as output:
         results = explain_each(clips, model, **settings)
-        for clip, result in zip(clips, track(results, len(clips), "explaining"), strict=True):
-            if isinstance(result, Failure):
-                failures.append(result)
-                continue
-            folder = _free(out, result, folders)
-            try:
-                result.check()
-                result.save(folder, keep=keep, remove=remove)
-            except XplainError as error:
-                failures.append(Failure(clip, error))
-                continue
-            folders.append(folder)
+        page = page_place(out)
+
+        def finish(result: Explanation) -> None:
+            name = free(result.name, taken, lambda n: _usable(out / n, result, overwrite))
+            verdicts[VERDICTS[result.check().kind]] += 1
+            result.save(out / name, keep=keep, remove=remove)
+            folders.append(out / name)
             if as_json:
-                line = json.dumps(to_json(result, folder, out, keep, remove))
-                print(line, file=machines, flush=True)
-            say(*lines(result, folder))
-        for failure in failures:
-            say(f"error: {failure.error}")
-        if failures:
-            named = ", ".join(f.name for f in failures)
-            say(f"{len(failures)} of {len(clips)} clips failed: {named}")
-        return len(failures) + page_of(folders, out)
+                output.tell(to_json(result, out / name, page, keep, remove))
+            told = lines(result, out / name)
+            say(*(told if len(clips) <= FEW else [f"{told[0]}, {told[-1].strip()}"]))
+
+        try:
+            batch.run(track(results, len(clips), "explaining"), finish)
+        finally:
+            written = page_of(folders, page)
+        if len(clips) > FEW:
+            say(f"checks: {', '.join(f'{n} {kind}' for kind, n in verdicts.most_common())}")
+        batch.finish()
+    if not written:
+        raise typer.Exit(1)
 
 
-def page_of(folders: Sequence[Path], out: Path) -> int:
-    """Show what was saved on one page; 1 where that is not possible, the clips being done."""
+def page_place(out: Path) -> Path:
+    """Where the page of a folder goes: index.html, unless that is somebody else's."""
+    from xplain.report.html import is_page
+
+    page, number = out / PAGE, 2
+    while page.is_file() and not is_page(page, "explanations"):
+        page, number = page.with_name(f"index-{number}.html"), number + 1
+    return page
+
+
+def page_of(folders: Sequence[Path], page: Path) -> bool:
+    """Show what was saved on one page; False where that is not possible, the clips being done."""
     from xplain.errors import XplainError
     from xplain.explanation import Explanation
     from xplain.report.page import write_page
 
     if not folders:
-        return 0
+        return True
     try:
         explanations = [Explanation.load(folder) for folder in folders]
-        say(f"page: {write_page(explanations, out / PAGE, folders)}")
+        write_page(explanations, page, folders)
     except XplainError as error:
         say(f"error: the explanations are saved, but not their page: {error}")
-        return 1
-    return 0
+        return False
+    others = len(set(page.parent.glob("[!.]*/explanation.json"))) - len(set(folders))
+    more = f" (of this call; with the {others} others there: xplain report {page.parent})"
+    say(f"page: {page}{more if others > 0 else ''}")
+    return True
 
 
 def to_json(
     explanation: Explanation,
     folder: Path,
-    out: Path,
+    page: Path,
     keep: Sequence[float],
     remove: Sequence[float],
 ) -> dict[str, Any]:
@@ -202,7 +254,7 @@ def to_json(
             "folder": str(folder),
             "explanation": str(folder / "explanation.json"),
             "original": str(folder / "original.wav"),
-            "page": str(out / PAGE),
+            "page": str(page),
         },
     }
 
@@ -226,23 +278,40 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
             f"  {part}: {heard.label} ({target.label} {heard.probability:.1%})"
             f"  {folder / outcome.filename}"
         )
-    return [*lines, f"  check: {explanation.check()}"]
+    verdict = explanation.check()
+    reasons = "; ".join(verdict.reasons)
+    return [*lines, f"  check: {VERDICTS[verdict.kind]}: {reasons}"]
 
 
-def _free(out: Path, explanation: Explanation, taken: Sequence[Path]) -> Path:
-    """A folder for a clip: its name's, unless another recording has that."""
-    stem = explanation.name.strip(".") or "clip"
-    folder, number = out / stem, 2
-    while folder in taken or folder.name == PAGE or _of_another(folder, explanation):
-        folder, number = out / f"{stem}-{number}", number + 1
-    return folder
+def _usable(folder: Path, explanation: Explanation, overwrite: bool) -> bool:
+    """Whether a folder is free, or holds the same explanation, or may be overwritten."""
+    from xplain.validated import decode_json
 
-
-def _of_another(folder: Path, explanation: Explanation) -> bool:
-    """Whether an earlier call explained another recording here."""
+    if not folder.exists():
+        return True
+    record = folder / "explanation.json"
+    if not record.is_file():
+        return folder.is_dir() and not any(folder.iterdir())
+    if overwrite:
+        return True
     try:
-        data = json.loads((folder / "explanation.json").read_text("utf-8"))
-        earlier = data["provenance"]["audio"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        earlier = decode_json(record, dict[str, Any])
+        return _question(earlier) == _question(
+            {
+                "provenance": dict(explanation.provenance),
+                "target": asdict(explanation.target),
+                "selection": dict(explanation.selection),
+            }
+        )
+    except (ArtifactError, KeyError, TypeError):
         return False
-    return bool(earlier != explanation.provenance["audio"]["sha256"])
+
+
+def _question(record: dict[str, Any]) -> str:
+    """What tells an explanation from another of a clip of the same name."""
+    origin, target = record["provenance"], record["target"]
+    kinds = ("model", "synthesizer", "explainer", "replacement", "baseline")
+    made = [{k: v for k, v in origin[kind].items() if k != "version"} for kind in kinds]
+    asked = [target[name] for name in ("label", "versus", "start", "end")]
+    known = [origin["audio"]["sha256"], made, asked, record["selection"], origin["seed"]]
+    return json.dumps(known, sort_keys=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
+import ctypes
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.memory import keep_freed_memory
+from xplain.cli.batch import Batch, check_out, free, machines
 from xplain.cli.parameters import parameters
 from xplain.progress import say
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from xplain.segmentation.result import Segmentation
     from xplain.segmentation.segment import Segment
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3)."""
+LARGEST = 1 << 30
+"""Bytes of a block that is used again; much larger than any of a window of some minutes."""
 LISTED = 12
 """Segments that people are shown of a recording; all of them are in the files."""
 
@@ -36,13 +41,15 @@ class Format(str, Enum):
     textgrid = "textgrid"
 
 
-SUFFIXES: Mapping[Format, str] = {
+SUFFIXES: Mapping[Format | None, str] = {
     Format.rttm: ".rttm",
     Format.json: ".json",
     Format.csv: ".csv",
     Format.audacity: ".txt",
     Format.textgrid: ".TextGrid",
+    None: ".html",
 }
+"""Endings of the files; None: of the page."""
 
 
 @app.command()
@@ -52,32 +59,44 @@ def segment(
         str, typer.Option(help="A segmenter's name, SCHEME:NAME of a model, or FILE.py:FACTORY")
     ] = "zoo:radio",
     segmenter_param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter of a named segmenter")
+        list[str] | None,
+        typer.Option(
+            metavar="K=V",
+            help="A parameter of a named segmenter; may be repeated  [default: none]",
+        ),
     ] = None,
     format_: Annotated[
         list[Format] | None,
-        typer.Option("--format", help="Of the files; may be given again [default: rttm]"),
+        typer.Option("--format", help="A file to write; may be repeated  [default: rttm]"),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say which frequencies speak for each segment")
+        bool,
+        typer.Option("--explain", help="List the frequencies of each segment  [default: no]"),
     ] = False,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, … [default: the segmenter's]")
+        str | None, typer.Option(help="cpu, cuda, …  [default: the segmenter's device]")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files")] = Path("out"),
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace other files of the same name  [default: NAME-2, NAME-3, …]"
+        ),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per recording on standard output")
+        bool,
+        typer.Option("--json", help="Print one JSON object per recording on standard output"),
     ] = False,
 ) -> None:
-    """Say which label holds when in recordings, and which frequencies speak for it."""
+    """Find which labels are active when in recordings, and at which frequencies."""
     keep_freed_memory()
     settings: dict[str, Any] = {
         "params": parameters("--segmenter-param", segmenter_param),
         "explain": explain,
         "device": device,
     }
-    if run(audio, segmenter, settings, format_ or (Format.rttm,), out, as_json):
-        raise typer.Exit(1)
+    formats = format_ or (Format.rttm,)
+    run(audio, segmenter, settings, formats, out, overwrite=overwrite, as_json=as_json)
 
 
 def run(
@@ -86,39 +105,35 @@ def run(
     settings: Mapping[str, Any],
     formats: Sequence[Format],
     out: Path,
+    *,
+    overwrite: bool = False,
     as_json: bool = False,
-) -> int:
-    """Segment each recording and write its files; the number that failed."""
-    from xplain.clips import Failure
-    from xplain.errors import ArtifactError, XplainError
+) -> None:
+    """Segment each recording and write its files."""
     from xplain.progress import following
     from xplain.segmentation.segmenting import segment_each
 
-    if out.exists() and not out.is_dir():
-        raise ArtifactError(f"{out} is a file; give a folder with --out")
-    failures: list[Failure] = []
+    check_out(out)
     taken: set[str] = set()
-    machines = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr), following() as hook:
-        results = segment_each(clips, segmenter, hook=hook, **settings)
-        for clip, result in zip(clips, results, strict=True):
-            if isinstance(result, Failure):
-                failures.append(result)
-                continue
-            try:
-                files = _write(result, formats, out / _free(result.name, taken))
-            except XplainError as error:
-                failures.append(Failure(clip, error))
-                continue
+    batch = Batch(clips, "recordings")
+    with machines() as output:
+
+        def finish(result: Segmentation) -> None:
+            def usable(stem: str) -> bool:
+                return overwrite or _is_same(replace(result, name=stem), out)
+
+            named = replace(result, name=free(result.name, taken, usable))
+            files = {kind.value: str(_write(named, kind, out)) for kind in dict.fromkeys(formats)}
+            if named.provenance["explanation"] is not None:
+                files["page"] = str(_write(named, None, out))
             if as_json:
-                print(json.dumps(to_json(result, files)), file=machines, flush=True)
-            say(*_lines(result, files))
-        for failure in failures:
-            say(f"error: {failure.error}")
-        if failures:
-            failed = ", ".join(f.name for f in failures)
-            say(f"{len(failures)} of {len(clips)} recordings failed: {failed}")
-    return len(failures)
+                output.tell(to_json(named, files))
+            say(*_lines(named, files))
+
+        with following() as hook:
+            results = segment_each(clips, segmenter, hook=hook, **settings)
+            batch.run(results, finish)
+        batch.finish()
 
 
 def to_json(segmentation: Segmentation, files: Mapping[str, str]) -> dict[str, Any]:
@@ -135,8 +150,13 @@ def to_json(segmentation: Segmentation, files: Mapping[str, str]) -> dict[str, A
     }
 
 
-def _write(segmentation: Segmentation, formats: Sequence[Format], stem: Path) -> dict[str, str]:
-    """Write the files of a recording: their paths by format, and the page where explained."""
+def _write(segmentation: Segmentation, kind: Format | None, out: Path) -> Path:
+    """Write a recording's file of a format, or its page (None); returns its path."""
+    path = out / f"{segmentation.name}{SUFFIXES[kind]}"
+    if kind is None:
+        from xplain.report.segments import write_page
+
+        return write_page(segmentation, path)
     writers = {
         Format.rttm: segmentation.to_rttm,
         Format.json: segmentation.to_json,
@@ -144,15 +164,21 @@ def _write(segmentation: Segmentation, formats: Sequence[Format], stem: Path) ->
         Format.audacity: segmentation.to_audacity,
         Format.textgrid: segmentation.to_textgrid,
     }
-    files = {
-        kind.value: str(writers[kind](stem.with_name(stem.name + SUFFIXES[kind])))
-        for kind in dict.fromkeys(formats)
-    }
-    if segmentation.provenance["explanation"] is None:
-        return files
-    from xplain.report.segments import write_page
+    return writers[kind](path)
 
-    return {**files, "page": str(write_page(segmentation, stem.with_name(stem.name + ".html")))}
+
+def _is_same(segmentation: Segmentation, out: Path) -> bool:
+    """Whether the files that are there already are those that would be written."""
+    there = {k: out / f"{segmentation.name}{ending}" for k, ending in SUFFIXES.items()}
+    there = {kind: path for kind, path in there.items() if os.path.lexists(path)}
+    if None in there and segmentation.provenance["explanation"] is None:
+        return False
+    with tempfile.TemporaryDirectory() as draft:
+        return all(
+            path.is_file()
+            and path.read_bytes() == _write(segmentation, kind, Path(draft)).read_bytes()
+            for kind, path in there.items()
+        )
 
 
 def _lines(segmentation: Segmentation, files: Mapping[str, str]) -> list[str]:
@@ -174,11 +200,17 @@ def _line(segment: Segment) -> str:
     return f"{line}  {', '.join(map(str, segment.bands)) or 'nothing speaks for it'}"
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """A name for the files of a recording: its own, unless another one of the call has it."""
-    stem = name.strip(".") or "clip"
-    free, number = stem, 2
-    while free in taken:
-        free, number = f"{stem}-{number}", number + 1
-    taken.add(free)
-    return free
+def keep_freed_memory() -> None:
+    """Have glibc use large freed blocks again; nothing where that is not the C library.
+
+    By default it gives every block of over 32 MB back to the system, and a network that goes
+    over long windows asks for the same ones again and again: each time the system has to fill
+    them with zeros, page by page, which took a quarter of the time of a pass. Old versions
+    refuse to change that.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST)
+    mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
