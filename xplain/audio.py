@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from xplain.errors import AudioError, XplainWarning
+from xplain.samples import as_waveform, hertz, warn_of_scale
 
 FULL_SCALE = 2**15
 """One past the largest 16-bit sample."""
@@ -119,15 +120,9 @@ def as_stream(audio: Audio, rate: int) -> Stream:
     return Stream(audio.name, rate, audio.duration, audio.source, blocks)
 
 
-def from_tensor(waveform: Tensor | npt.NDArray[np.floating], rate: int, name: str) -> Audio:
+def from_tensor(waveform: object, rate: object, name: str) -> Audio:
     """Take samples that are already in memory: (samples,) at ``rate`` Hz."""
-    tensor = torch.as_tensor(waveform)
-    if tensor.ndim != 1 or not tensor.is_floating_point():
-        raise AudioError(
-            f"{name}: a waveform is a float tensor (samples,) of values about -1 to 1, "
-            f"not {tensor.dtype} of shape {tuple(tensor.shape)}; give a batch as a list of clips"
-        )
-    tensor = tensor.detach().cpu().to(torch.float32).clone()
+    rate, tensor = hertz(rate, name), as_waveform(waveform, name).clone()
     digest = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
     source = {"path": None, "sha256": digest, "sample_rate": rate, "channels": 1}
     duration = len(tensor) / rate
@@ -135,18 +130,18 @@ def from_tensor(waveform: Tensor | npt.NDArray[np.floating], rate: int, name: st
 
 
 def check(audio: Audio) -> Audio:
-    """Refuse what cannot be explained, warn of silence; return the audio as it came."""
-    where = audio.source.get("path") or audio.name
-    if audio.sample_rate <= 0:
-        raise AudioError(f"{where}: the sample rate is in Hz, so it cannot be {audio.sample_rate}")
-    if audio.waveform.ndim != 1 or audio.waveform.dtype != torch.float32:
-        raise AudioError(
-            f"{where}: a waveform is a float32 tensor (samples,), not {audio.waveform.dtype} of "
-            f"shape {tuple(audio.waveform.shape)}"
-        )
-    if len(audio.waveform) == 0:
+    """Return audio with a float32 waveform, where it can be explained; warn of what is unusual.
+
+    Raises AudioError for what is no waveform, has no samples, or some that are not finite.
+    """
+    where = str(audio.source.get("path") or audio.name)
+    rate, waveform = hertz(audio.sample_rate, where), as_waveform(audio.waveform, where)
+    if waveform is not audio.waveform or rate is not audio.sample_rate:
+        audio = replace(audio, waveform=waveform, sample_rate=rate)
+    if len(waveform) == 0:
         raise AudioError(_NO_SAMPLES.format(where))
-    _refuse_bad(audio.waveform, where, audio.sample_rate)
+    _refuse_bad(waveform, where, rate)
+    warn_of_scale(waveform, where)
     if audio.silent:
         warnings.warn(_SILENT.format(where), XplainWarning, stacklevel=3)
     return audio

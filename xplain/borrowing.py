@@ -1,72 +1,101 @@
-"""Using a caller's model without leaving a trace: modes, gradients, hooks, chance."""
+"""Using a caller's model and the global generators, and leaving both as they were."""
 
 from __future__ import annotations
 
+import os
 import random
 import threading
+import warnings
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from xplain.errors import XplainError
+from xplain.errors import ModelError, XplainError
 
-_ONE_AT_A_TIME = threading.RLock()
-"""A model's modes and the global generators belong to the whole process."""
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, deque, set)
+"""Attributes of these types are put back with what they held: submodules, hooks, caches."""
+
+_HOOK_TABLES = [n for n, table in vars(nn.Module()).items() if "hooks" in n and table == {}]
+
+_lock = threading.RLock()
+_own_hooks: set[int] = set()
+"""Numbers of the hooks that models on loan have installed themselves."""
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+# The thread that held it is not in the child, so nothing there would ever give it back.
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one thread work at a time: modes, generators and warning filters are the process's."""
+    with _lock:
+        yield
+
+
+@contextmanager
+def own_hooks() -> Iterator[None]:
+    """Take hooks that are installed meanwhile for the model's own, which it keeps."""
+    # torch numbers all hooks by one counter.
+    first = RemovableHandle.next_id
+    try:
+        yield
+    finally:
+        _own_hooks.update(range(first, RemovableHandle.next_id))
 
 
 @contextmanager
 def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Have a module in evaluation mode on a device; leave it as it was.
+    """Set a module to evaluation mode on a device; restore it, and the global generators.
 
-    Restored, whatever is done meanwhile: the training mode of each part, buffers, which
-    parameters want gradients and the gradients they hold, hooks, and the device. cuDNN's
-    recurrent layers have no backward pass in evaluation mode, so they run without it.
-    Threads take turns.
+    Restored, whatever happens meanwhile: the training mode of each submodule, hooks but those
+    that the model installed itself (see own_hooks), buffers and tensors that it keeps from call
+    to call, and of each parameter its device, whether it wants gradients and the gradient that it
+    holds. cuDNN's recurrent layers have no backward pass in evaluation mode, so they run without
+    it. Threads take turns. Raises ModelError for a model that makes layers with weights while it
+    is used.
     """
-    with _ONE_AT_A_TIME, ExitStack() as stack:
-        modules = list(module.modules())
-        parameters = list(module.parameters())
-        buffers = dict(module.named_buffers())
-        home = next((t.device for t in (*parameters, *buffers.values())), device)
-        if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in modules):
+    with unchanged_globals(), ExitStack() as stack:
+        state = _State(module)
+        if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in state.modules):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        training = [m.training for m in modules]
-        hooks = [(table, dict(table)) for m in modules for table in _hook_tables(m)]
-        wants = [(p, p.requires_grad, p.grad) for p in parameters]
-        before = {name: buffer.clone() for name, buffer in buffers.items()}
+        made: list[str] = []
         try:
             module.eval()
-            for parameter in parameters:
+            for parameter in state.parameters:
                 parameter.requires_grad_(False)
-            if home != device:
+                parameter.grad = None
+            if any(tensor.device != device for tensor in state.tensors()):
                 module.to(device)
             yield
         finally:
-            if home != device:
-                module.to(home)
-            with torch.no_grad():
-                for name, buffer in module.named_buffers() if home != device else buffers.items():
-                    buffer.copy_(before[name])
-            for part, was in zip(modules, training, strict=True):
-                part.training = was
-            for table, were in hooks:
-                if table.keys() != were.keys():
-                    table.clear()
-                    table.update(were)
-            for parameter, wanted, gradient in wants:
-                parameter.requires_grad_(wanted)
-                parameter.grad = gradient
+            made = state.restore()
+        if made:
+            raise ModelError(
+                f"the model makes layers with weights while it is used ({', '.join(made)}), and "
+                "would have other weights in each explanation; call it once on a clip before "
+                "you give it to xplain"
+            )
 
 
 def usable_device(asked: str | torch.device | None, module: nn.Module) -> torch.device:
-    """The device asked for, or a module's own; XplainError where it cannot be used here."""
+    """Return the device asked for, or a module's own; XplainError where it cannot be used here."""
     home = next((t.device for t in (*module.parameters(), *module.buffers())), torch.device("cpu"))
     try:
         device = home if asked is None else torch.device(asked)
-        torch.empty(0, device=device)
+        # With its number, as the device of a tensor has it.
+        device = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise XplainError(f"the device {str(asked)!r} cannot be used here: {reason}") from error
@@ -74,28 +103,168 @@ def usable_device(asked: str | torch.device | None, module: nn.Module) -> torch.
 
 
 @contextmanager
+def unchanged_globals() -> Iterator[None]:
+    """Put the generators of torch, NumPy and Python and the filters of warnings back as they were.
+
+    Threads take turns.
+    """
+    with one_at_a_time(), warnings.catch_warnings():
+        generators = [torch.default_generator]
+        if torch.cuda.is_initialized():
+            generators += torch.cuda.default_generators
+        states = [generator.get_state() for generator in generators]
+        numpy_state, python_state = np.random.get_state(), random.getstate()
+        try:
+            yield
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python; put the caller's state back."""
-    # The device's generators alone: torch.manual_seed would seed those of all devices.
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
-    states = [generator.get_state() for generator in generators]
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    try:
-        for generator in generators:
-            generator.manual_seed(seed)
+    with unchanged_globals():
+        # The device's generators alone: torch.manual_seed would seed those of all devices.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
         yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
+
+
+class _State:
+    """What a module and its submodules hold, to be put back.
+
+    What a model made for itself in its first call (hooks, buffers, caches) stays, as it would
+    stay had its owner called it. Where it also changed tensors that it had, as a model with a
+    memory does, everything is put back: half of such a change could leave it broken.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        """Note it: contents by reference, tensors that a model may write into as copies."""
+        self.modules = list(module.modules())
+        self.names = {id(m): name for name, m in module.named_modules()}
+        self.training = [m.training for m in self.modules]
+        self.parameters = list(module.parameters())
+        self.wants = [(p.data, p.requires_grad, p.grad) for p in self.parameters]
+        self.attributes = [(m, dict(vars(m))) for m in self.modules]
+        held = [value for _, attributes in self.attributes for value in attributes.values()]
+        self.contents = [(v, _contents(v)) for v in held if type(v) in _CONTAINERS]
+        self.known = {id(p) for _, value in self._held() for p in _weights(value)}
+        self.hooks = [(t, dict(t)) for m in self.modules for t in _hook_tables(m)]
+        self.buffers = [(m, dict(m._buffers)) for m in self.modules if not _scripted(m)]
+        plain = [v for v in held if type(v) is Tensor]
+        self.copies = [(t, t.detach().clone()) for t in (*module.buffers(), *plain)]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Go through parameters and buffers."""
+        yield from self.parameters
+        yield from (tensor for tensor, _ in self.copies)
+
+    def restore(self) -> list[str]:
+        """Put everything back; return the names of layers with weights that were made."""
+        made = self._new_layers()
+        moved = any(
+            p.device != w[0].device for p, w in zip(self.parameters, self.wants, strict=True)
+        )
+        for module, buffers in self.buffers:
+            if moved:  # others stand in their place, on the other device
+                module._buffers.update(buffers)
+        if made or self._changed():
+            self._roll_back()
+        for table, hooks in self.hooks:
+            own = {number: hook for number, hook in table.items() if number in _own_hooks}
+            if table.keys() != {**hooks, **own}.keys():
+                table.clear()
+                table.update({**hooks, **own})
+        for (module, attributes), training in zip(self.attributes, self.training, strict=True):
+            for name in ("training", "_is_full_backward_hook"):
+                if name in attributes:
+                    vars(module)[name] = attributes[name]
+            if module.training != training:
+                module.training = training  # of a scripted one, which keeps it elsewhere
+        for parameter, (data, wanted, gradient) in zip(self.parameters, self.wants, strict=True):
+            if parameter.device != data.device:
+                parameter.data = data
+            parameter.requires_grad_(wanted)
+            parameter.grad = gradient
+        with torch.no_grad():
+            for tensor, copy in self.copies:
+                # Only where it changed: a write is a new version to the caller's own graphs.
+                if not torch.equal(tensor, copy):
+                    tensor.copy_(copy)
+        return made
+
+    def _changed(self) -> bool:
+        """Whether other tensors stand in the place of those that were there, or of None."""
+        before = [*self.attributes, *self.buffers]
+        now = [vars(m) for m, _ in self.attributes] + [m._buffers for m, _ in self.buffers]
+        return any(
+            (isinstance(was, Tensor) or isinstance(has, Tensor)) and has is not was
+            for (_, were), having in zip(before, now, strict=True)
+            for was, has in ((was, having.get(name)) for name, was in were.items())
+        )
+
+    def _roll_back(self) -> None:
+        for module, attributes in self.attributes:
+            now = vars(module)
+            for name in now.keys() - attributes.keys():
+                del now[name]
+            now.update(attributes)
+        for container, content in self.contents:
+            _refill(container, content)
+        _own_hooks.clear()
+
+    def _new_layers(self) -> list[str]:
+        return sorted({name for name, value in self._held() if self._is_new(value)})
+
+    def _is_new(self, value: object) -> bool:
+        return any(id(parameter) not in self.known for parameter in _weights(value))
+
+    def _held(self) -> Iterator[tuple[str, object]]:
+        """Go through what the modules hold now, and its names."""
+        for module in self.modules:
+            for attribute, value in vars(module).items():
+                for key, part in ((attribute, value), *_items(value, attribute)):
+                    yield f"{self.names[id(module)]}.{key}".lstrip("."), part
 
 
 def _hook_tables(module: nn.Module) -> list[dict[int, object]]:
     # torch has no public way to list hooks.
-    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [getattr(module, name) for name in names]
+    return [vars(module)[name] for name in _HOOK_TABLES if name in vars(module)]
+
+
+def _scripted(module: nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def _contents(container: Any) -> list[Any]:
+    return list(container.items() if isinstance(container, dict) else container)
+
+
+def _items(holder: object, name: str) -> list[tuple[str, object]]:
+    if isinstance(holder, dict):
+        return [(str(key), value) for key, value in holder.items()]
+    if isinstance(holder, list | deque):
+        return [(f"{name}[{place}]", value) for place, value in enumerate(holder)]
+    return []
+
+
+def _weights(value: object) -> list[nn.Parameter]:
+    """The parameters that it is or has."""
+    if isinstance(value, nn.Module):
+        return list(value.parameters())
+    return [value] if isinstance(value, nn.Parameter) else []
+
+
+def _refill(container: Any, content: list[Any]) -> None:
+    """Put contents back into a container, in their order."""
+    container.clear()
+    if isinstance(container, list | deque):
+        container.extend(content)
+    else:
+        container.update(content)

@@ -100,7 +100,8 @@ class Trial:
     parts to remove. order: how much more what is put first does than what is left, in units
     of the score. chance: (C,), the same for orders by chance. complete: the completeness
     error, None where none is claimed; tolerance: up to which it is called converged.
-    round_trip: whether the unchanged latents keep the decision.
+    round_trip: whether the unchanged latents keep the decision. doubts: why the model's answers
+    may not be what they are taken for.
     """
 
     constant: bool
@@ -111,6 +112,7 @@ class Trial:
     complete: float | None
     tolerance: float | None
     round_trip: bool
+    doubts: tuple[str, ...] = ()
 
 
 def check(live: LiveClip, attribution: Tensor) -> Verdict:
@@ -141,6 +143,7 @@ def check(live: LiveClip, attribution: Tensor) -> Verdict:
             complete=live.completeness_error(attribution),
             tolerance=live.explainer.completeness_tolerance,
             round_trip=live.reconstruction.agrees == live.own.agrees,
+            doubts=live.doubts,
         )
     )
 
@@ -250,7 +253,15 @@ def _correlation(several: Tensor, one: Tensor) -> Tensor:
 
 
 def judge(trial: Trial) -> Verdict:
-    """Say what a trial shows."""
+    """Say what a trial shows; doubts about the model's answers stand before its reasons."""
+    verdict = _judged(trial)
+    if not trial.doubts:
+        return verdict
+    kind: Kind = "broken" if verdict.kind == "broken" else "weak"
+    return Verdict(kind, (*trial.doubts, *verdict.reasons), verdict.figures)
+
+
+def _judged(trial: Trial) -> Verdict:
     best = _telling(trial.predictions)
     figures = {
         "groups": None if best is None else best.groups,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from xplain.audio import Audio
+from xplain.borrowing import one_at_a_time
 from xplain.errors import XplainError, XplainWarning, one_line
 
 AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
@@ -78,7 +79,8 @@ def naming(name: str) -> Iterator[None]:
 def guarded(name: str, work: Callable[[], T]) -> tuple[T | Failure, list[str]]:
     """What work gives, or why it fails; and the warnings, which are passed on."""
     result: T | Failure
-    with warnings.catch_warnings(record=True) as caught:
+    # The filters of warnings belong to the whole process.
+    with one_at_a_time(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", XplainWarning)
         try:
             with naming(name):

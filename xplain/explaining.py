@@ -139,6 +139,8 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
             max_batch=job.max_batch or default_max_batch(len(waveform)),
             device=job.device,
         )
+    for doubt in live.doubts:
+        warnings.warn(f"{audio.name}: {doubt}", XplainWarning, stacklevel=2)
     return audio, waveform, live
 
 

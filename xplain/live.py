@@ -15,6 +15,7 @@ from xplain.audio import from_pcm16, to_pcm16
 from xplain.borrowing import borrowed, seeded
 from xplain.clips import naming
 from xplain.curves import Curves
+from xplain.doubts import doubts_about
 from xplain.errors import ModelError, XplainWarning
 from xplain.interfaces import Explainer, Latents, Replacement, Score
 from xplain.score import ClipScore, Route, attributed
@@ -77,7 +78,8 @@ class LiveClip:
     latents: (1, D, N), of a waveform of ``samples`` samples at the synthesizer's rate.
     baseline: (D, N), or draws (S, D, N). probabilities: (L,), of the clip. own: the decision
     about the clip. reconstruction: about its unchanged latents, the control of every change.
-    ends: scores (1 + S,) of the latents and of each draw of the baseline.
+    ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts: why the
+    model's answers may not be what they are taken for; see doubts_about.
     """
 
     name: str
@@ -96,6 +98,7 @@ class LiveClip:
     own: Heard
     reconstruction: Heard
     ends: Tensor
+    doubts: tuple[str, ...]
     _nothing: dict[Replacement, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -132,6 +135,7 @@ class LiveClip:
                 latents.context,
                 max_batch,
             )
+            doubts = doubts_about(route, latents, original, ends)
         if not torch.isfinite(original).all():
             raise ModelError(
                 f"{name}: the model {model.name!r} gave logits that are NaN or infinite, "
@@ -159,6 +163,7 @@ class LiveClip:
             own=own,
             reconstruction=reconstruction,
             ends=target.score(ends).cpu(),
+            doubts=doubts,
             _nothing={baseline: nothing},
         )
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from xplain.errors import ModelError, PluginError, XplainError, nearest
+from xplain.borrowing import own_hooks, unchanged_globals
+from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest
 from xplain.fingerprint import of_module
 from xplain.interfaces import Segmenter, Synthesizer
+from xplain.logits import OUTPUTS, Output, from_output, logits_of
 from xplain.registry import registry
+from xplain.samples import hertz
 
 MAX_REFERENCES = 8
 """How many references may lead to one another before it is called a circle."""
@@ -32,6 +39,7 @@ class Model:
     each other (softmax). frame_step: seconds per frame of one that decides per frame.
     differentiable: whether gradients pass from the logits to the input. segmenter: what
     segments recordings in its place, where it has more to say than the module's logits.
+    output: what the module gives in place of logits; None where nobody has said.
     """
 
     module: nn.Module
@@ -44,23 +52,26 @@ class Model:
     name: str = "model"
     version: str | None = None
     segmenter: Segmenter | None = None
+    output: Output | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Logits of what the model reads; ModelError where they have another shape."""
+        """Return logits for what the model reads, float32; ModelError for another shape."""
         try:
-            logits = self.module(inputs)
+            with own_hooks():
+                answer = self.module(inputs.clone())  # since a model may write into its input
         except Exception as error:
             raise ModelError(
                 f"{self.name}: the model failed on an input of shape {tuple(inputs.shape)}: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {' '.join(str(error).split())}{self._precision()}"
             ) from error
         dims = 2 if self.frame_step is None else 3
         shape = "(batch, labels)" if dims == 2 else "(batch, frames, labels)"
-        if not isinstance(logits, Tensor):
-            raise ModelError(
-                f"{self.name}: the model gave {type(logits).__name__}, not a tensor of logits "
-                f"{shape}; wrap a module that returns the logits alone"
-            )
+        try:
+            logits = logits_of(answer, shape)
+            if logits.ndim == dims:
+                logits = from_output(logits, self.output, self.multilabel)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error
         if logits.ndim != dims or len(logits) != len(inputs):
             raise ModelError(
                 f"{self.name}: logits are {shape}, this model gave {tuple(logits.shape)} for a "
@@ -70,20 +81,39 @@ class Model:
         if logits.shape[-1] != len(self.labels):
             raise ModelError(
                 f"{self.name}: the model gives {logits.shape[-1]} logits for "
-                f"{len(self.labels)} labels; name every label, in the order of the logits"
+                f"{len(self.labels)} labels ({', '.join(self.labels[:4])}"
+                f"{', …' if len(self.labels) > 4 else ''}); give a list that names every label, "
+                "in the order of the logits"
             )
         return logits
 
     def fingerprint(self) -> str | None:
-        """SHA-256 over the names, shapes and values of all parameters and buffers."""
-        return of_module(self.module)
+        """Hash the names, shapes and values of all parameters and buffers (SHA-256).
+
+        Raises ModelError where some have no values yet.
+        """
+        try:
+            return of_module(self.module)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error
+
+    def _precision(self) -> str:
+        """Advice where the weights have another precision than the input; else nothing."""
+        kinds = {p.dtype for p in self.module.parameters() if p.is_floating_point()}
+        if not kinds or torch.float32 in kinds:
+            return ""
+        (kind, *_) = (str(kind).removeprefix("torch.") for kind in kinds)
+        return (
+            f"; its weights are {kind} and its input is float32: wrap module.float(), or cast "
+            "the input in its forward"
+        )
 
 
 def wrap(
     module: nn.Module,
     *,
     sample_rate: int,
-    labels: Sequence[str],
+    labels: Iterable[str] | Mapping[int, str] | Mapping[str, str] | Mapping[str, int],
     multilabel: bool = False,
     reads: str | Synthesizer = "waveform",
     frame_step: float | None = None,
@@ -91,11 +121,15 @@ def wrap(
     name: str | None = None,
     version: str | None = None,
     segmenter: Segmenter | None = None,
+    output: Output | None = None,
 ) -> Model:
     """Say of your own torch module what xplain has to know; see Model for the arguments.
 
-    reads: "waveform", a synthesizer, or its registered name. Raises ModelError for
-    what cannot be a model.
+    labels: one name per logit, in their order; or a mapping as id2label or label2id of
+    transformers. reads: "waveform", a synthesizer, or its registered name. output: "logits",
+    "probabilities" (of a model that ends in softmax or sigmoid) or "log-probabilities"; not
+    given, logits are expected, and others are warned of. Raises ModelError for what cannot be
+    a model.
     """
     name = name or type(module).__name__
     if not isinstance(module, nn.Module):
@@ -103,10 +137,13 @@ def wrap(
             f"{name}: a model is a torch.nn.Module, not {type(module).__name__}; "
             "call your function from the forward of one"
         )
-    if sample_rate <= 0 or int(sample_rate) != sample_rate:
-        raise ModelError(f"{name}: the sample rate is in Hz, so it cannot be {sample_rate}")
-    if not labels or len(set(labels)) != len(labels):
-        raise ModelError(f"{name}: labels need one name per logit, each only once")
+    try:
+        sample_rate = hertz(sample_rate, name)
+    except AudioError as error:
+        raise ModelError(str(error)) from error
+    labels = _names(labels, name)
+    if output is not None and output not in OUTPUTS:
+        raise ModelError(f"{name}: there is no output {output!r}; {nearest(output, OUTPUTS)}")
     if len(labels) == 1 and not multilabel:
         raise ModelError(
             f"{name}: a single label that excludes all others always has probability 1; "
@@ -121,15 +158,15 @@ def wrap(
             f"{name}: the synthesizer it reads works at {synthesizer.sample_rate} Hz, not at "
             f"{sample_rate} Hz; give the same rate to both"
         )
-    if segmenter is not None and segmenter.labels != tuple(labels):
+    if segmenter is not None and segmenter.labels != labels:
         raise ModelError(
             f"{name}: its segmenter decides {', '.join(segmenter.labels)}, the model "
-            f"{', '.join(map(str, labels))}; give the same labels, in the same order, to both"
+            f"{', '.join(labels)}; give the same labels, in the same order, to both"
         )
     return Model(
         module=module,
-        sample_rate=int(sample_rate),
-        labels=tuple(map(str, labels)),
+        sample_rate=sample_rate,
+        labels=labels,
         multilabel=multilabel,
         reads=synthesizer,
         frame_step=frame_step,
@@ -137,7 +174,48 @@ def wrap(
         name=name,
         version=version,
         segmenter=segmenter,
+        output=output,
     )
+
+
+def _names(labels: object, model: str) -> tuple[str, ...]:
+    """Labels in the order of the logits; ModelError where that is not clear."""
+    if isinstance(labels, str) and re.search(r"[\s,;|]", labels):
+        raise ModelError(
+            f"{model}: labels are a list with one name per logit, not the one text {labels!r}; "
+            f"give {[part for part in re.split(r'[,;|]+ *| +', labels) if part]}"
+        )
+    if isinstance(labels, Mapping):
+        labels = _in_order(labels, model)
+    if isinstance(labels, set | frozenset) or not isinstance(labels, Iterable):
+        raise ModelError(
+            f"{model}: labels are a list with one name per logit, in the order of the logits, "
+            f"not a {type(labels).__name__}"
+        )
+    names = list(labels)
+    for label in names:
+        if not isinstance(label, str | int | np.integer):
+            raise ModelError(f"{model}: a label is a text, not {label!r}; give one for each logit")
+    names = [str(label) for label in names]
+    twice = [label for label, count in Counter(names).items() if count > 1]
+    if not names or twice:
+        which = f"; {', '.join(map(repr, twice))} stands there more than once" if twice else ""
+        raise ModelError(f"{model}: labels need one name per logit, each only once{which}")
+    return tuple(names)
+
+
+def _in_order(labels: Mapping[Any, Any], model: str) -> list[object]:
+    """The labels of id2label, with numbers as int or text, or of label2id."""
+    pairs = list(labels.items())
+    if pairs and all(isinstance(v, int) and not str(k).isdecimal() for k, v in pairs):
+        pairs = [(index, label) for label, index in pairs]
+    numbered = {int(k): v for k, v in pairs if str(k).isdecimal()}
+    if len(numbered) != len(pairs) or sorted(numbered) != list(range(len(pairs))):
+        raise ModelError(
+            f"{model}: labels as a mapping give a name for each of 0 to {len(pairs) - 1}, and this "
+            f"one is of {', '.join(repr(key) for key in labels) or 'nothing'}; give a list"
+        )
+    return [numbered[index] for index in range(len(numbered))]
 
 
 def make_synthesizer(
@@ -184,6 +262,7 @@ def runs_file(reference: str) -> bool:
     return reference.rpartition(":")[0].endswith(".py")
 
 
+@unchanged_globals()  # since layers draw weights when they are made
 def follow(reference: str, *, trusted: bool = True) -> object:
     """What a reference leads to: a model, or what else somebody's own factory returns."""
     seen: list[str] = []

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xplain.audio import resample_tensor
+from xplain.borrowing import own_hooks
 from xplain.errors import ModelError, PluginError
 from xplain.interfaces import Clip, Context, Explainer, Latents, Replacement, Score, Synthesizer
 from xplain.models import Model
@@ -56,7 +57,7 @@ class Route(nn.Module):
 
     def audible(self, variants: Tensor, context: Context) -> Tensor:
         """Variants (n, D, N) as waveforms (n, samples) at the model's rate."""
-        with called("synthesizer", self.synthesizer):
+        with called("synthesizer", self.synthesizer), own_hooks():
             audible = self.synthesizer.decode(variants, context)
         return self.at_model(audible)
 
@@ -68,7 +69,7 @@ class Route(nn.Module):
         """Logits of waveforms (n, samples) at the model's rate, as it was made to be asked."""
         if self.reads is None:
             return self.model(waveform)
-        with called("synthesizer", self.reads):
+        with called("synthesizer", self.reads), own_hooks():
             latents = self.reads.encode(waveform).values
         return self.model(latents)
 
@@ -94,7 +95,7 @@ class Route(nn.Module):
 
     def encoded(self, waveform: Tensor) -> Latents:
         """The latents of one clip (1, samples); PluginError where they are none."""
-        with called("synthesizer", self.synthesizer):
+        with called("synthesizer", self.synthesizer), own_hooks():
             latents = self.synthesizer.encode(waveform)
         if (
             not isinstance(latents, Latents)
@@ -116,7 +117,7 @@ class Route(nn.Module):
 
     def decoded(self, variants: Tensor, context: Context, samples: int) -> Tensor:
         """Variants (n, D, N) as audio (n, samples); PluginError where it is none."""
-        with called("synthesizer", self.synthesizer):
+        with called("synthesizer", self.synthesizer), own_hooks():
             audible = self.synthesizer.decode(variants, context)
         shape = (len(variants), samples)
         if (

@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 import xplain
 from xplain import audio as audio_io
 from xplain.audio import Audio, Stream
-from xplain.borrowing import borrowed, usable_device
+from xplain.borrowing import borrowed, own_hooks, usable_device
 from xplain.clips import AudioLike, Failure, RecordingsError, guarded, named
 from xplain.errors import AudioError, PluginError, XplainError, nearest
 from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
@@ -227,10 +227,12 @@ def _listen(job: _Job, waveform: Tensor) -> Tensor:
     batch = waveform.to(job.device)[None]
     try:
         if isinstance(segmenter, AdditiveSegmenter):
-            values, width = segmenter.parts(batch), segmenter.weights.shape[1]
+            with own_hooks():
+                values, width = segmenter.parts(batch), segmenter.weights.shape[1]
             expected, values = f"parts (1, {width}, frames)", values.transpose(1, 2)
         else:
-            values, width = segmenter.logits(batch), len(segmenter.labels)
+            with own_hooks():
+                values, width = segmenter.logits(batch), len(segmenter.labels)
             expected = f"logits (1, frames, {width})"
     except XplainError:
         raise
