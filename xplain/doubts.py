@@ -22,9 +22,7 @@ LEVELS = (32.0, 1 / 32, -1.0)
 probabilities because all are between 0 and 1."""
 
 
-def doubts_about(
-    route: Route, latents: Latents, original: Tensor, ends: Tensor
-) -> tuple[str, ...]:
+def doubts_about(route: Route, latents: Latents, original: Tensor, ends: Tensor) -> tuple[str, ...]:
     """Say why a model's answers may not be what they are taken for; nothing for most models.
 
     original: its logits (1, …, L) of the clip. ends: of its latents and of the baseline,
