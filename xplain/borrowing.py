@@ -110,7 +110,7 @@ def unchanged_globals() -> Iterator[None]:
     """
     with one_at_a_time(), warnings.catch_warnings():
         generators = [torch.default_generator]
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             generators += torch.cuda.default_generators
         states = [generator.get_state() for generator in generators]
         numpy_state, python_state = np.random.get_state(), random.getstate()

@@ -42,7 +42,8 @@ def _dependence(route: Route, latents: Latents, ends: Tensor) -> str:
     allowed = float(ends.abs().max()) * (TOLERANCE_HALF if half else TOLERANCE)
 
     def ask() -> Tensor:
-        return route(latents.values, latents.context)
+        logits: Tensor = route(latents.values, latents.context)
+        return logits
 
     def differ(one: Tensor, other: Tensor) -> bool:
         return one.shape != other.shape or bool((one - other).abs().max() > allowed)
