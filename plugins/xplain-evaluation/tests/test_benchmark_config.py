@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -62,87 +64,91 @@ class TestTypes:
     )
     def test_what_is_several_is_a_list(self, tmp_path: Path, setting: str, value: object) -> None:
         said = refused(tmp_path, **{setting: value})
-        assert f"needs a list of {setting}, not {value!r}" in said
-
-    def test_a_text_in_place_of_a_list_is_answered_with_the_list(self, tmp_path: Path) -> None:
-        assert 'write synthesizers = ["stft"]' in refused(tmp_path, synthesizers="stft")
-        assert "begin each table with [[data]]" in refused(tmp_path, data={"name": "cues"})
+        assert f"at $.{setting}: expected `array`" in said
 
     @pytest.mark.parametrize("setting", ["models", "explainers", "data"])
     def test_what_is_needed_is_asked_for(self, tmp_path: Path, setting: str) -> None:
         table = {"models": ["planted:"], "explainers": ["saliency"], "data": []}
         del table[setting]
-        with pytest.raises(xplain.XplainError, match=f"needs a list of {setting}"):
+        with pytest.raises(xplain.XplainError, match=f"missing required field `{setting}`"):
             Config.read(table, tmp_path)
 
     @pytest.mark.parametrize(
         ("setting", "value", "asked"),
         [
-            ("models", [3], "each of the models is a text in quotes"),
-            ("models", [""], "each of the models is a text in quotes"),
-            ("synthesizers", [["stft"]], "each of the synthesizers is a text in quotes"),
-            ("synthesizers", [""], "each of the synthesizers is a text in quotes"),
-            ("metrics", [3], "a metric is a name, or a table"),
+            ("models", [3], "$.models[0]: expected `str`, got `int`"),
+            ("models", [""], "$.models[0]: expected `str` of length >= 1"),
+            ("synthesizers", [["stft"]], "$.synthesizers[0]: expected `str | object`, got `array`"),
+            ("synthesizers", [""], "$.synthesizers[0]: expected `str` of length >= 1"),
+            ("metrics", [3], "$.metrics[0]: expected `str | object`, got `int`"),
             ("explainers", [{"name": 3}], "an explainer is a name, or a table"),
-            ("explainers", [{"name": "lrp", "label": 3}], "label of the explainer 'lrp' is a text"),
+            ("explainers", [{"name": ""}], "an explainer is a name, or a table"),
+            ("explainers", [{"name": "lrp", "label": 3}], "label of an explainer 'lrp': expected"),
+            ("explainers", [{"name": "lrp", "label": ""}], "label of an explainer 'lrp': expected"),
             (
                 "explainers",
-                [{"name": "lrp", "label": ""}],
-                "label of the explainer 'lrp' is a text",
+                [{"name": "lrp", "epsilon": date(2024, 1, 1)}],
+                "epsilon of an explainer 'lrp' is a date or a time, 2024-01-01",
             ),
-            ("data", ["clips"], "data is given as [[data]] tables"),
+            ("data", ["clips"], "$.data[0]: expected `object`, got `str`"),
             ("ratios", [], "needs ratios"),
-            ("ratios", ["0.1"], "ratios lie between 0 and 1, not at '0.1'"),
-            ("ratios", [True], "ratios lie between 0 and 1, not at True"),
-            ("ratios", [math.nan], "ratios lie between 0 and 1, not at nan"),
-            ("ratios", [10**400], "ratios lie between 0 and 1"),
+            ("ratios", ["0.1"], "$.ratios[0]: expected `float`, got `str`"),
+            ("ratios", [True], "$.ratios[0]: expected `float`, got `bool`"),
+            ("ratios", [1.1], "$.ratios[0]: expected `float` <= 1"),
+            ("ratios", [-0.1], "$.ratios[0]: expected `float` >= 0"),
+            ("ratios", [math.nan], "numbers have to be finite"),
             ("ratios", [0.1, 0.1], "ratios ascend, each only once, not [0.1, 0.1]"),
-            ("seed", -1, "seed is a whole number of at least 0, not -1"),
-            ("seed", 0.5, "seed is a whole number of at least 0, not 0.5"),
-            ("seed", "0", "seed is a whole number of at least 0, not '0'"),
-            ("seed", True, "seed is a whole number of at least 0, not True"),
-            ("draws", 0, "draws is a whole number of at least 1, not 0"),
-            ("draws", [50], "draws is a whole number of at least 1, not [50]"),
-            ("max_batch", "8", "max_batch is a whole number of at least 1, not '8'"),
-            ("max_batch", 0, "max_batch is a whole number of at least 1, not 0"),
-            ("check", "no", "check is true or false, without quotes, not 'no'"),
-            ("sanity", 1, "sanity is true or false, without quotes, not 1"),
-            ("target", ["label"], "a target is 'prediction' or 'label', not ['label']"),
-            ("rank_by", 1, "rank_by is the name of a metric in quotes, not 1"),
-            ("rank_by", [], "rank_by is the name of a metric in quotes, not []"),
-            ("replacement", 0, "a replacement is a name, or a table with a name and parameters"),
-            ("baseline", ["mean"], "a baseline is a name, or a table with a name and parameters"),
+            ("seed", -1, "$.seed: expected `int` >= 0"),
+            ("seed", 2**70, "$.seed: "),
+            ("seed", 0.5, "$.seed: expected `int`, got `float`"),
+            ("seed", "0", "$.seed: expected `int`, got `str`"),
+            ("seed", True, "$.seed: expected `int`, got `bool`"),
+            ("draws", 0, "$.draws: expected `int` >= 1"),
+            ("draws", [50], "$.draws: expected `int`, got `array`"),
+            ("max_batch", "8", "$.max_batch: expected `int`, got `str`"),
+            ("max_batch", 0, "$.max_batch: expected `int` >= 1"),
+            ("check", "no", "$.check: expected `bool`, got `str`"),
+            ("sanity", 1, "$.sanity: expected `bool`, got `int`"),
+            ("target", ["label"], "$.target: expected `str`, got `array`"),
+            ("target", "labels", "$.target: invalid enum value 'labels'"),
+            ("rank_by", 1, "$.rank_by: expected `str`, got `int`"),
+            ("rank_by", [], "$.rank_by: expected `str`, got `array`"),
+            ("replacement", 0, "$.replacement: expected `str | object`, got `int`"),
+            ("baseline", ["mean"], "$.baseline: expected `str | object`, got `array`"),
             ("synthesizers", [{"window": 1}], "a synthesizer is a name, or a table with a name"),
-            ("grouping", 8, "grouping is a text in quotes"),
-            ("order", False, "order is a text in quotes"),
-            ("device", 0, "device is a text in quotes"),
+            ("grouping", 8, "$.grouping: expected `str`, got `int`"),
+            ("order", False, "$.order: expected `str`, got `bool`"),
+            ("device", 0, "$.device: expected `str`, got `int`"),
         ],
     )
     def test_a_wrong_value_is_named_with_what_is_asked(
         self, tmp_path: Path, setting: str, value: object, asked: str
     ) -> None:
-        assert asked in refused(tmp_path, **{setting: value})
+        assert asked.lower() in refused(tmp_path, **{setting: value}).lower()
 
     @pytest.mark.parametrize(
         ("change", "asked"),
         [
-            ({"name": 3, "planted": 1}, "name of [[data]] is a text in quotes"),
-            ({"name": "", "planted": 1}, "name of [[data]] is a text in quotes"),
-            ({"planted": 0}, "planted of the data 'cues' is a whole number of at least 1, not 0"),
-            ({"planted": True}, "planted of the data 'cues' is a whole number of at least 1"),
-            ({"planted": "12"}, "planted of the data 'cues' is a whole number of at least 1"),
-            ({"planted": 1, "every": 0}, "every of the data 'cues' is a whole number"),
-            ({"planted": 1, "every": -1}, "every of the data 'cues' is a whole number"),
-            ({"planted": 1, "every": 2.0}, "every of the data 'cues' is a whole number"),
-            ({"files": "*.wav"}, "the data 'cues' needs a list of files, not '*.wav'; write files"),
-            ({"files": [3]}, "each of the files of the data 'cues' is a text in quotes"),
-            ({"files": [""]}, "each of the files of the data 'cues' is a text in quotes"),
+            ({"name": 3, "planted": 1}, "[[data]]: at $.name: expected `str`, got `int`"),
+            ({"name": "", "planted": 1}, "[[data]]: at $.name: expected `str` of length >= 1"),
+            ({"planted": 0}, "the data 'cues': at $.planted: expected `int` >= 1"),
+            ({"planted": True}, "the data 'cues': at $.planted: expected `int`, got `bool`"),
+            ({"planted": "12"}, "the data 'cues': at $.planted: expected `int`, got `str`"),
+            ({"planted": 1, "every": 0}, "$.every: expected `int` >= 1"),
+            ({"planted": 1, "every": -1}, "$.every: expected `int` >= 1"),
+            ({"planted": 1, "every": 2.0}, "$.every: expected `int`, got `float`"),
+            ({"files": "*.wav"}, "$.files: expected `array`, got `str`"),
+            ({"files": [3]}, "$.files[0]: expected `str`, got `int`"),
+            ({"files": [""]}, "$.files[0]: expected `str` of length >= 1"),
             ({"files": []}, "the data 'cues' has no clips"),
-            ({"manifest": ["clips.csv"]}, "manifest of the data 'cues' is a text in quotes"),
-            ({"manifest": ""}, "manifest of the data 'cues' is a text in quotes"),
-            ({"manifest": "m.csv", "where": "x"}, "where of the data 'cues' is a table of columns"),
-            ({"manifest": "m.csv", "where": {"a": True}}, "'a' in where of the data 'cues'"),
-            ({"manifest": "m.csv", "where": {"a": ["b"]}}, "'a' in where of the data 'cues'"),
+            ({}, "the data 'cues' needs one of files, manifest, planted"),
+            ({"files": ["a"], "planted": 1}, "needs one of files, manifest, planted"),
+            ({"file": ["a"]}, "the data 'cues' has no setting 'file'; did you mean 'files'"),
+            ({"manifest": ["clips.csv"]}, "$.manifest: expected `str`, got `array`"),
+            ({"manifest": ""}, "$.manifest: expected `str` of length >= 1"),
+            ({"manifest": "m.csv", "where": "x"}, "$.where: expected `object`, got `str`"),
+            ({"manifest": "m.csv", "where": {"a": True}}, "$.where[...]: expected `int | float"),
+            ({"manifest": "m.csv", "where": {"a": ["b"]}}, "$.where[...]: expected `int | float"),
             ({"planted": 1, "where": {"label": "x"}}, "a where, which chooses rows of a manifest"),
             ({"files": ["*.wav"], "where": {}}, "a where, which chooses rows of a manifest"),
         ],
@@ -152,19 +158,98 @@ class TestTypes:
     ) -> None:
         assert asked in refused_data(tmp_path, **change)
 
+    def test_a_misspelt_setting_is_answered_with_the_nearest(self, tmp_path: Path) -> None:
+        assert "no setting 'explainer'; did you mean 'explainers'" in refused(
+            tmp_path, explainer=["lrp"]
+        )
+
     def test_the_file_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "bench.toml").write_text(
             'models = ["planted:"]\nexplainers = ["saliency"]\ncheck = "no"\n'
             '[[data]]\nname = "cues"\nplanted = 1\n'
         )
-        with pytest.raises(xplain.XplainError, match=r"bench\.toml: check is true or false"):
+        with pytest.raises(xplain.XplainError, match=r"bench\.toml: .*\$\.check: expected `bool`"):
             Config.load(tmp_path / "bench.toml")
 
     def test_python_is_answered_as_a_file_is(self) -> None:
-        with pytest.raises(xplain.XplainError, match="seed is a whole number"):
+        with pytest.raises(xplain.XplainError, match=r"\$\.seed: expected `int` >= 0"):
             from_python(seed=-1)
-        with pytest.raises(xplain.XplainError, match="check is true or false"):
+        with pytest.raises(xplain.XplainError, match=r"\$\.check: expected `bool`"):
             from_python(check="no")
+
+    def test_whatever_a_file_holds_it_is_a_benchmark_or_an_error_in_one_line(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.wav").touch()
+        (tmp_path / "m.csv").write_text("path,label\na.wav,dog\n")
+        right = """
+            models = ["planted:"]
+            explainers = ["saliency", {name = "lrp", label = "l", epsilon = 0.1}]
+            metrics = ["fidelity", {name = "faithfulness", space = "logit"}]
+            synthesizers = ["stft", {name = "stft", label = "short", window = 0.016}]
+            ratios = [0, 0.1, 1]
+            seed = 0
+            draws = 10
+            check = true
+            target = "label"
+            replacement = {name = "zero"}
+            [[data]]
+            name = "files"
+            files = ["*.wav"]
+            every = 1
+            [[data]]
+            name = "rows"
+            manifest = "m.csv"
+            where = {label = "dog"}
+        """
+        odd = [
+            *(
+                "nan",
+                "-inf",
+                "1e400",
+                "9" * 40,
+                "-1",
+                "true",
+                "''",
+                "'\\u0000'",
+                "[]",
+                "{}",
+                "[[]]",
+            ),
+            *("{name = 'lrp'}", "1979-05-27", "07:32:00", "[" * 200 + "]" * 200, "'x'"),
+            *(
+                "{a = " * 80 + "1" + "}" * 80,
+                "{name = {name = 'x'}}",
+                "[nan]",
+                "0x10",
+                "'é'",
+                '"\\u0000"',
+            ),
+        ]
+        rng = random.Random(0)
+        file, outcomes = tmp_path / "bench.toml", {"benchmark": 0, "refused": 0}
+        values = list(
+            re.finditer(r"(?<== )[^\n]+|(?<=, )[^,\]]+|(?<=\[)[^,\[\]]+|(?<= )\w+(?= =)", right)
+        )
+        for number in range(600):
+            text = right
+            for match in sorted(rng.sample(values, 1 + number % 2), key=lambda m: -m.start()):
+                text = text[: match.start()] + rng.choice(odd) + text[match.end() :]
+            content = bytearray(text if number % 3 else right, "utf-8")
+            if number % 3 == 0:
+                for _ in range(rng.randint(1, 4)):
+                    place = rng.randrange(len(content))
+                    content[place : place + rng.randint(0, 3)] = rng.randbytes(rng.randint(0, 2))
+            file.write_bytes(content)
+            try:
+                made = Config.load(file)
+            except xplain.XplainError as error:
+                assert str(error).isprintable(), content
+                outcomes["refused"] += 1
+            else:
+                assert isinstance(made, Config)
+                outcomes["benchmark"] += 1
+        assert outcomes["benchmark"] > 5 and outcomes["refused"] > 300
 
     def test_what_is_right_is_kept(self, tmp_path: Path) -> None:
         made = read(
@@ -368,6 +453,7 @@ class TestManifest:
             self.items(tmp_path, "")
         with pytest.raises(xplain.XplainError, match=r"m\.csv has no column 'path'"):
             self.items(tmp_path, "path|label\na.wav|dog\n")
+        assert self.items(tmp_path, "path;label\na.wav;dog\n") == (Item(tmp_path / "a.wav", "dog"),)
         (tmp_path / "m.csv").write_bytes("path\ncafé.wav\n".encode("latin-1"))
         with pytest.raises(xplain.XplainError, match=r"m\.csv cannot be read.*save it as CSV in U"):
             Data.read({"name": "d", "manifest": "m.csv"}, tmp_path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import datetime
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from xplain.curves import RATIOS
 from xplain.errors import XplainError, nearest
@@ -16,13 +19,9 @@ from xplain.job import Settings
 from xplain.metric import Metric
 from xplain.models import runs_file
 from xplain.registry import registry
-from xplain_evaluation.benchmark.data import Data, Item, known, listed, text, whole
+from xplain.validated import convert, decode_toml
+from xplain_evaluation.benchmark.data import Data, Item, Natural, Text, known
 from xplain_evaluation.controls import Chance, Loudness
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["CONTROLS", "Config", "Data", "Item", "Method", "Representation"]
 
@@ -46,9 +45,48 @@ NAMES = ("grouping", "order", "device")
 """Settings of explain() that are texts."""
 FILLED = ("replacement", "baseline")
 """Settings of explain() that are names with parameters."""
-REQUIRED = ("models", "data", "explainers")
-LISTS = (*REQUIRED, "synthesizers", "metrics", "ratios")
-SETTINGS = (*NAMES, *FILLED, "max_batch")
+
+Named = Text | dict[str, Any]
+"""A name, or a table of a name, parameters and, in lists, a label."""
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What the TOML file may hold; see Config."""
+
+    models: list[Text]
+    data: list[dict[str, Any]]
+    explainers: list[Named]
+    synthesizers: list[Named] | UnsetType = UNSET
+    metrics: list[Named] | UnsetType = UNSET
+    ratios: list[Ratio] | UnsetType = UNSET
+    target: str | UnsetType = UNSET
+    rank_by: str | UnsetType = UNSET
+    seed: int | UnsetType = UNSET
+    draws: int | UnsetType = UNSET
+    check: bool | UnsetType = UNSET
+    sanity: bool | UnsetType = UNSET
+    grouping: Text | UnsetType = UNSET
+    order: Text | UnsetType = UNSET
+    device: Text | UnsetType = UNSET
+    replacement: Named | UnsetType = UNSET
+    baseline: Named | UnsetType = UNSET
+    max_batch: Natural | UnsetType = UNSET
+
+
+class Values(msgspec.Struct, frozen=True):
+    """What a Config's own values have to be, whether they come from a file or from Python."""
+
+    models: list[Text]
+    synthesizers: list[Text | None]
+    ratios: list[Ratio]
+    target: Literal["prediction", "label"]
+    rank_by: str
+    seed: Seed
+    draws: Natural
+    check: bool
+    sanity: bool
 
 
 @dataclass(frozen=True)
@@ -139,26 +177,12 @@ class Config:
 
     def _check_values(self) -> None:
         """Refuse values that have the wrong type, lie outside of their range or come twice."""
-        for model in self.models:
-            text("each of the models", model)
-        for representation in self.representations:
-            if representation.synthesizer is not None:
-                text("each of the synthesizers", representation.synthesizer)
-        for ratio in self.ratios:
-            number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
-            if not number or not 0 <= ratio <= 1:
-                raise XplainError(f"ratios lie between 0 and 1, not at {ratio!r}; 0.1 is a tenth")
+        names = ("models", "ratios", "target", "rank_by", "seed", "draws", "check", "sanity")
+        synthesizers = [representation.synthesizer for representation in self.representations]
+        values = {name: getattr(self, name) for name in names} | {"synthesizers": synthesizers}
+        convert("the benchmark", values, Values)
         if list(self.ratios) != sorted(set(self.ratios)):
             raise XplainError(f"ratios ascend, each only once, not {list(self.ratios)}")
-        if self.target not in ("prediction", "label"):
-            raise XplainError(f"a target is 'prediction' or 'label', not {self.target!r}")
-        if not isinstance(self.rank_by, str):
-            raise XplainError(f"rank_by is the name of a metric in quotes, not {self.rank_by!r}")
-        whole("seed", self.seed, 0)
-        whole("draws", self.draws, 1)
-        for name in ("check", "sanity"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise XplainError(f"{name} is true or false, without quotes, not {value!r}")
         _once("models", self.models, "leave one out")
         labels = [representation.label for representation in self.representations]
         _once("synthesizers", labels, "leave one out, or give it another label")
@@ -172,10 +196,7 @@ class Config:
         may come from anybody, so it is refused otherwise.
         """
         path = Path(path)
-        try:
-            table = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise XplainError(f"{path} cannot be read as TOML: {error}") from error
+        table = decode_toml(path, dict[str, Any])
         try:
             config = cls.read(table, path.parent)
         except XplainError as error:
@@ -190,53 +211,67 @@ class Config:
     @classmethod
     def read(cls, table: Mapping[str, Any], home: Path) -> Config:
         """Read what a TOML file holds; paths in it are taken from ``home``."""
-        own = [f.name for f in fields(cls) if f.name != "settings"]
-        known(table, (*own, *SETTINGS), "the benchmark")
-        given = {name: table[name] for name in own if name in table}
-        for name in LISTS:
-            if name in given or name in REQUIRED:
-                given[name] = tuple(listed(name, given.get(name), "the benchmark"))
-        given["data"] = tuple(Data.read(entry, home) for entry in given["data"])
-        given["explainers"] = tuple(map(_method, given["explainers"]))
-        given["metrics"] = tuple(map(_metric, given.get("metrics", ())))
-        if "synthesizers" in given:
-            given["synthesizers"] = tuple(map(_representation, given["synthesizers"]))
-        settings: Any = {name: text(name, table[name]) for name in NAMES if name in table}
+        known(table, Table.__struct_fields__, "the benchmark")
+        given = convert("the benchmark", table, Table)
+        own: dict[str, Any] = {
+            "models": tuple(given.models),
+            "data": tuple(Data.read(entry, home) for entry in given.data),
+            "explainers": tuple(map(_method, given.explainers)),
+            "metrics": tuple(map(_metric, () if given.metrics is UNSET else given.metrics)),
+        }
+        if given.synthesizers is not UNSET:
+            own["synthesizers"] = tuple(map(_representation, given.synthesizers))
+        if given.ratios is not UNSET:
+            own["ratios"] = tuple(given.ratios)
+        for name in ("target", "rank_by", "seed", "draws", "check", "sanity"):
+            if (value := getattr(given, name)) is not UNSET:
+                own[name] = value
+        settings: Any = {
+            name: value
+            for name in (*NAMES, "max_batch")
+            if (value := getattr(given, name)) is not UNSET
+        }
         for name in FILLED:
-            if name in table:
-                named, params = _named(table[name], f"a {name}")
+            if (entry := getattr(given, name)) is not UNSET:
+                named, params = _named(entry, f"a {name}")
                 settings |= {name: named, f"{name}_params": params}
-        if "max_batch" in table:
-            settings["max_batch"] = whole("max_batch", table["max_batch"], 1)
-        return cls(**given, settings=settings)
+        return cls(**own, settings=settings)
 
 
-def _named(entry: object, what: str) -> tuple[str, dict[str, Any]]:
-    """A name, or a table of a name and parameters."""
+def _named(entry: str | dict[str, Any], what: str) -> tuple[str, dict[str, Any]]:
+    """A name and its parameters."""
     if isinstance(entry, str):
         return entry, {}
-    if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
-        return entry["name"], {k: v for k, v in entry.items() if k != "name"}
-    raise XplainError(f"{what} is a name, or a table with a name and parameters, not {entry!r}")
+    name, params = entry.get("name"), {k: v for k, v in entry.items() if k != "name"}
+    if not isinstance(name, str) or not name:
+        raise XplainError(f"{what} is a name, or a table with a name and parameters, not {entry!r}")
+    for parameter, value in params.items():
+        if isinstance(value, datetime.date | datetime.time):
+            raise XplainError(
+                f"{parameter} of {what} {name!r} is a date or a time, {value}; write it in quotes"
+            )
+    return name, params
 
 
-def _method(entry: object) -> Method:
-    name, params = _named(entry, "an explainer")
-    label = text(f"label of the explainer {name!r}", params.pop("label", name))
+def _labelled(entry: str | dict[str, Any], what: str) -> tuple[str, str, dict[str, Any]]:
+    """A label, by default the name; the name; its parameters."""
+    name, params = _named(entry, what)
+    label = convert(f"label of {what} {name!r}", params.pop("label", name), Text)
+    return label, name, params
+
+
+def _method(entry: str | dict[str, Any]) -> Method:
+    label, name, params = _labelled(entry, "an explainer")
     registry().find("explainer", name)
     return Method(label, name, params)
 
 
-def _representation(entry: Any) -> Any:
-    """A synthesizer with parameters; what is no table is looked at with the other values."""
-    if not isinstance(entry, Mapping):
-        return entry
-    name, params = _named(entry, "a synthesizer")
-    label = text(f"label of the synthesizer {name!r}", params.pop("label", name))
-    return Representation(label, name, params)
+def _representation(entry: str | dict[str, Any]) -> str | Representation:
+    """A synthesizer, with its parameters where it has some."""
+    return entry if isinstance(entry, str) else Representation(*_labelled(entry, "a synthesizer"))
 
 
-def _metric(entry: object) -> Metric:
+def _metric(entry: str | dict[str, Any]) -> Metric:
     name, params = _named(entry, "a metric")
     metric: Metric = registry().create("metric", name, params)
     return metric

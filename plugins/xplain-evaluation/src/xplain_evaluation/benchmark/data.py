@@ -1,4 +1,4 @@
-"""The clips of a benchmark, and how what a TOML table holds is made sure of."""
+"""The clips of a benchmark: files, rows of a manifest, or clips with a planted cue."""
 
 from __future__ import annotations
 
@@ -8,15 +8,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import isfile  # False for names that are too long, where Path's raises
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from xplain.audio import Audio, from_tensor
 from xplain.errors import XplainError, nearest
 from xplain.manifest import Row, rows
+from xplain.validated import convert
 from xplain_evaluation.event import Event
 from xplain_evaluation.planted.planted import PlantedClip, planted_clips
 
 SOURCES = ("files", "manifest", "planted")
+
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Natural = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class DataTable(msgspec.Struct, frozen=True):
+    """What a [[data]] table may hold; see Data.read."""
+
+    name: Text
+    planted: Natural | UnsetType = UNSET
+    files: list[Text] | UnsetType = UNSET
+    manifest: Text | UnsetType = UNSET
+    where: dict[str, str | int | float] | UnsetType = UNSET
+    every: Natural = 1
 
 
 @dataclass(frozen=True)
@@ -50,61 +68,36 @@ class Data:
         columns and the values they must have. every: only every so-manieth clip. Raises
         XplainError for a setting that is wrong, and for a row of the manifest that is.
         """
-        if not isinstance(table, Mapping):
-            raise XplainError(f"data is given as [[data]] tables, not as {table!r}")
-        known(table, ("name", *SOURCES, "where", "every"), "[[data]]")
-        if "name" not in table or sum(source in table for source in SOURCES) != 1:
-            raise XplainError("a [[data]] table needs a name, and one of files, manifest, planted")
-        name = text("name of [[data]]", table["name"])
-        place = f"the data {name!r}"
-        if "where" in table and "manifest" not in table:
+        name = table.get("name") if isinstance(table, Mapping) else None
+        place = f"the data {name!r}" if isinstance(name, str) and name else "[[data]]"
+        known(table, DataTable.__struct_fields__, place)
+        given = convert(place, table, DataTable)
+        if sum(getattr(given, source) is not UNSET for source in SOURCES) != 1:
+            raise XplainError(f"{place} needs one of {', '.join(SOURCES)}")
+        if given.where is not UNSET and given.manifest is UNSET:
             raise XplainError(f"{place} has a where, which chooses rows of a manifest; remove it")
-        if "planted" in table:
-            count = whole(f"planted of {place}", table["planted"], 1)
-            items = [_planted(n, clip) for n, clip in enumerate(planted_clips(count, 0))]
-        elif "files" in table:
-            patterns = listed("files", table["files"], place)
-            named = [text(f"each of the files of {place}", pattern) for pattern in patterns]
-            items = [Item(path) for path in _files(named, home)]
+        if given.planted is not UNSET:
+            items = [_planted(n, clip) for n, clip in enumerate(planted_clips(given.planted, 0))]
+        elif given.files is not UNSET:
+            items = [Item(path) for path in _files(given.files, home)]
         else:
-            path = home / text(f"manifest of {place}", table["manifest"])
-            items = _manifest(path, _where(table.get("where", {}), place))
-        items = items[:: whole(f"every of {place}", table.get("every", 1), 1)]
+            where = {
+                column: str(value)
+                for column, value in ({} if given.where is UNSET else given.where).items()
+            }
+            found = rows(home / str(given.manifest), where=where, once=False)
+            items = [_item(row) for row in found]
+        items = items[:: given.every]
         if not items:
-            raise XplainError(f"{place} has no clips; correct its files, or its where")
-        return cls(name, tuple(items))
+            raise XplainError(f"{place} has no clips; correct its files")
+        return cls(given.name, tuple(items))
 
 
-def known(table: Mapping[str, Any], names: Iterable[str], where: str) -> None:
+def known(table: object, names: Iterable[str], where: str) -> None:
     """Refuse settings of a table that do not exist, saying which were probably meant."""
-    for name in table:
+    for name in table if isinstance(table, Mapping) else ():
         if name not in names:
-            raise XplainError(f"{where} has no setting {name!r}; {nearest(name, names)}")
-
-
-def whole(name: str, value: object, least: int) -> int:
-    """A whole number as it is; XplainError for what is none, or is below ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise XplainError(f"{name} is a whole number of at least {least}, not {value!r}")
-    return value
-
-
-def text(name: str, value: object) -> str:
-    """A text as it is; XplainError for what is none, or is empty."""
-    if not isinstance(value, str) or not value:
-        raise XplainError(
-            f'{name} is a text in quotes that is not empty, "like this", not {value!r}'
-        )
-    return value
-
-
-def listed(name: str, value: object, where: str) -> list[Any]:
-    """A list as it is; XplainError for what is none, with what to write instead."""
-    if isinstance(value, list):
-        return value
-    example = f'"{value}"' if isinstance(value, str) else "..."
-    advice = "begin each table with [[data]]" if name == "data" else f"write {name} = [{example}]"
-    raise XplainError(f"{where} needs a list of {name}, not {value!r}; {advice}")
+            raise XplainError(f"{where} has no setting {name!r}; {nearest(str(name), names)}")
 
 
 def _planted(number: int, clip: PlantedClip) -> Item:
@@ -128,27 +121,6 @@ def _files(patterns: Sequence[str], home: Path) -> list[Path]:
         for path in files:
             found.setdefault(path.resolve(), path)
     return list(found.values())
-
-
-def _where(value: object, place: str) -> dict[str, str]:
-    """Columns of a manifest and the text that they must hold."""
-    if not isinstance(value, Mapping):
-        raise XplainError(
-            f"where of {place} is a table of columns and values, not {value!r}; "
-            'write where = {split = "test"}'
-        )
-    for column, asked in value.items():
-        if isinstance(asked, bool) or not isinstance(asked, str | int | float):
-            raise XplainError(
-                f"{column!r} in where of {place} is a text or a number, not {asked!r}; "
-                "write it in quotes, as it stands in the manifest"
-            )
-    return {column: str(asked) for column, asked in value.items()}
-
-
-def _manifest(path: Path, where: Mapping[str, str]) -> list[Item]:
-    # A recording may hold several events, a row for each.
-    return [_item(row) for row in rows(path, where=where, once=False)]
 
 
 def _item(row: Row) -> Item:
