@@ -24,6 +24,7 @@ import pluggy
 from xplain import hookspecs
 from xplain.discovery import Fault, Found, canonical, installed
 from xplain.errors import PluginError, XplainError, nearest, one_line
+from xplain.parameters import typed
 
 GROUP = "xplain"
 
@@ -152,6 +153,22 @@ class Registry:
         """Names of the parameters a registered thing is made with."""
         return constructor_parameters(self.factory(self.find(kind, name)))
 
+    def typed(self, kind: str, name: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        """Parameters with the types that a registered thing asks for; see parameters.typed.
+
+        Raises PluginError for one that it does not have, or of another type.
+        """
+        plugin = self.find(kind, name)
+        factory = self.factory(plugin)
+        accepted = constructor_parameters(factory)
+        for parameter in parameters:
+            if parameter not in accepted:
+                raise PluginError(
+                    f"{kind} {plugin.full_name!r} has no parameter {parameter!r}; "
+                    f"{nearest(parameter, accepted)}"
+                )
+        return typed(factory, parameters, f"{kind} {plugin.full_name!r}")
+
     def create(self, kind: str, name: str, parameters: Mapping[str, object]) -> Any:
         """Make an instance of what is registered, with parameters checked by name.
 
@@ -162,13 +179,7 @@ class Registry:
         factory = self.factory(plugin)
         if kind == "metric" and isinstance(factory, interface(kind)):
             return factory.configured(**parameters)  # a function, with no instances to make
-        accepted = constructor_parameters(factory)
-        for parameter in parameters:
-            if parameter not in accepted:
-                raise PluginError(
-                    f"{kind} {plugin.full_name!r} has no parameter {parameter!r}; "
-                    f"{nearest(parameter, accepted)}"
-                )
+        parameters = self.typed(kind, name, parameters)
         try:
             made = factory(**parameters)
         except (TypeError, ValueError) as error:

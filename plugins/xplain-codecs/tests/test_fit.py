@@ -20,10 +20,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 import xplain
+from xplain import storage
 from xplain.errors import ArtifactError, XplainError, XplainWarning
 from xplain.tensors import read_tensors
 from xplain_codecs.codecs.stft import Stft
-from xplain_codecs.fit import classifier, latents, training
+from xplain_codecs.fit import latents, training
 from xplain_codecs.fit.cli import app
 from xplain_codecs.fit.fit import Task, fit
 from xplain_codecs.fit.training import Training
@@ -163,14 +164,14 @@ class Killed(BaseException):
 
 
 KILLS = {
-    "while encoding": (latents, "save_tensors", 7, False),
+    "while encoding": (latents, "write_bytes", 7, False),
     "before the first step": (training, "_step", 1, False),
     "in the middle of an epoch": (training, "_step", 8, False),
-    "before a checkpoint": (training, "save_tensors", 2, False),
-    "after a checkpoint": (training, "save_tensors", 2, True),
-    "after the last epoch": (training, "save_tensors", 6, True),
-    "before the folder is in place": (classifier, "swap", 1, False),
-    "after the folder is in place": (classifier, "swap", 1, True),
+    "before a checkpoint": (training, "write_bytes", 2, False),
+    "after a checkpoint": (training, "write_bytes", 2, True),
+    "after the last epoch": (training, "write_bytes", 6, True),
+    "before the folder is in place": (storage, "_swap", 1, False),
+    "after the folder is in place": (storage, "_swap", 1, True),
 }
 
 
@@ -214,7 +215,7 @@ def test_the_weights_of_the_best_epoch_are_kept_across_an_interruption(
     rows = [[r[0], wrong[r[1]] if r[2] == "dev" else r[1], r[2]] for r in rows_of(manifest)[1:]]
     turned = write(manifest.parent / "turned.csv", [["path", "label", "split"], *rows])
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_tensors", killing(training.save_tensors, 1, True))
+        patch.setattr(training, "write_bytes", killing(training.write_bytes, 1, True))
         with pytest.raises(Killed):
             fit(task(turned, patience=2), tmp_path / "out")
     first, _ = read_tensors(tmp_path / "out.partial" / "checkpoint.safetensors")
@@ -370,7 +371,7 @@ def test_the_command_prints_a_table_and_keeps_standard_output_for_json(
     [
         (["--where=label"], "--where takes NAME=VALUE, not 'label'"),
         (["--head-param=width"], "--head-param takes NAME=VALUE"),
-        (["--head-param=width=NaN"], "--head-param width cannot be NaN"),
+        (["--head-param=width=NaN"], "width cannot be NaN"),
         (["--epochs=0"], "epochs is at least 1, not 0"),
         (["--patience=0"], "patience is at least 1"),
         (["--batch=0"], "batch is at least 1"),
@@ -432,7 +433,7 @@ def test_an_unfinished_training_with_other_settings_is_left_alone(
 ) -> None:
     out, checkpoint = tmp_path / "out", tmp_path / "out.partial" / "checkpoint.safetensors"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_tensors", killing(training.save_tensors, 2, True))
+        patch.setattr(training, "write_bytes", killing(training.write_bytes, 2, True))
         with pytest.raises(Killed):
             fit(task(manifest), out)
     with pytest.raises(ArtifactError, match="unfinished training of another kind: training differ"):

@@ -126,8 +126,8 @@ def test_latents_of_other_channels_are_refused() -> None:
         ("transfomer", {}, "did you mean 'transformer'"),
         ("gru", {"widht": 3}, "no size 'widht'; did you mean 'width'"),
         ("gru", {"width": 0}, "whole number of at least 1, not 0"),
-        ("gru", {"layers": True}, "whole number of at least 1, not True"),
-        ("conv", {"layers": 1.5}, "whole number of at least 1, not 1.5"),
+        ("gru", {"layers": True}, "layers is int, not True"),
+        ("conv", {"layers": 1.5}, "layers is int, not 1.5"),
         ("conv", {"dropout": 1}, "a share from 0, below 1, not 1"),
     ],
 )

@@ -35,6 +35,7 @@ class Codec:
     def of(cls, name: str, parameters: Mapping[str, Any]) -> tuple[Codec, Synthesizer]:
         """Make a synthesizer by its name and describe it; PluginError where that fails."""
         plugin = registry().find("synthesizer", name)
+        parameters = registry().typed("synthesizer", name, parameters)
         synthesizer: Synthesizer = registry().create("synthesizer", name, parameters)
         if isinstance(synthesizer, nn.Module):
             synthesizer.eval()

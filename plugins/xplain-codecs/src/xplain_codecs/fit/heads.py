@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from xplain.errors import ModelError, nearest
+from xplain.errors import ModelError, PluginError, nearest
+from xplain.parameters import typed
 
 STILL = 1e-3
 """Least deviation that is scaled by, where the root of a variance has a gradient too."""
@@ -222,9 +223,14 @@ def head_sizes(kind: str, given: Mapping[str, Any]) -> Sizes:
     if kind not in SIZES:
         raise ModelError(f"no head {kind!r}; {nearest(kind, SIZES)}")
     known = asdict(SIZES[kind]())
-    for name, value in given.items():
+    for name in given:
         if name not in known:
             raise ModelError(f"the head {kind!r} has no size {name!r}; {nearest(name, known)}")
+    try:
+        given = typed(SIZES[kind], given, f"the head {kind!r}")
+    except PluginError as error:
+        raise ModelError(str(error)) from error
+    for name, value in given.items():
         if name == "dropout":
             fits = isinstance(value, int | float) and 0 <= value < 1
             wanted = "a share from 0, below 1"
