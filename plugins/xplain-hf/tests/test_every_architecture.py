@@ -150,3 +150,35 @@ def test_a_configuration_without_a_class_is_refused_by_its_type(tmp_path: Path) 
     hf.MoonshineConfig().save_pretrained(tmp_path)
     with pytest.raises(xplain.ModelError, match=r"a 'moonshine' model is .*sequence to sequence"):
         xplain.load_model(f"hf:{tmp_path}")
+
+
+WITH_LAYER_SUM = [
+    (model_type, name)
+    for task in ("AUDIO_CLASSIFICATION", "AUDIO_FRAME_CLASSIFICATION")
+    for model_type, name in listed(task)
+    if hasattr(CONFIG_MAPPING[model_type](), "use_weighted_layer_sum")
+]
+
+
+@pytest.mark.parametrize(("model_type", "name"), WITH_LAYER_SUM)
+def test_a_weighted_sum_of_layers_answers_before_during_and_after_an_explanation(
+    model_type: str, name: str, tmp_path: Path
+) -> None:
+    """The first forward pass of these models installs hooks that the later ones need."""
+    torch.manual_seed(0)
+    config = small(model_type)
+    config.use_weighted_layer_sum = True
+    getattr(hf, name)(config).save_pretrained(tmp_path)
+    EXTRACTORS.get(model_type, hf.Wav2Vec2FeatureExtractor)().save_pretrained(tmp_path)
+    clip = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(0))
+    used = xplain.load_model(f"hf:{tmp_path}")
+    with torch.no_grad():
+        by_hand = xplain.load_model(f"hf:{tmp_path}")(clip[None])
+    e = xplain.explain(
+        clip, used, sample_rate=16000, synthesizer="stft", explainer="feature-ablation",
+        params={"grouping": "block:129x16"}, target=xplain.Target("LABEL_0", start=0.1, end=0.3)
+        if used.frame_step else "LABEL_0",
+    )  # fmt: skip
+    assert torch.isfinite(e.attribution).all()
+    with torch.no_grad():
+        torch.testing.assert_close(used(clip[None]), by_hand, atol=1e-5, rtol=0)
