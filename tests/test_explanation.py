@@ -173,18 +173,24 @@ def edit(folder: Path, key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda f: shutil.rmtree(f), "no readable explanation.json"),
-        (lambda f: (f / "explanation.json").write_text("{"), "no readable explanation.json"),
-        (lambda f: (f / "explanation.json").write_text("[]"), "schema None"),
+        (lambda f: shutil.rmtree(f), r"explanation\.json is missing"),
+        (lambda f: (f / "explanation.json").write_text("{"), "cannot be read as JSON"),
+        (lambda f: (f / "explanation.json").write_text("[]"), "expected `object`, got `array`"),
         (lambda f: (f / "explanation.json").write_text('{"schema": 99}'), "upgrade xplain"),
-        (lambda f: (f / "explanation.json").write_text('{"schema": 1}'), "damaged"),
-        (lambda f: edit(f, "results", [{"kind": "keep"}]), "damaged"),
-        (lambda f: edit(f, "results", 3), "damaged"),
-        (lambda f: edit(f, "target", "low"), "damaged"),
-        (lambda f: edit(f, "probabilities", None), "damaged"),
-        (lambda f: (f / "tensors.safetensors").write_bytes(b"x" * 50), "damaged"),
-        (lambda f: (f / "tensors.safetensors").unlink(), "damaged"),
-        (lambda f: (f / "keep-0.1.wav").unlink(), "damaged"),
+        (
+            lambda f: (f / "explanation.json").write_text('{"schema": 1}'),
+            "required field `name`",
+        ),
+        (lambda f: edit(f, "results", [{"kind": "keep"}]), "results.*missing required field"),
+        (lambda f: edit(f, "results", 3), r"at \$\.results: expected `array`, got `int`"),
+        (lambda f: edit(f, "target", "low"), r"at \$\.target: expected `object`"),
+        (lambda f: edit(f, "probabilities", None), r"at \$\.probabilities"),
+        (
+            lambda f: (f / "tensors.safetensors").write_bytes(b"x" * 50),
+            "tensors.* cannot be read",
+        ),
+        (lambda f: (f / "tensors.safetensors").unlink(), "tensors.safetensors is missing"),
+        (lambda f: (f / "keep-0.1.wav").unlink(), r"keep-0\.1\.wav is missing"),
     ],
 )
 def test_damage_is_named(

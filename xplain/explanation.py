@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-import soundfile
 from torch import Tensor
 
-from xplain import audio
+from xplain import explanation_folder
 from xplain.bands import Band
 from xplain.check import Verdict, check
 from xplain.curves import RATIOS as CURVE
 from xplain.curves import Curves
-from xplain.errors import ArtifactError, XplainError
-from xplain.live import Heard, Kind, LiveClip, Outcome, Rendering
+from xplain.errors import ArtifactError, XplainError, one_line
+from xplain.explanation_folder import ORIGINAL
+from xplain.live import Kind, LiveClip, Outcome, Rendering
+from xplain.record import SCHEMA, TENSORS, checked_tensors, decoded
 from xplain.registry import registry
 from xplain.selection import checked_ratio
-from xplain.storage import check_replaceable, whole_folder
 from xplain.targets import ResolvedTarget
-from xplain.tensors import to_bytes
-
-SCHEMA = 1
-"""Version of the folder's layout; a reader refuses a newer one."""
 
 RATIOS = (0.1,)
 """What is kept and removed where nothing else is asked."""
-
-RECORD = "explanation.json"
-OURS = (
-    r"explanation\.json|tensors\.safetensors|original\.wav|(keep|remove)-[\d.e-]+\.wav|index\.html"
-)
-"""Names of the files in an explanation's folder."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -142,8 +129,18 @@ class Explanation:
         Asks the model 76 times, up to 140 where blocks are tried too. The answer is kept,
         and saved with the explanation.
         """
+        live, claim = self.live, self._claim
         if not self._checked:
-            self._checked.append(check(self.live, self._claim))
+            try:
+                self._checked.append(check(live, claim))
+            except Exception as error:
+                reason = str(error) if isinstance(error, XplainError) else one_line(error)
+                warning = f"the check failed: {reason}"
+                if warning not in self.warnings:
+                    object.__setattr__(self, "warnings", (*self.warnings, warning))
+                if isinstance(error, XplainError):
+                    raise
+                raise XplainError(f"{self.name}: {warning}") from error
         return self._checked[0]
 
     @property
@@ -156,50 +153,70 @@ class Explanation:
         folder: str | Path,
         keep: Sequence[float] = RATIOS,
         remove: Sequence[float] = RATIOS,
+        *,
+        overwrite: bool = False,
     ) -> Path:
         """Write explanation.json, tensors.safetensors and 16-bit WAVs; returns the folder.
 
-        Written under another name and renamed when whole. An explanation that is
-        already there is replaced; ArtifactError where anything else is.
+        Written under another name and renamed when whole. The same explanation, with the same
+        ratios or others, is written anew. Raises ArtifactError where another explanation lies
+        there and ``overwrite`` is not set, and where anything else does.
         """
         folder = Path(folder)
-        check_replaceable(folder, ours=OURS, record=RECORD)  # before the work
+        explanation_folder.check_place(folder, self.identity, overwrite)  # before the work
         rendered = self._render(_wanted(keep, remove))
-        with whole_folder(folder, ours=OURS, record=RECORD) as draft:
-            self._write(draft, rendered)
+        tensors = {name: getattr(self, name) for name in TENSORS}
+        sounds = {ORIGINAL: self.waveform} | {r.outcome.filename: r.waveform for r in rendered}
+        record = self.to_dict(keep, remove)
+        explanation_folder.write(folder, record, tensors, sounds, overwrite)
         return folder
 
     @classmethod
     def load(cls, folder: str | Path) -> Explanation:
         """Read a saved explanation; neither its model nor its plugins are needed.
 
-        Raises ArtifactError for a folder that holds none, or a damaged or newer one.
+        Raises ArtifactError, in one line, for a folder that holds none, one that a newer xplain
+        wrote, and one in which anything is damaged or does not fit the rest.
         """
         folder = Path(folder)
         try:
-            data = json.loads((folder / "explanation.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{folder} holds no readable explanation.json: {error}") from error
-        schema = data.get("schema") if isinstance(data, dict) else None
-        if not isinstance(schema, int) or schema > SCHEMA:
+            data = explanation_folder.read_record(folder)
+            record = decoded(data)
+            tensors = checked_tensors(record, explanation_folder.read_all(folder))
+            samples = len(tensors["waveform"])
+            names = [ORIGINAL, *(outcome.filename for outcome in record.results)]
+            _, *sounds = [
+                explanation_folder.read_sound(folder, name, record.sample_rate, samples)
+                for name in names
+            ]
+        except XplainError as error:
             raise ArtifactError(
-                f"{folder} was written with schema {schema}, this xplain reads up to {SCHEMA}; "
-                "upgrade xplain"
-            )
-        try:
-            return cls._read(folder, data)
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            safetensors.SafetensorError,
-            soundfile.LibsndfileError,
-        ) as error:
-            raise ArtifactError(
-                f"{folder} is damaged ({type(error).__name__}: {error}); explain the clip again"
+                f"{folder} holds no explanation that can be read ({error}); explain the clip again"
             ) from error
+        read = cls(
+            attribution=tensors["attribution"],
+            latents=tensors["latents"],
+            baseline=tensors["baseline"],
+            waveform=tensors["waveform"],
+            name=record.name,
+            sample_rate=record.sample_rate,
+            target=record.target,
+            probabilities=record.probabilities,
+            score=record.score,
+            baseline_score=record.baseline_score,
+            selection=data["selection"],
+            completeness_error=record.completeness_error,
+            converged=record.converged,
+            warnings=record.warnings,
+            frequencies=record.frequencies,
+            bands=record.bands,
+            provenance=data["provenance"],
+        )
+        for outcome, sound in zip(record.results, sounds, strict=True):
+            read._rendered[outcome.kind, outcome.ratio] = Rendering(sound, outcome)
+        if record.verdict is not None:
+            read._checked.append(record.verdict)
+        return read
 
     def to_dict(
         self, keep: Sequence[float] = RATIOS, remove: Sequence[float] = RATIOS
@@ -225,6 +242,11 @@ class Explanation:
             "bands": None if self.bands is None else [asdict(band) for band in self.bands],
             "provenance": dict(self.provenance),
         }
+
+    @property
+    def identity(self) -> str:
+        """A hash that is equal for two explanations of the same question by the same means."""
+        return explanation_folder.identity(self.to_dict([], []))
 
     @property
     def saved(self) -> list[Outcome]:
@@ -275,66 +297,6 @@ class Explanation:
         if wanted:
             return f"to explain the clip again, {' and '.join(wanted)}"
         return f"explain the clip again with {used['explainer']} over {used['synthesizer']}"
-
-    def _write(self, folder: Path, rendered: Sequence[Rendering]) -> None:
-        tensors = {
-            "attribution": self.attribution,
-            "latents": self.latents,
-            "baseline": self.baseline,
-            "waveform": self.waveform,
-        }
-        (folder / "tensors.safetensors").write_bytes(to_bytes(tensors))
-        audio.write(folder / "original.wav", self.waveform, self.sample_rate)
-        for rendering in rendered:
-            audio.write(folder / rendering.outcome.filename, rendering.waveform, self.sample_rate)
-        ratios: dict[Kind, list[float]] = {"keep": [], "remove": []}
-        for rendering in rendered:
-            ratios[rendering.outcome.kind].append(rendering.outcome.ratio)
-        text = json.dumps(self.to_dict(**ratios), indent=1, allow_nan=False)
-        (folder / "explanation.json").write_text(text + "\n", "utf-8")
-
-    @classmethod
-    def _read(cls, folder: Path, data: Mapping[str, Any]) -> Explanation:
-        # From bytes, since safetensors cannot open every name that a file system can hold.
-        tensors = safetensors.torch.load((folder / "tensors.safetensors").read_bytes())
-        rendered: dict[tuple[Kind, float], Rendering] = {}
-        for result in data["results"]:
-            settings = {k: v for k, v in result.items() if k != "file"}
-            outcome = Outcome(**{**settings, "heard": Heard(**result["heard"])})
-            with (folder / outcome.filename).open("rb") as file:
-                samples, _ = soundfile.read(file, dtype="int16")
-            waveform = audio.from_pcm16(samples)
-            rendered[outcome.kind, outcome.ratio] = Rendering(waveform, outcome)
-        bands = data.get("bands")  # not in what was saved by earlier versions
-        target = dict(data["target"])
-        target["frames"] = None if target["frames"] is None else tuple(target["frames"])
-        read = cls(
-            name=data["name"],
-            attribution=tensors["attribution"],
-            latents=tensors["latents"],
-            baseline=tensors["baseline"],
-            waveform=tensors["waveform"],
-            sample_rate=data["sample_rate"],
-            target=ResolvedTarget(**target),
-            probabilities=dict(data["probabilities"]),
-            score=data["score"],
-            baseline_score=data["baseline_score"],
-            selection=dict(data["selection"]),
-            completeness_error=data["completeness_error"],
-            converged=data["converged"],
-            warnings=tuple(data["warnings"]),
-            frequencies=None if data["frequencies"] is None else tuple(data["frequencies"]),
-            bands=None if bands is None else tuple(Band(**band) for band in bands),
-            provenance=dict(data["provenance"]),
-        )
-        read._rendered.update(rendered)
-        if data["verdict"] is not None:
-            read._checked.append(_verdict(data["verdict"]))
-        return read
-
-
-def _verdict(data: Mapping[str, Any]) -> Verdict:
-    return Verdict(data["kind"], tuple(data["reasons"]), dict(data["figures"]))
 
 
 def _wanted(keep: Sequence[float], remove: Sequence[float]) -> list[tuple[Kind, float]]:

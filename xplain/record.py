@@ -1,0 +1,140 @@
+"""explanation.json as types: what a record holds, and how its parts fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from msgspec import Meta, Struct
+from torch import Tensor
+
+from xplain.bands import Band
+from xplain.check import Verdict
+from xplain.errors import ArtifactError
+from xplain.explanation_folder import RECORD, Origin
+from xplain.live import Heard, Outcome
+from xplain.selection import Selection
+from xplain.targets import ResolvedTarget
+from xplain.validated import convert
+
+SCHEMA = 1
+"""Version of the folder's layout; a reader refuses a newer one, and ignores keys it lacks."""
+
+TENSORS = ("attribution", "latents", "baseline", "waveform")
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+class ModelRecord(Struct):
+    """What the pages read of a model's record."""
+
+    multilabel: bool
+
+
+class Provenance(Origin):
+    """What the pages read of a provenance, beside what identifies it."""
+
+    route: str
+    reconstruction: Heard | None = None
+
+
+class Record(Struct):
+    """What explanation.json holds; for the fields see Explanation."""
+
+    name: str
+    sample_rate: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    target: ResolvedTarget
+    probabilities: dict[str, float]
+    score: float
+    baseline_score: float
+    selection: Selection
+    results: tuple[Outcome, ...]
+    completeness_error: Annotated[float, Meta(ge=0)] | None
+    converged: bool | None
+    verdict: Verdict | None
+    warnings: tuple[str, ...]
+    frequencies: tuple[float, ...] | None
+    provenance: Provenance
+    bands: tuple[Band, ...] | None = None
+
+
+def decoded(data: Mapping[str, Any]) -> Record:
+    """Take what was read from explanation.json as a record; ArtifactError in one line."""
+    schema = data.get("schema")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        raise ArtifactError(
+            f"written with schema {str(schema)[:40]}, and this xplain reads up to {SCHEMA}: "
+            "upgrade xplain"
+        )
+    record = convert(RECORD, data, Record)
+    convert(RECORD, data["provenance"]["model"], ModelRecord)
+    for result, raw in zip(record.results, data["results"], strict=True):
+        _check(raw.get("file") == result.filename, f"a file is not named {result.filename!r}")
+    _check_target(record)
+    _check_outcomes(record)
+    for band in record.bands or ():
+        _check(0 <= band.low < band.high and 0 <= band.share <= 1.001, "a band is out of range")
+    hertz = record.frequencies or ()
+    _check(all(f >= 0 for f in hertz), "a frequency is below 0 Hz")
+    _check(len(set(hertz)) == len(hertz), "two channels have the same frequency")
+    return record
+
+
+def checked_tensors(record: Record, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Pick an explanation's tensors; ArtifactError where shapes or types do not fit."""
+    for name in TENSORS:
+        _check(name in tensors, f"tensor {name!r} is missing")
+        _check(tensors[name].dtype in FLOATS, f"tensor {name!r} is {tensors[name].dtype}")
+        _check(tensors[name].numel() > 0, f"tensor {name!r} is empty")
+    shapes = {name: tuple(tensors[name].shape) for name in TENSORS}
+    own = shapes["attribution"]
+    _check(len(own) == 2, f"the attribution is {own}, not (channels, frames)")
+    _check(shapes["latents"] == own, f"latents {shapes['latents']} for an attribution {own}")
+    _check(
+        shapes["baseline"][-2:] == own and len(shapes["baseline"]) in (2, 3),
+        f"a baseline {shapes['baseline']} for an attribution {own}",
+    )
+    _check(len(shapes["waveform"]) == 1, f"the waveform is {shapes['waveform']}, not (samples,)")
+    if record.frequencies is not None:
+        count = len(record.frequencies)
+        _check(count == own[0], f"{count} frequencies for {own[0]} channels")
+    return {name: tensors[name] for name in TENSORS}
+
+
+def _check_target(record: Record) -> None:
+    target, labels = record.target, list(record.probabilities)
+    for label, index in ((target.label, target.index), (target.versus, target.versus_index)):
+        if label is None and index is None:
+            continue
+        place = labels.index(label) if label in labels else None
+        _check(place is not None and place == index, f"label {label!r} is not number {index}")
+    _check((target.start is None) == (target.end is None), "the target's span has one end")
+    if target.start is not None and target.end is not None:
+        _check(0 <= target.start < target.end, "the target's span is empty or begins before 0")
+    if target.frames is not None:
+        _check(0 <= target.frames[0] < target.frames[1], "the target's frames are no span")
+    shares = [target.probability, *record.probabilities.values()]
+    _check(all(0 <= share <= 1 for share in shares), "a probability is not between 0 and 1")
+
+
+def _check_outcomes(record: Record) -> None:
+    labels = record.probabilities.keys()
+    keys = [(outcome.kind, outcome.filename) for outcome in record.results]
+    _check(len(set(keys)) == len(keys), "two results are of the same ratio")
+    readings: list[Heard | Outcome] = [*(o.heard for o in record.results), *record.results]
+    if record.provenance.reconstruction is not None:
+        readings.append(record.provenance.reconstruction)
+    for reading in readings:
+        _check(reading.label in labels, f"the model has no label {reading.label!r}")
+        _check(0 <= reading.probability <= 1, "a probability is not between 0 and 1")
+    for outcome in record.results:
+        _check(0 <= outcome.ratio <= 1, f"a ratio is {outcome.ratio:g}, not between 0 and 1")
+        _check(0 < outcome.gain <= 1, f"a gain is {outcome.gain:g}, not between 0 and 1")
+        _check(outcome.probabilities.keys() == labels, "a result has other labels")
+        shares = outcome.probabilities.values()
+        _check(all(0 <= share <= 1 for share in shares), "a probability is not between 0 and 1")
+
+
+def _check(fits: bool, wrong: str) -> None:
+    if not fits:
+        raise ArtifactError(f"{RECORD}: {wrong}")
