@@ -179,12 +179,17 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         bands=bands_of(attribution, synthesizer),
         provenance={
             **job.provenance,
-            "audio": dict(audio.source),
+            "audio": {"sha256": _sha256(audio), **audio.source},
             "max_batch": live.max_batch,
             "reconstruction": asdict(live.reconstruction),
         },
         _live=live,
     )
+
+
+def _sha256(audio: Audio) -> str:
+    """A hash of a clip's samples, for one that names no file."""
+    return hashlib.sha256(audio.waveform.numpy().tobytes()).hexdigest()
 
 
 def _clip_seed(seed: int, audio: Audio) -> int:

@@ -129,10 +129,10 @@ class Explanation:
         Asks the model 76 times, up to 140 where blocks are tried too. The answer is kept,
         and saved with the explanation.
         """
-        live, claim = self.live, self._claim
         if not self._checked:
+            live = self.live
             try:
-                self._checked.append(check(live, claim))
+                self._checked.append(check(live, self._claim))
             except Exception as error:
                 reason = str(error) if isinstance(error, XplainError) else one_line(error)
                 warning = f"the check failed: {reason}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,10 @@ def write(
         (draft / TENSORS).write_bytes(to_bytes(tensors))
         for name, waveform in sounds.items():
             audio.write(draft / name, waveform, record["sample_rate"])
-        text = json.dumps(record, indent=1, allow_nan=False)
-        (draft / RECORD).write_text(text + "\n", "utf-8")
+        text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+        # A file's name may hold bytes that are no text; they are shown, as JSON has only text.
+        shown = re.sub("[\ud800-\udfff]", lambda m: f"\\\\x{ord(m[0]) & 0xFF:02x}", text)
+        (draft / RECORD).write_text(shown + "\n", "utf-8")
         check_place(folder, identity(record), overwrite)
 
 
