@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ import typer
 
 from xplain.cli.batch import Batch, check_out, free, machines
 from xplain.cli.parameters import parameters
-from xplain.errors import ArtifactError
+from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say
 
 if TYPE_CHECKING:
@@ -171,8 +170,11 @@ def run(
 
         def finish(result: Explanation) -> None:
             name = free(result.name, taken, lambda n: _usable(out / n, result, overwrite))
-            verdicts[VERDICTS[result.check().kind]] += 1
-            result.save(out / name, keep=keep, remove=remove)
+            with contextlib.suppress(XplainError):  # saved all the same, with the reason
+                result.check()
+            kind = None if result.verdict is None else result.verdict.kind
+            verdicts["failed" if kind is None else VERDICTS[kind]] += 1
+            result.save(out / name, keep=keep, remove=remove, overwrite=overwrite)
             folders.append(out / name)
             if as_json:
                 output.tell(to_json(result, out / name, page, keep, remove))
@@ -202,7 +204,6 @@ def page_place(out: Path) -> Path:
 
 def page_of(folders: Sequence[Path], page: Path) -> bool:
     """Show what was saved on one page; False where that is not possible, the clips being done."""
-    from xplain.errors import XplainError
     from xplain.explanation import Explanation
     from xplain.report.page import write_page
 
@@ -278,40 +279,19 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
             f"  {part}: {heard.label} ({target.label} {heard.probability:.1%})"
             f"  {folder / outcome.filename}"
         )
-    verdict = explanation.check()
+    verdict = explanation.verdict
+    if verdict is None:
+        return [*lines, *(f"  {warning}" for warning in explanation.warnings[-1:])]
     reasons = "; ".join(verdict.reasons)
     return [*lines, f"  check: {VERDICTS[verdict.kind]}: {reasons}"]
 
 
 def _usable(folder: Path, explanation: Explanation, overwrite: bool) -> bool:
     """Whether a folder is free, or holds the same explanation, or may be overwritten."""
-    from xplain.validated import decode_json
+    from xplain.explanation_folder import check_place
 
-    if not folder.exists():
-        return True
-    record = folder / "explanation.json"
-    if not record.is_file():
-        return folder.is_dir() and not any(folder.iterdir())
-    if overwrite:
-        return True
     try:
-        earlier = decode_json(record, dict[str, Any])
-        return _question(earlier) == _question(
-            {
-                "provenance": dict(explanation.provenance),
-                "target": asdict(explanation.target),
-                "selection": dict(explanation.selection),
-            }
-        )
-    except (ArtifactError, KeyError, TypeError):
+        check_place(folder, explanation.identity, overwrite)
+    except ArtifactError:
         return False
-
-
-def _question(record: dict[str, Any]) -> str:
-    """What tells an explanation from another of a clip of the same name."""
-    origin, target = record["provenance"], record["target"]
-    kinds = ("model", "synthesizer", "explainer", "replacement", "baseline")
-    made = [{k: v for k, v in origin[kind].items() if k != "version"} for kind in kinds]
-    asked = [target[name] for name in ("label", "versus", "start", "end")]
-    known = [origin["audio"]["sha256"], made, asked, record["selection"], origin["seed"]]
-    return json.dumps(known, sort_keys=True)
+    return True
