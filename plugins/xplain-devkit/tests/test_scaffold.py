@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from environments import Environment
 
-from xplain import Explanation, PluginError
+from xplain import ArtifactError, Explanation, PluginError
 from xplain_devkit.scaffold import KINDS, LICENCES, LONGEST, write_package
 from xplain_devkit.toy_models import tone
 
@@ -176,7 +176,7 @@ def test_where_writing_fails_nothing_is_left(
     monkeypatch.setattr(Path, "write_text", full)
     for parent in (tmp_path, tmp_path / "not" / "there"):
         written.clear()
-        with pytest.raises(PluginError, match="cannot be written: no space left"):
+        with pytest.raises(ArtifactError, match="cannot be written: no space left"):
             write_package("explainer", "mine", parent=parent)
         assert len(written) == 3
         assert list(tmp_path.iterdir()) == []

@@ -279,7 +279,7 @@ def test_of_many_methods_that_do_not_beat_a_control_the_first_are_named() -> Non
 def test_it_says_what_was_measured() -> None:
     text = Page(page(FOUR)).text
     assert "10 clips of “fsdd”, each explained for the model “zoo:digits”" in text
-    assert "Intervals come from 500 resamples of the clips, seed 3." in text
+    assert "Bootstraps and permutation tests use 500 draws, random seed 3." in text
     heard = replace(FOUR, **_moved(FOUR, ("m", "d", "stft")))
     assert "in the representation “stft”" in Page(page(heard)).text
 
@@ -365,9 +365,9 @@ def test_it_warns_of_too_few_resamples_to_tell_any_pair_apart(draws: int, enough
 def test_verdicts_are_shares_of_what_was_checked() -> None:
     counted = {(GROUP, "gradients"): {"sound": 6, "weak": 2}, (GROUP, "random"): {}}
     shown = Page(page(replace(FOUR, verdicts=counted)))
-    assert shown.cell("verdicts", "gradients", "sound").text == "75 % 6 of 8"
-    assert shown.cell("verdicts", "gradients", "weak").text == "25 % 2 of 8"
-    assert shown.cell("verdicts", "gradients", "broken").text == "0 % 0 of 8"
+    assert shown.cell("verdicts", "gradients", "sound").text == "75 % 6 of 8 [41, 93]"
+    assert shown.cell("verdicts", "gradients", "weak").text == "25 % 2 of 8 [7, 59]"
+    assert shown.cell("verdicts", "gradients", "broken").text == "0 % 0 of 8 [0, 32]"
     assert shown.cell("verdicts", "random", "sound").text == "no clip"
     assert "verdicts" not in Page(page(FOUR)).tables
 

@@ -1,4 +1,4 @@
-"""check(): hold what is installed against the rules of its kind."""
+"""check(): run the contract tests of its kind on an installed plugin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 
 
 def check(kind: str, name: str, parameters: Mapping[str, object] | None = None) -> Report:
-    """Hold what is registered as ``name``, short or full, against the rules of its kind.
+    """Run the contract tests on what is registered as ``name``, short or full.
 
     parameters: what it is made with in place of its defaults, as a codec's weights. Raises
     PluginError for a kind without rules, and for a name that is unknown or ambiguous. What

@@ -37,7 +37,7 @@ class Contract:
         return one(self.kind, self.name).make()
 
     def subject(self) -> Subject:
-        """What the rules are held against."""
+        """What the rules are tested on."""
         if type(self).make is Contract.make:
             return one(self.kind, self.name)
         return Subject(self.kind, self.make)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xplain.errors import ArtifactError, PluginError, nearest
+from xplain.errors import PluginError, nearest
 from xplain.hookspecs import API_VERSION
 from xplain.registry import list_plugins
 from xplain.storage import whole_folder
@@ -33,7 +33,8 @@ def write_package(kind: str, name: str, *, parent: Path, licence: str = LICENCES
     """Write the package ``xplain-NAME`` into a folder, and return where it is.
 
     kind: one of KINDS. name: kebab-case, as it is going to be registered. licence: one of
-    LICENCES. Raises PluginError for what cannot be written; nothing is then left behind.
+    LICENCES. Raises PluginError for a name or kind that cannot be used and ArtifactError where
+    the folder cannot be written; nothing is then left behind.
     """
     _check(kind, name, licence)
     folder = parent / f"xplain-{name}"
@@ -72,13 +73,10 @@ def _texts(kind: str, name: str, licence: str) -> dict[str, str]:
 
 
 def _write(texts: Mapping[str, str], folder: Path) -> None:
-    try:
-        with whole_folder(folder, ours="", record="", overwrite=False) as draft:
-            for path, text in texts.items():
-                (draft / path).parent.mkdir(parents=True, exist_ok=True)
-                (draft / path).write_text(text, "utf-8")
-    except ArtifactError as error:
-        raise PluginError(f"{error}; give another --out") from error
+    with whole_folder(folder, ours="", record="pyproject.toml", overwrite=False) as draft:
+        for path, text in texts.items():
+            (draft / path).parent.mkdir(parents=True, exist_ok=True)
+            (draft / path).write_text(text, "utf-8")
 
 
 def _function(name: str) -> str:

@@ -1,4 +1,4 @@
-"""``xplain benchmark``: a TOML file in, tables and a page out."""
+"""``xplain benchmark``: reads a TOML file, writes tables and a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def benchmark(
-    config: Annotated[Path, typer.Argument(help="What to measure: a TOML file")],
+    config: Annotated[Path, typer.Argument(help="TOML file: models, data, explainers, metrics")],
     out: Annotated[Path, typer.Option(help="Folder for the tables and the page")] = Path(
         "out/benchmark"
     ),
@@ -28,10 +28,10 @@ def benchmark(
         bool, typer.Option("--allow-code", help="Run the Python files that it names as models")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The results as JSON on standard output")
+        bool, typer.Option("--json", help="Print the results as JSON on standard output")
     ] = False,
 ) -> None:
-    """Rank methods on models and recordings; goes on where it was interrupted."""
+    """Rank methods on models and recordings. An interrupted benchmark resumes."""
     from xplain_evaluation.benchmark import Config, run
     from xplain_evaluation.benchmark.files import to_dict
 

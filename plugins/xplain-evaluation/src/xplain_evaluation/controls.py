@@ -9,7 +9,7 @@ from xplain.interfaces import Explainer, Score
 
 
 class Chance(Explainer):
-    """The control of every comparison: an attribution by chance."""
+    """The control of every comparison: a random attribution."""
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Normal noise (D, N)."""

@@ -1,4 +1,4 @@
-"""Sanity checks of a method on a model: would it say something else if something else were so?
+"""Sanity checks of a method on a model: does the explanation change when its cause does?
 
 Each check explains a clip several times and says what it found. They cost whole
 explanations; what one explanation claims is checked by Explanation.check().
@@ -34,7 +34,7 @@ STAGES = 5
 UNRELATED = 0.3
 """Rank correlation under which two attributions have little to do with each other."""
 AGREEING = 0.9
-"""Rank correlation from which they say the same."""
+"""Rank correlation from which two attributions agree."""
 ROUNDING = 1e-5
 """Relative difference of attributions that arithmetic alone may make."""
 CUES = 6
@@ -122,7 +122,7 @@ def cascade(model: Model, *, stages: int = STAGES, seed: int = 0) -> list[Model]
 def parameter_randomisation(
     clip: AudioLike, model: Model, *, stages: int = STAGES, **settings: Unpack[Settings]
 ) -> Finding:
-    """Does the attribution fall apart as the model does? Signed: absolute values hide it."""
+    """Does the attribution change when layers are randomised? Signed: absolute values hide it."""
     own = explain(clip, model, **settings)
     settings = _asking(settings, own)
     seed = settings.get("seed", 0)
@@ -160,7 +160,7 @@ def label_randomisation(
 
 
 def random_control(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
-    """Does what the method puts first do more for the score than what chance puts first?"""
+    """Do top-ranked elements matter more for the score than elements ranked at random?"""
     own = explain(clip, model, **settings)
     by_chance = explain(clip, model, **_by(settings, Chance()))
     values = tuple(
@@ -171,12 +171,12 @@ def random_control(clip: AudioLike, model: Model, **settings: Unpack[Settings]) 
         values[0] > values[1],
         values,
         f"probability with the top kept less that with it removed: {values[0]:.2f}, "
-        f"by chance {values[1]:.2f}",
+        f"of random orders {values[1]:.2f}",
     )
 
 
 def seed_agreement(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
-    """Does the method say the same with another seed?"""
+    """Does the method give the same attribution with another random seed?"""
     seed = settings.get("seed", 0)
     other: Settings = {**settings, "seed": seed + 1}
     own, again = (explain(clip, model, **s).attribution for s in (settings, other))
@@ -192,7 +192,7 @@ def seed_agreement(clip: AudioLike, model: Model, **settings: Unpack[Settings]) 
 def alone_among_others(
     clips: Sequence[AudioLike], model: Model, **settings: Unpack[Settings]
 ) -> Finding:
-    """Is a clip explained among others as it is alone?"""
+    """Is a clip explained in a list exactly as it is alone?"""
     worst = 0.0
     for clip, among in zip(clips, explain(list(clips), model, **settings), strict=True):
         alone = explain(clip, model, **settings).attribution
@@ -208,7 +208,7 @@ def alone_among_others(
 
 
 def round_trip(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
-    """Is the decision that of the clip when its unchanged latents are decoded and heard again?"""
+    """Does the decision survive decoding and re-encoding the unchanged latents?"""
     own = explain(clip, model, **_by(settings, Loudness()))
     curves = own.curves((1.0,), heard=True)
     before, after = (float(said[curves.label]) for said in (curves.probabilities, curves.unchanged))
@@ -217,7 +217,7 @@ def round_trip(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> F
         "round-trip",
         same,
         (before, after),
-        f"probability {before:.3f} of the clip, {after:.3f} of its latents heard again; "
+        f"probability {before:.3f} of the clip, {after:.3f} after decoding and re-encoding; "
         "the same decision is asked",
     )
 

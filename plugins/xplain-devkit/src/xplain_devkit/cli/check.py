@@ -1,4 +1,4 @@
-"""``xplain plugins check``: a plugin held against the contract of its kind."""
+"""``xplain plugins check``: runs the contract tests on an installed plugin."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="Its name, short or DISTRIBUTION/NAME")],
+    name: Annotated[str, typer.Argument(help="Name of the plugin, or DISTRIBUTION/NAME")],
     kind: Annotated[
-        str | None, typer.Option(help="Where several kinds have the name: explainer, metric, …")
+        str | None, typer.Option(help="Kind of the plugin, if several kinds have this name")
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter to make it with")
+        list[str] | None,
+        typer.Option(metavar="K=V", help="A parameter; may be repeated"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as a JSON object")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
-    """Hold an installed plugin against the contract of its kind.
+    """Run the contract tests on an installed plugin.
 
-    Exit status 0 where every rule is kept, 1 where one is broken, 2 for a wrong call.
+    Exit status: 0 if every rule holds, 1 if one is broken, 2 for wrong usage.
     """
     kind = _kind(name) if kind is None else kind
     with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints

@@ -1,4 +1,4 @@
-"""``xplain plugins new``: the package of a plugin of your own."""
+"""``xplain plugins new``: writes the package of a new plugin."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def new(
     kind: Annotated[
         str, typer.Argument(help="explainer, synthesizer, segmenter, replacement, metric, model")
     ],
-    name: Annotated[str, typer.Argument(help="What it is going to be called, as my-method")],
-    out: Annotated[Path, typer.Option(help="Folder to put the package into")] = Path(),
-    licence: Annotated[str, typer.Option(help="SPDX identifier, as MIT")] = "Apache-2.0",
+    name: Annotated[str, typer.Argument(help="Name in kebab-case, such as my-method")],
+    out: Annotated[Path, typer.Option(help="Folder to write the package to")] = Path(),
+    licence: Annotated[str, typer.Option(help="SPDX identifier, such as MIT")] = "Apache-2.0",
 ) -> None:
-    """Write a package that works as it is: to install, to test and to change."""
+    """Write a plugin package that installs, works and passes its tests, ready to be changed."""
     from xplain_devkit.scaffold import write_package
 
     folder = write_package(kind, name, parent=out, licence=licence)

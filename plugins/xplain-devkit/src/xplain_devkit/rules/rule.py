@@ -27,7 +27,7 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is held against the rules: something that can be made anew for each.
+    """What the rules are tested on: something that each rule makes anew.
 
     make: gives a new instance with its default parameters. name: under which it is
     registered; None for what is not.
@@ -130,7 +130,7 @@ class Report:
 
 
 def examine(subject: Subject, rules: Sequence[Rule]) -> Report:
-    """Hold a subject against rules, all of them whatever the first ones find."""
+    """Test a subject by every rule, also after one is broken."""
     outcomes = []
     for rule in rules:
         start = time.perf_counter()

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from xplain.errors import PluginError
+from xplain.intervals import share
 from xplain.registry import registry
 from xplain.report import html, sentences
 
@@ -26,7 +27,7 @@ CONTROLS = {
 }
 """What stands in every table beside the methods."""
 KINDS = ("sound", "weak", "broken")
-"""What check() says, from best to worst."""
+"""Verdicts of check(), from best to worst."""
 SURE = 0.05
 """The p, corrected for all pairs, under which two methods are told apart."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b3294")
@@ -47,7 +48,7 @@ Style = Mapping[str, Any]
 Wins = frozenset[tuple[str, str, str]]
 """Metric, method, other: by the metric the method is better, and told apart from the other."""
 Told = tuple[str, str, tuple[str, ...]]
-"""A clip, what is said of it, and by which methods it was explained."""
+"""A clip, a message about it, and the methods by which it was explained."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def page(results: Results) -> str:
     return html.render(
         __package__ or "",
         "page.html",
-        {"number": _number, "p": _p, "ratio": sentences.ratio},
+        {"number": _number, "p": _p, "wilson": _wilson, "ratio": sentences.ratio},
         sections=sections,
         keys={method: _key(style) for method, style in styles.items()},
         metrics=[(metric, better, _meaning(metric)) for metric, better in metrics],
@@ -192,7 +193,7 @@ def _what(results: Results, group: Group, clips: int) -> str:
     if clips == 1:
         sentence += " One clip: no interval, and no difference that could be more than chance."
     elif draws is not None and seed is not None:
-        sentence += f" Intervals come from {draws} resamples of the clips, seed {seed}."
+        sentence += f" Bootstraps and permutation tests use {draws} draws, random seed {seed}."
     return sentence
 
 
@@ -268,7 +269,7 @@ def _too_few(results: Results, compared: Sequence[Comparison]) -> int | None:
 
 
 def _by_clip(said: Sequence[tuple[Group, str, str, str]], group: Group) -> Iterator[Told]:
-    """The same of the same clip once, with all methods it is said of."""
+    """Each message about a clip once, with all methods that it concerns."""
     methods: dict[tuple[str, str], dict[str, None]] = {}
     for where, method, clip, message in said:
         if where == group:
@@ -372,3 +373,11 @@ def _number(value: float) -> str:
 
 def _p(value: float) -> str:
     return "under 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _wilson(count: int, clips: int) -> str:
+    """The interval of a share of clips, in percent; nothing for one clip."""
+    found = share([1.0] * count + [0.0] * (clips - count))
+    if found.low is None or found.high is None:
+        return ""
+    return f" [{100 * found.low:.0f}, {100 * found.high:.0f}]"

@@ -1,7 +1,7 @@
-"""Whether the model decides as before, of what is left and of what is heard.
+"""Agreement of decisions: on the explanation alone, without it, and after re-encoding.
 
-Of labels that exclude each other, the most probable is decided for; where several are, each has
-an equal part of the decision, since choosing the first would favour label 0. Of independent
+Of labels that exclude each other, the most probable is decided for; labels that tie
+share the decision equally, since choosing the first would favour label 0. Of independent
 labels, the explained one is decided for from a probability of one half.
 """
 
@@ -72,7 +72,7 @@ def removal(probabilities: Tensor, removed: Tensor, label: int, multilabel: bool
 def heard_fidelity(
     probabilities: Tensor, heard_kept: Tensor, label: int, multilabel: bool
 ) -> float:
-    """Whether the prediction stays when the top ρ alone is decoded and heard again.
+    """Whether the prediction stays when the top ρ alone is decoded and re-encoded.
 
     Read it beside round-trip: what decoding itself changes is no fault of the explanation.
     probabilities: f(x), heard_kept: of the audio, (L,) each.
@@ -90,7 +90,7 @@ def heard_fidelity(
 def heard_removal(
     probabilities: Tensor, heard_removed: Tensor, label: int, multilabel: bool
 ) -> float:
-    """Whether the prediction stays when all but the top ρ is decoded and heard again.
+    """Whether the prediction stays when all but the top ρ is decoded and re-encoded.
 
     Read it beside round-trip: what decoding itself changes is no merit of the explanation.
     probabilities: f(x), heard_removed: of the audio, (L,) each.
@@ -108,7 +108,7 @@ def heard_removal(
     share=True,
 )
 def round_trip(probabilities: Tensor, round_trip: Tensor, label: int, multilabel: bool) -> float:
-    """Whether the prediction stays when the unchanged latents are decoded and heard again.
+    """Whether the prediction stays when the unchanged latents are decoded and re-encoded.
 
     Says what decoding costs, and nothing of the explanation. probabilities: f(x), round_trip:
     of the audio, (L,) each.
