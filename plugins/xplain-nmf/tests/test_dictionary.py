@@ -190,10 +190,10 @@ def test_damaged_dictionaries_are_refused(tmp_path):
     tensors.write_bytes(bytes(content))
     refused("is not the file that config.json was written with")
     tensors.unlink()
-    refused("has no dictionary.safetensors")
+    refused("dictionary.safetensors cannot be read .*No such file")
     for wrong in (torch.rand(512, 2), -torch.rand(513, 2), torch.full((513, 2), torch.nan)):
         Dictionary(wrong, Spectrum()).save(folder / "wrong")
-        with pytest.raises(ArtifactError, match=r"a dictionary (is|holds)"):
+        with pytest.raises(ArtifactError, match=r"a dictionary (is|holds)|NaN or infinite"):
             Dictionary.load(folder / "wrong")
 
 

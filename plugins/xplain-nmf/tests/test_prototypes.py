@@ -119,7 +119,7 @@ def test_from_the_command_line(proxy, clips, tmp_path):
 def test_what_has_no_prototypes_is_said(proxy, clips, tmp_path, make_proxy):
     with pytest.raises(XplainError, match="no split 'tset'"):
         measure_corpus(str(proxy), clips, split="tset")
-    with pytest.raises(ModelError, match="holds no proxy"):
+    with pytest.raises(ModelError, match="holds no whole proxy"):
         measure_corpus(str(tmp_path), clips)
     factory = tmp_path / "clip_model.py"
     factory.write_text(

@@ -76,7 +76,8 @@ def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> NmfProxy:
         with seeded(0, torch.device("cpu")):
             proxy = NmfProxy(config)
     proxy.load_state_dict(tensors, assign=True)
-    return proxy.eval()
+    opened: NmfProxy = proxy.train(False)
+    return opened
 
 
 def components_off(proxy: NmfProxy, off: Off) -> list[int]:

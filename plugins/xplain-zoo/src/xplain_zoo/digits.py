@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xplain.borrowing import seeded
+from xplain.errors import ArtifactError
+from xplain.storage import write_bytes, write_text
+from xplain.tensors import read_tensors, to_bytes
+from xplain.validated import decode_json
 
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WEIGHTS = Path(__file__).parent / "weights" / "digits"
@@ -37,14 +41,12 @@ class DigitConfig:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> DigitConfig:
-        """Read what save() wrote."""
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-        return cls(**{**fields, **lists})
+        """Read what save() wrote; ArtifactError for anything else."""
+        return decode_json(path, cls)
 
 
 class Spectrum(nn.Module):
@@ -160,17 +162,20 @@ class DigitClassifier(nn.Module):
     @classmethod
     def from_folder(cls, folder: Path = WEIGHTS) -> DigitClassifier:
         """The model that config.json and model.safetensors describe, in eval mode."""
-        model = cls(DigitConfig.read(folder / "config.json"))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        config = DigitConfig.read(folder / "config.json")
+        with seeded(0, torch.device("cpu")):  # the caller's chance stays as it is
+            model = cls(config)
+        try:
+            model.load_state_dict(read_tensors(folder / "model.safetensors")[0])
+        except RuntimeError as error:
+            text = " ".join(str(error).split())
+            raise ArtifactError(f"{folder}: the weights do not fit config.json ({text})") from error
         return model.eval()
 
     def to_folder(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        folder.mkdir(parents=True, exist_ok=True)
         self.config.save(folder / "config.json")
-        # Batch norm's counters are no use at inference, but loading is strict.
-        state = {k: v.detach().contiguous().cpu() for k, v in self.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
+        write_bytes(folder / "model.safetensors", to_bytes(self.state_dict()))
 
 
 def block(

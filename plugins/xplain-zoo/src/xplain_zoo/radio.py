@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xplain.borrowing import seeded
+from xplain.errors import ArtifactError
 from xplain.interfaces import Thresholds
+from xplain.storage import write_bytes, write_text
+from xplain.tensors import read_tensors, to_bytes
+from xplain.validated import decode_json
 from xplain_zoo.digits import mel
 
 LABELS = ("speech", "music", "noise", "overlap")
@@ -59,15 +62,12 @@ class RadioConfig:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> RadioConfig:
-        """Read what save() wrote."""
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-        lists["thresholds"] = tuple(Thresholds(**each) for each in fields["thresholds"])
-        return cls(**{**fields, **lists})
+        """Read what save() wrote; ArtifactError for anything else."""
+        return decode_json(path, cls)
 
 
 class Bands(nn.Module):
@@ -217,16 +217,20 @@ class RadioSegmenter(nn.Module):
     @classmethod
     def from_folder(cls, folder: Path = WEIGHTS) -> RadioSegmenter:
         """The model that config.json and model.safetensors describe, in eval mode."""
-        model = cls(RadioConfig.read(folder / "config.json"))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        config = RadioConfig.read(folder / "config.json")
+        with seeded(0, torch.device("cpu")):  # the caller's chance stays as it is
+            model = cls(config)
+        try:
+            model.load_state_dict(read_tensors(folder / "model.safetensors")[0])
+        except RuntimeError as error:
+            text = " ".join(str(error).split())
+            raise ArtifactError(f"{folder}: the weights do not fit config.json ({text})") from error
         return model.eval()
 
     def to_folder(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        folder.mkdir(parents=True, exist_ok=True)
         self.config.save(folder / "config.json")
-        state = {k: v.detach().contiguous().cpu() for k, v in self.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
+        write_bytes(folder / "model.safetensors", to_bytes(self.state_dict()))
 
 
 def _average(values: Tensor, around: int) -> Tensor:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from xplain.errors import ArtifactError
 from xplain.storage import whole_folder
+from xplain.tensors import read_tensors, to_bytes
+from xplain.validated import convert, decode_json
 from xplain_nmf.spectrum import BINS, HOP, SAMPLE_RATE, WINDOW, Spectrum
 
 SCHEMA = 1
@@ -29,6 +29,27 @@ OURS = r"config\.json|dictionary\.safetensors"
 """Names of the files in a dictionary's folder."""
 ANALYSIS = {"sample_rate": SAMPLE_RATE, "window": WINDOW, "hop": HOP}
 """How the spectra were made that a dictionary is of."""
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    scale: float
+    level_seconds: float | None
+    level_floor: float
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What config.json has to hold; the rest is provenance."""
+
+    schema: int
+    sample_rate: int
+    window: int
+    hop: int
+    spectrum: _Spectrum
+    components: int
+    labels: tuple[str, ...] | None
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +71,7 @@ class Dictionary:
 
         ArtifactError where it cannot be written, or holds something else.
         """
-        content = safetensors.torch.save({NAME: self.spectra.detach().cpu().contiguous()})
+        content = to_bytes({NAME: self.spectra})
         config = {
             "schema": SCHEMA,
             **ANALYSIS,
@@ -69,39 +90,34 @@ class Dictionary:
     def load(cls, folder: Path) -> Dictionary:
         """Read a folder; ArtifactError, saying why, for one that is not a whole dictionary."""
         try:
-            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            # Read and not mapped: a mapped file that someone cuts off ends the program.
-            content = (folder / TENSORS).read_bytes()
-            if config["schema"] > SCHEMA:
+            data = decode_json(folder / CONFIG, dict[str, Any])
+            if isinstance(schema := data.get("schema"), int) and schema > SCHEMA:
                 raise ArtifactError(
-                    f"{folder} was written by a newer xplain-nmf (schema {config['schema']}, this "
-                    f"one reads {SCHEMA}); update it"
+                    f"{folder} was written by a newer xplain-nmf (schema {schema}, this one reads "
+                    f"{SCHEMA}); update it"
                 )
-            if hashlib.sha256(content).hexdigest() != config["sha256"]:
-                raise ValueError(f"{TENSORS} is not the file that {CONFIG} was written with")
-            spectra = safetensors.torch.load(content)[NAME]
-            labels = config["labels"]
-            spectrum = Spectrum(**config["spectrum"])
-            analysis = {key: config[key] for key in ANALYSIS}
-        except FileNotFoundError as error:
+            config = convert(folder / CONFIG, data, _Stored)
+            spectrum = Spectrum(**asdict(config.spectrum))
+            tensors, _ = read_tensors(folder / TENSORS, [NAME])
+            digest = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()
+            if digest != config.sha256:
+                raise ArtifactError(f"{TENSORS} is not the file that {CONFIG} was written with")
+        except (ArtifactError, OSError, ValueError) as error:
             raise ArtifactError(
-                f"{folder} is no dictionary, it has no {Path(error.filename).name}; give a folder "
-                "that xplain nmf dictionary wrote"
+                f"{folder} is no whole dictionary ({error}); give a folder that xplain nmf "
+                "dictionary wrote, or make it again"
             ) from error
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-            raise ArtifactError(
-                f"{folder}: the dictionary is damaged ({error}); make it again with xplain nmf "
-                "dictionary"
-            ) from error
+        analysis = {key: getattr(config, key) for key in ANALYSIS}
         if analysis != ANALYSIS:
             raise ArtifactError(f"{folder} is of other spectra: {analysis}, not {ANALYSIS}")
+        spectra, labels = tensors[NAME], config.labels
         _check(folder, spectra, labels)
-        known = {"schema", "spectrum", "components", "labels", "sha256", *ANALYSIS}
-        provenance = {key: value for key, value in config.items() if key not in known}
-        return cls(spectra, spectrum, None if labels is None else tuple(labels), provenance)
+        known = _Stored.__annotations__
+        provenance = {key: value for key, value in data.items() if key not in known}
+        return cls(spectra, spectrum, labels, provenance)
 
 
-def _check(folder: Path, spectra: Tensor, labels: list[str] | None) -> None:
+def _check(folder: Path, spectra: Tensor, labels: tuple[str, ...] | None) -> None:
     """Refuse what would not be a dictionary of these spectra."""
     if spectra.ndim != 2 or len(spectra) != BINS or spectra.dtype != torch.float32:
         raise ArtifactError(

@@ -10,12 +10,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from xplain import AdditiveSegmenter, audio, bands
@@ -26,6 +25,8 @@ from xplain.interfaces import Thresholds
 from xplain.segmentation.tracker import stretches
 from xplain.segmentation.windows import Windows
 from xplain.storage import whole_folder
+from xplain.tensors import read_tensors, to_bytes
+from xplain.validated import convert, decode_json
 
 SCHEMA = 1
 """Version of the folder; a reader refuses a newer one."""
@@ -36,6 +37,26 @@ SHARE = 0.1
 """Of all components, those that are called a label's: the ones with the largest relevance."""
 ACTIVE = 1e-8
 """Above this a component is active in a frame."""
+
+
+WRITTEN = ("shared_components", "cosine_of_spectra")
+"""What follows from the rest, and is written for people alone."""
+
+
+@dataclass(frozen=True)
+class _Label:
+    segments: Annotated[int, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0)]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What prototypes.json has to hold; the rest is provenance."""
+
+    schema: int
+    labels: dict[str, _Label]
+    active_share: Annotated[float, Meta(ge=0, le=1)]
+    kinds: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -88,8 +109,7 @@ class Prototypes:
         tensors = {"relevance": self.relevance, "spectra": self.spectra}
         tensors |= {"frequencies": self.frequencies}
         with whole_folder(folder, ours=OURS, record=RECORD) as draft:
-            held = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            (draft / TENSORS).write_bytes(safetensors.torch.save(held))
+            (draft / TENSORS).write_bytes(to_bytes(tensors))
             if picture is not None:
                 (draft / PICTURE).write_bytes(picture)
             text = json.dumps(self.record(), indent=2, allow_nan=False)
@@ -122,29 +142,39 @@ class Prototypes:
     def load(cls, folder: Path) -> Prototypes:
         """Read a folder; ArtifactError, saying why, for one that holds no whole prototypes."""
         try:
-            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            tensors = safetensors.torch.load((folder / TENSORS).read_bytes())
-            if record["schema"] > SCHEMA:
-                raise ValueError(f"schema {record['schema']} is newer than {SCHEMA}; update")
-            about, kinds = record["labels"], record["kinds"]
-            known = {"schema", "labels", "shared_components", "cosine_of_spectra"}
-            known |= {"active_share", "kinds"}
-            return cls(
-                labels=tuple(about),
-                relevance=tensors["relevance"],
-                spectra=tensors["spectra"],
-                frequencies=tensors["frequencies"],
-                segments=tuple(label["segments"] for label in about.values()),
-                seconds=tuple(label["seconds"] for label in about.values()),
-                active_share=record["active_share"],
-                kinds=None if kinds is None else tuple(kinds),
-                provenance={key: value for key, value in record.items() if key not in known},
-            )
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            data = decode_json(folder / RECORD, dict[str, Any])
+            if isinstance(schema := data.get("schema"), int) and schema > SCHEMA:
+                raise ArtifactError(f"schema {schema} is newer than {SCHEMA}; update xplain-nmf")
+            record = convert(folder / RECORD, data, _Stored)
+            names = ("relevance", "spectra", "frequencies")
+            tensors, _ = read_tensors(folder / TENSORS, names)
+            relevance, spectra, frequencies = (tensors[name] for name in names)
+            shapes = [tuple(tensor.shape) for tensor in (relevance, spectra, frequencies)]
+            bins, components = len(frequencies), relevance.shape[-1]
+            if shapes != [(len(record.labels), components), (bins, components), (bins,)]:
+                raise ArtifactError(f"{TENSORS} holds {shapes}, which do not belong together")
+            if any(tensor.dtype != torch.float32 for tensor in tensors.values()):
+                raise ArtifactError(f"{TENSORS} holds other numbers than float32")
+            if record.kinds is not None and len(record.kinds) != components:
+                raise ArtifactError(f"{len(record.kinds)} kinds for {components} components")
+        except (ArtifactError, TypeError, IndexError) as error:
             raise ArtifactError(
                 f"{folder} holds no prototypes that can be read ({error}); make them with xplain "
                 "nmf prototypes"
             ) from error
+        return cls(
+            labels=tuple(record.labels),
+            relevance=relevance,
+            spectra=spectra,
+            frequencies=frequencies,
+            segments=tuple(label.segments for label in record.labels.values()),
+            seconds=tuple(label.seconds for label in record.labels.values()),
+            active_share=record.active_share,
+            kinds=record.kinds,
+            provenance={
+                k: v for k, v in data.items() if k not in (*_Stored.__annotations__, *WRITTEN)
+            },
+        )
 
     def _about(self, component: int) -> dict[str, Any]:
         spectrum = self.spectra[:, component]
