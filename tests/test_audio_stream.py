@@ -9,12 +9,13 @@ import pytest
 import soundfile
 import torch
 
-from xplain import AudioError, XplainWarning, audio
+from xplain import AudioError, XplainWarning, audio, recording
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "BLOCK", 1000)
+    monkeypatch.setattr(recording, "BLOCK", 1000)
 
 
 def sound(samples: int = 12_345, channels: int = 2) -> np.ndarray:
@@ -54,10 +55,10 @@ def test_blocks_at_another_rate_are_the_whole_resampled(
 def test_a_part_is_the_part_of_the_whole(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", sound(), 8000)
     whole = audio.read(tmp_path / "x.wav").waveform
-    assert torch.equal(audio.read(tmp_path / "x.wav", 0.25, 1.0).waveform, whole[2000:8000])
-    assert torch.equal(audio.read(tmp_path / "x.wav", 1.5, 9.0).waveform, whole[12_000:])
+    assert torch.equal(audio.read_part(tmp_path / "x.wav", 0.25, 1.0).waveform, whole[2000:8000])
+    assert torch.equal(audio.read_part(tmp_path / "x.wav", 1.5, 9.0).waveform, whole[12_000:])
     with pytest.raises(AudioError, match="no samples"):
-        audio.read(tmp_path / "x.wav", 2.0, 3.0)
+        audio.read_part(tmp_path / "x.wav", 2.0, 3.0)
 
 
 def test_what_is_wrong_with_a_file_is_said_before_the_first_block(tmp_path: Path) -> None:

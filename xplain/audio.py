@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,22 +20,22 @@ import torch
 from torch import Tensor
 
 from xplain.errors import AudioError, XplainWarning
+from xplain.recording import BLOCK, Recording
 from xplain.samples import as_waveform, hertz, warn_of_scale
 
 FULL_SCALE = 2**15
 """One past the largest 16-bit sample."""
 
-BLOCK = 2**18
-"""Samples per channel that are read at once."""
-
 BLOCKS_AHEAD = 8
 """How many blocks are read before they are asked for."""
 
-UNKNOWN = (-1, 0, 0x7FFFFFFF, 0xFFFFFFFF)
-"""Lengths that stand for "to the end of the file"."""
+QUIET = 1e-4
+"""Half the range of the samples below which a recording is nearly silent: -80 dBFS."""
+
+CANCELLED = 0.1
+"""Share of a channel's mean energy, over the number of channels, below which they cancel."""
 
 _NO_SAMPLES = "{}: the recording holds no samples; nothing can be explained"
-_SILENT = "{}: the recording is silent"
 _TOO_SHORT = "{}: shorter than one sample at {} Hz; record more"
 
 
@@ -70,7 +68,8 @@ class Stream:
     """One recording, mixed down, that is read while it is used.
 
     blocks: (n,) float32 at sample_rate Hz, one after another; iterating raises what read()
-    raises and warns of what it warns of. source: as an Audio's. duration: seconds.
+    raises and warns of what it warns of. source: as an Audio's. duration: seconds. part: gives
+    what lies from start to end seconds, at the recording's own rate; a pipe is not read again.
     """
 
     name: str
@@ -78,26 +77,25 @@ class Stream:
     duration: float
     source: Mapping[str, object]
     blocks: Iterator[Tensor]
+    part: Callable[[float, float], Audio]
 
 
-def read(path: str | Path, start: float = 0.0, end: float | None = None) -> Audio:
-    """Read a recording, or what of it lies from start to end seconds, mixed down to one channel.
+def read(path: str | Path) -> Audio:
+    """Read a recording, mixed down to one channel.
 
-    Anything libsndfile reads (WAV of every depth, FLAC, Ogg, MP3, AIFF, …), at its own
-    rate; channels become their mean. Warns of silence. Raises AudioError for a file that is
-    missing, not audio, truncated, empty, or that holds NaN or infinite samples.
+    Anything libsndfile reads (WAV of every depth, FLAC, Ogg, MP3, AIFF, …), at its own rate;
+    channels become their mean. "-" is standard input; pipes are read to their end. All that
+    the file holds is read, whatever its header states; where the two differ, a warning says so.
+    Warns of silence and of channels that cancel. Raises AudioError for a file that is missing,
+    not audio, truncated, empty, or that holds NaN or infinite samples.
     """
-    path = Path(path)
-    with _opened(path) as file:
-        first = min(round(start * file.samplerate), file.frames)
-        last = file.frames if end is None else min(round(end * file.samplerate), file.frames)
-        if first:
-            file.seek(first)
-        samples = file.read(max(0, last - first), dtype="float32", always_2d=True)
-        if len(samples) < last - first:
-            raise _truncated(path)
-        audio = Audio(_mixed(samples), file.samplerate, path.stem, _source(path, file))
-    return check(audio)
+    recording = Recording(path)
+    return _joined(recording, _source(recording, recording.sha256()), 0, recording.frames)
+
+
+def read_part(path: str | Path, start: float, end: float) -> Audio:
+    """Read what lies from start to end seconds, as read() does, without a checksum of the file."""
+    return _part(Recording(path), start, end)
 
 
 def stream(path: str | Path, rate: int) -> Stream:
@@ -106,18 +104,23 @@ def stream(path: str | Path, rate: int) -> Stream:
     What is wrong with the file is raised at once, what is wrong with its samples when they
     are reached.
     """
-    path = Path(path)
-    with _opened(path) as file:
-        own, duration, source = file.samplerate, file.frames / file.samplerate, _source(path, file)
-    blocks = _resampled(_checked(_read_blocks(path), own, path), own, rate, path)
-    return Stream(path.stem, rate, duration, source, _ahead(blocks))
+    recording = Recording(path)
+    source = _source(recording, recording.sha256())
+    blocks = _resampled(_checked(recording, 0, recording.frames), recording.rate, rate, path)
+    duration = recording.frames / recording.rate
+    return Stream(recording.name, rate, duration, source, _ahead(blocks), partial(_part, recording))
 
 
 def as_stream(audio: Audio, rate: int) -> Stream:
     """Hand out a recording in memory as stream() does one in a file."""
+
+    def part(start: float, end: float) -> Audio:
+        first, last = (round(time * audio.sample_rate) for time in (start, end))
+        return replace(audio, waveform=audio.waveform[first:last])
+
     pieces = (audio.waveform[i : i + BLOCK] for i in range(0, len(audio.waveform), BLOCK))
     blocks = _resampled(pieces, audio.sample_rate, rate, audio.name)
-    return Stream(audio.name, rate, audio.duration, audio.source, blocks)
+    return Stream(audio.name, rate, audio.duration, audio.source, blocks, part)
 
 
 def from_tensor(waveform: object, rate: object, name: str) -> Audio:
@@ -142,8 +145,9 @@ def check(audio: Audio) -> Audio:
         raise AudioError(_NO_SAMPLES.format(where))
     _refuse_bad(waveform, where, rate)
     warn_of_scale(waveform, where)
-    if audio.silent:
-        warnings.warn(_SILENT.format(where), XplainWarning, stacklevel=3)
+    low, high = waveform.aminmax()
+    if said := _too_quiet(float(low), float(high), str(audio.source.get("subtype"))):
+        warnings.warn(f"{where}: {said}", XplainWarning, stacklevel=3)
     return audio
 
 
@@ -206,69 +210,65 @@ def write(path: Path, waveform: Tensor, rate: int) -> float:
     return gain
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """A file to read samples from; AudioError where that is not possible."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise AudioError(f"{path}: the file {what}; give the path of a recording")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty (0 bytes); record or export it again")
-    try:
-        # Opened here, since libsndfile cannot open every name that a file system can hold.
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as file:
-            if _promised_bytes(path) > path.stat().st_size:
-                raise _truncated(path)
-            yield file
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        reason = getattr(error, "error_string", error)
-        raise AudioError(
-            f"{path}: not a recording that can be read ({reason}); convert it to WAV or FLAC"
-        ) from error
-
-
-def _source(path: Path, file: soundfile.SoundFile) -> dict[str, object]:
+def _source(recording: Recording, sha256: str | None) -> dict[str, object]:
     return {
-        "path": str(path),
-        "sha256": _sha256(path),
-        "sample_rate": file.samplerate,
-        "channels": file.channels,
-        "subtype": file.subtype,
-        "duration": file.frames / file.samplerate,
+        "path": str(recording.path),
+        "sha256": sha256,
+        "sample_rate": recording.rate,
+        "channels": recording.channels,
+        "subtype": recording.subtype,
+        "duration": recording.frames / recording.rate,
     }
 
 
-def _truncated(path: str | Path) -> AudioError:
-    return AudioError(
-        f"{path}: the file is truncated, its header promises more audio than it holds; "
-        "copy or export it again"
-    )
+def _part(recording: Recording, start: float, end: float) -> Audio:
+    first, last = (min(round(t * recording.rate), recording.frames) for t in (start, end))
+    return _joined(recording, _source(recording, None), first, last)
 
 
-def _read_blocks(path: Path) -> Iterator[Tensor]:
-    """A file's samples, mixed down, in blocks (n,)."""
-    with _opened(path) as file:
-        left = file.frames
-        while left > 0:
-            samples = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
-            if len(samples) == 0:
-                raise _truncated(path)
-            left -= len(samples)
-            yield _mixed(samples)
+def _joined(recording: Recording, source: Mapping[str, object], first: int, last: int) -> Audio:
+    blocks = list(_checked(recording, first, last))
+    return Audio(torch.cat(blocks), recording.rate, recording.name, source)
 
 
-def _checked(blocks: Iterator[Tensor], rate: int, where: Path) -> Iterator[Tensor]:
-    """Blocks as check() wants them: some samples, all finite, not all zero."""
-    count, silent = 0, True
-    for block in blocks:
-        _refuse_bad(block, where, rate, count)
-        count += len(block)
-        silent = silent and not bool(block.any())
-        yield block
+def _checked(recording: Recording, first: int, last: int) -> Iterator[Tensor]:
+    """Samples in blocks (n,), mixed down, all finite; warns where hardly anything is heard."""
+    count, energy, energies = 0, 0.0, 0.0
+    low, high = math.inf, -math.inf
+    for block in recording.blocks(first, last):
+        mixed = _mixed(block)
+        _refuse_bad(mixed, recording.path, recording.rate, first + count)
+        count += len(mixed)
+        low, high = min(low, float(mixed.min())), max(high, float(mixed.max()))
+        if recording.channels > 1:
+            energy += float(np.vdot(mixed.numpy(), mixed.numpy()))
+            energies += float(np.vdot(block, block)) / recording.channels
+        yield mixed
     if count == 0:
-        raise AudioError(_NO_SAMPLES.format(where))
-    if silent:
-        warnings.warn(_SILENT.format(where), XplainWarning, stacklevel=2)
+        raise AudioError(_NO_SAMPLES.format(recording.path))
+    warn_of_scale(torch.tensor([low, high]), str(recording.path))
+    said = _too_quiet(low, high, recording.subtype)
+    if energy < CANCELLED / recording.channels * energies:
+        loss = "all" if energy == 0 else f"{10 * math.log10(energies / energy):.0f} dB"
+        said = (
+            f"the channels cancel when they are mixed down ({loss} of their energy is lost); "
+            "invert one of them, or give one channel as a file"
+        )
+    if said:
+        warnings.warn(f"{recording.path}: {said}", XplainWarning, stacklevel=2)
+
+
+def _too_quiet(low: float, high: float, subtype: str) -> str | None:
+    """What has to be said of samples between these two, if they are hardly anything."""
+    step = 2**-7 if subtype.endswith(("_8", "_U8")) else 0
+    if low == high == 0:
+        return "the recording is silent"
+    swing = (high - low) / 2
+    if swing >= max(QUIET, 1.51 * step):
+        return None
+    level = f"peak {20 * math.log10(swing):.0f} dBFS" if swing else "every sample is the same"
+    offset = ", but for a constant offset" if abs(high + low) / 2 > max(QUIET, swing) else ""
+    return f"the recording is nearly silent{offset} ({level}); check how it was recorded"
 
 
 def _ahead(blocks: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -316,45 +316,3 @@ def _resampled(
 def _mixed(samples: npt.NDArray[np.float32]) -> Tensor:
     """Channels (n, channels) mixed down to (n,) by their mean."""
     return torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32)))
-
-
-def _promised_bytes(path: Path) -> int:
-    """How long a file has to be by its header; libsndfile reads what is left without a word.
-
-    0 where the header does not say, as recorders that stream leave it.
-    """
-    with path.open("rb") as file:
-        start = file.read(40)
-        if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
-            return _end_of_data(file, 12, "<4sI")
-        if start[:4] == b"caff":
-            return _end_of_data(file, 8, ">4sq")
-        if start[:4] == b"RF64" and start[12:16] == b"ds64":
-            return 8 + int(struct.unpack("<Q", start[20:28])[0])
-        if start[:4] == b"riff" and len(start) == 40:  # Sony Wave64
-            return int(struct.unpack("<Q", start[16:24])[0])
-        if start[:4] == b"FORM":
-            return 8 + int(struct.unpack(">I", start[4:8])[0])
-        if start[:4] == b".snd":
-            offset, length = struct.unpack(">II", start[4:12])
-            return 0 if length in UNKNOWN else int(offset + length)
-    return 0
-
-
-def _end_of_data(file: BinaryIO, first: int, header: str) -> int:
-    """Where the chunk "data" ends, among chunks that begin with their name and length."""
-    file.seek(first)
-    while len(chunk := file.read(struct.calcsize(header))) == struct.calcsize(header):
-        name, length = struct.unpack(header, chunk)
-        if name == b"data":
-            return 0 if length in UNKNOWN else file.tell() + int(length)
-        file.seek(length + length % 2, 1)
-    return 0
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

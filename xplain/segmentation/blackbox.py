@@ -11,17 +11,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from xplain import audio as audio_io
 from xplain.audio import Audio
 from xplain.bands import bands_of
-from xplain.clips import AudioLike, Failure, guarded
+from xplain.clips import Failure, guarded
 from xplain.explaining import compare_each
 from xplain.explanation import Explanation
 from xplain.job import Job, Settings
@@ -35,6 +34,9 @@ LONGEST = 10.0
 
 RANGES = 24
 """Ranges of frequencies that are silenced one after another, about as many as critical bands."""
+
+
+Part: TypeAlias = Callable[[float, float], Audio]
 
 
 class BlackBox:
@@ -60,19 +62,18 @@ class BlackBox:
         record = {name: known[name] for name in ("explainer", "synthesizer", "route", "baseline")}
         return {**record, "context": self._context, "longest": LONGEST}
 
-    def explained(self, clip: AudioLike, segmentation: Segmentation) -> Segmentation:
+    def explained(self, part: Part, segmentation: Segmentation) -> Segmentation:
         """The segmentation of a clip with the bands of its segments.
 
+        part: reads what of the clip lies from start to end, in seconds.
         A segment that cannot be explained has none, and a warning says why; so do the
         warnings of the excerpts, each once with how many segments it was given for.
         """
-        if not isinstance(clip, str | Path | Audio):  # once, and not for each segment
-            clip = audio_io.from_tensor(clip, self._job.sample_rate, segmentation.name)
         segments: list[Segment] = []
         failed: list[str] = []
         said: Counter[str] = Counter()
         for segment in segmentation.segments:
-            result = self._explain(clip, segment)
+            result = self._explain(part, segment)
             if isinstance(result, Failure):
                 failed.append(
                     f"{segment.label} at {segment.start:.2f} s cannot be explained: {result.error}"
@@ -89,7 +90,7 @@ class BlackBox:
             warnings=(*segmentation.warnings, *failed, *warnings),
         )
 
-    def _explain(self, clip: str | Path | Audio, segment: Segment) -> Explanation | Failure:
+    def _explain(self, part: Part, segment: Segment) -> Explanation | Failure:
         """Explain a segment, of a long one the middle, with its context on both sides."""
         middle = (segment.start + segment.end) / 2
         start = max(segment.start, middle - LONGEST / 2)
@@ -101,16 +102,8 @@ class BlackBox:
         job = replace(self._job, target=target)
         with warnings.catch_warnings(record=True):  # handed on with the result
             warnings.simplefilter("always")
-            piece, _ = guarded(segment.label, partial(_excerpt, clip, first, end + self._context))
+            piece, _ = guarded(segment.label, partial(part, first, end + self._context))
             if isinstance(piece, Failure):
                 return piece
             (result,) = compare_each([piece], [job])
         return result
-
-
-def _excerpt(clip: str | Path | Audio, start: float, end: float) -> Audio:
-    """A recording from start to end, in seconds."""
-    if isinstance(clip, Audio):
-        first, last = (round(t * clip.sample_rate) for t in (start, end))
-        return replace(clip, waveform=clip.waveform[first:last])
-    return audio_io.read(clip, start, end)

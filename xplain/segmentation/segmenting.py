@@ -208,7 +208,9 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
         segments=segments,
         provenance={**job.provenance, "audio": dict(stream.source)},
     )
-    return segmentation if job.blackbox is None else job.blackbox.explained(clip, segmentation)
+    return (
+        segmentation if job.blackbox is None else job.blackbox.explained(stream.part, segmentation)
+    )
 
 
 def _take(clip: AudioLike, name: str, job: _Job) -> Stream:
