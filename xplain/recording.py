@@ -104,7 +104,7 @@ class Recording:
     def truncated(self) -> AudioError:
         """What is said of a file that ends too early."""
         return AudioError(
-            f"{self.path}: the file is truncated, it promises more audio than it holds; "
+            f"{self.path}: the file is truncated, it ends before its audio does; "
             "copy or export it again"
         )
 
@@ -118,10 +118,17 @@ class Recording:
             left = stop - start
             most = max(1, BLOCK // file.channels)
             while left > 0:
-                with self._quiet():
-                    block = file.read(min(most, left), dtype="float32", always_2d=True)
+                try:
+                    with self._quiet():
+                        block = file.read(min(most, left), dtype="float32", always_2d=True)
+                except soundfile.SoundFileError:
+                    block = np.empty((0, file.channels), np.float32)
                 if len(block) == 0:
-                    raise self.truncated()
+                    at = (stop - left) / self.rate
+                    raise AudioError(
+                        f"{self.path}: the file is truncated or damaged, its audio cannot be "
+                        f"decoded from {at:.3f} s on; copy or export it again"
+                    )
                 left -= len(block)
                 yield block
 
