@@ -112,10 +112,11 @@ class Recording:
         self, part: Sequence[Piece], start: int, stop: int
     ) -> Iterator[npt.NDArray[np.float32]]:
         with self._reasons(), self._decoder(part) as file:
-            if start:
-                with self._quiet():
-                    file.seek(start)
-            left = stop - start
+            # libmpg123 guesses places where the bit rate varies, so decode up to them.
+            skipped = start if self._layout.mpeg or file.frames >= LONGEST else 0
+            if start and not skipped:
+                file.seek(start)
+            left = stop - start + skipped
             most = max(1, BLOCK // file.channels)
             while left > 0:
                 try:
@@ -130,7 +131,10 @@ class Recording:
                         f"decoded from {at:.3f} s on; copy or export it again"
                     )
                 left -= len(block)
-                yield block
+                dropped = min(skipped, len(block))
+                skipped -= dropped
+                if dropped < len(block):
+                    yield block[dropped:]
 
     def _length(self, part: Sequence[Piece]) -> tuple[int, int]:
         """Samples per channel and Hz of a part; decoded and counted where nothing says it."""
@@ -210,7 +214,7 @@ class Recording:
 class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
     """libsndfile, read from front to back: soundfile would seek after every block.
 
-    A seek fails where the length is not known, and starts a lossy codec anew.
+    A seek fails where the length is not known, and libmpg123 rounds differently after one.
     """
 
     def seekable(self) -> bool:
