@@ -19,7 +19,7 @@ class Layout:
 
     parts: what decodes by itself, one after another, each as pieces. truncated: whether the
     file holds less than it credibly promises. stated: seconds by the header, where it
-    contradicts the file. mpeg: whether libmpg123 decodes it. end: where a part ends.
+    contradicts the file. mpeg: whether libmpg123 may decode it. end: where a part ends.
     """
 
     parts: Sequence[Sequence[Piece]]

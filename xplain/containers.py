@@ -75,7 +75,8 @@ def layout(data: mmap) -> Layout:
         return bitstreams.ogg(data, start)
     if mark == b"fLaC":
         return bitstreams.flac(data, start)
-    return bitstreams.mpeg(data, start) or Layout([[range(len(data))]])
+    # libsndfile takes more for MP3 than is recognised here.
+    return bitstreams.mpeg(data, start) or Layout([[range(len(data))]], mpeg=True)
 
 
 def _waves(data: mmap, start: int) -> Layout:

@@ -41,7 +41,12 @@ SLOWEST, FASTEST = 100, 10_000_000
 
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
-_CHATTER = re.compile(rb"^\[[^\]\n]*libmpg123[^\]\n]*\].*\n?|^\s*\n?$", re.M)
+_CHATTER = re.compile(
+    rb"^(\[[^\]\n]*libmpg123[^\]\n]*\]"
+    rb"|Note: (Illegal Audio-MPEG|Trying to resync|Hit end of|Skipped)"
+    rb"|Warning: (Xing|Real sample count|Encountered more data)).*\n?",
+    re.M,
+)
 _STDERR = threading.Lock()
 
 
