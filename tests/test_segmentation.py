@@ -124,6 +124,7 @@ def test_json_gives_all_of_it_back(tmp_path: Path) -> None:
     for name in (*fields, "provenance", "warnings"):
         assert getattr(loaded, name) == getattr(s, name), name
     assert repr(loaded) == "<Segmentation of radio: 10.00 s, 3 speech, 2 music>"
+    assert read_segments(tmp_path / "x.json") == s.segments
 
 
 @pytest.mark.parametrize("made", [overlapping, an_hour, segmentation], ids=lambda f: f.__name__)
