@@ -82,7 +82,7 @@ def test_silence_has_nothing_to_explain() -> None:
     with pytest.warns(xplain.XplainWarning, match="silent"):
         e = xplain.explain(torch.zeros(RATE), planted_model(RATE), sample_rate=RATE)
     assert e.check().kind == "weak"
-    assert "sounds like what replaces it" in str(e.check())
+    assert "as it scores the baseline" in str(e.check())
 
 
 class First(torch.nn.Module):
@@ -96,7 +96,7 @@ def test_one_element_gives_nothing_to_compare() -> None:
     model = xplain.wrap(First(), sample_rate=RATE, labels=("a", "b"))
     e = xplain.explain(torch.tensor([0.5]), model, synthesizer="waveform")
     assert e.check().kind == "broken"
-    assert "the same of every element" in str(e.check())
+    assert "the same for every element" in str(e.check())
 
 
 def test_the_verdict_is_the_same_again_and_costs_76_questions_once(

@@ -30,29 +30,29 @@ def test_what_predicts_ranks_and_adds_up_is_sound() -> None:
     assert verdict.figures["beyond_loudness"] == 0.7
     assert verdict.figures["order_by_chance"] == pytest.approx(2.9)
     assert str(verdict).startswith(
-        "sound: it predicts what removing parts does "
-        "(correlation 0.70 beyond loudness, by chance up to 0.30); what it puts first does more"
+        "sound: it predicts how the score drops when parts are removed "
+        "(correlation 0.70 beyond loudness, random signs: at most 0.30); top-ranked elements matter"
     )
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "reason"),
     [
-        ({"predictions": (LOUD,)}, "weak", "no better than their loudness does"),
-        ({"predictions": (NOTHING,)}, "broken", "does not predict what removing parts does"),
+        ({"predictions": (LOUD,)}, "weak", "no better than the parts' loudness does"),
+        ({"predictions": (NOTHING,)}, "broken", "does not predict how the score drops"),
         ({"predictions": (NOTHING, BORNE_OUT)}, "sound", "correlation 0.70 beyond loudness"),
         ({"predictions": (LOUD, BORNE_OUT)}, "sound", "correlation 0.70 beyond loudness"),
-        ({"predictions": (NOTHING, LOUD)}, "weak", "no better than their loudness does"),
+        ({"predictions": (NOTHING, LOUD)}, "weak", "no better than the parts' loudness does"),
         ({"predictions": ()}, "weak", "too few parts"),
-        ({"order": 2.9}, "weak", "no better than 1 of 3 by chance"),
-        ({"order": -0.1, "chance": torch.tensor([-3.0])}, "weak", "what it leaves does more"),
+        ({"order": 2.9}, "weak", "1 of 3 random orders did as well or better"),
+        ({"order": -0.1, "chance": torch.tensor([-3.0])}, "weak", "the rest matters more"),
         ({"complete": 0.06}, "weak", "did not converge (completeness error 6.0%)"),
         ({"complete": 0.5}, "weak", "did not converge"),
-        ({"complete": 0.51}, "broken", "does not add up"),
+        ({"complete": 0.51}, "broken", "completeness does not hold"),
         ({"complete": None, "tolerance": None}, "sound", "predicts"),
         ({"round_trip": False}, "weak", "representation alone already changes the decision"),
-        ({"constant": True, "predictions": ()}, "broken", "says the same of every element"),
-        ({"silent": True, "constant": True}, "weak", "sounds like what replaces it"),
+        ({"constant": True, "predictions": ()}, "broken", "is the same for every element"),
+        ({"silent": True, "constant": True}, "weak", "as it scores the baseline"),
     ],
 )
 def test_what_is_lacking_is_named(change: dict[str, object], kind: str, reason: str) -> None:

@@ -31,7 +31,7 @@ PART = 0.1
 FEWEST = 8
 """Parts to remove under which a correlation is not worth computing."""
 DRAWS = 199
-"""Random signs: that all of them correlate less happens once in 200 times by chance."""
+"""Draws of random signs; a random attribution beats all of them once in 200 times."""
 NEAR = 0.9
 """A correlation that is enough by itself: where one group holds nearly everything, half of all
 signs are right by chance."""
@@ -49,11 +49,11 @@ GROSS = 0.5
 class Verdict:
     """What checking an explanation has shown.
 
-    kind: "sound": its numbers predict what the model does without parts of the clip, its
-    order says what matters, and it adds up where it says so. "broken": it is not true of
-    this model: it predicts nothing, or does not add up at all. "weak": anything between, such
-    as one that predicts no more than how loud each part is. reasons: for this verdict, in
-    words. figures: the measurements they rest on.
+    kind: "sound" (faithful): the attribution predicts how the score drops without parts of the
+    clip, its top-ranked elements matter most, and completeness holds where it is claimed.
+    "broken" (unfaithful): it predicts nothing, or is far from complete. "weak" (partly
+    faithful): anything between, such as one that predicts no more than the parts' loudness
+    does. reasons: in words. figures: the measurements they rest on.
     """
 
     kind: Kind
@@ -274,40 +274,46 @@ def _judged(trial: Trial) -> Verdict:
         "completeness_error": trial.complete,
     }
     if trial.silent:
-        return Verdict("weak", ("the clip sounds like what replaces it to the model",), figures)
+        return Verdict(
+            "weak",
+            ("the model scores the clip as it scores the baseline: nothing to explain",),
+            figures,
+        )
     if trial.constant:
-        return Verdict("broken", ("it says the same of every element",), figures)
+        return Verdict("broken", ("the attribution is the same for every element",), figures)
     if trial.complete is not None and trial.complete > GROSS:
-        missing = f"it does not add up to the change of the score (off by {trial.complete:.0%})"
+        missing = f"completeness does not hold (error {trial.complete:.0%})"
         return Verdict("broken", (missing,), figures)
     if best is not None and not best.holds:
         nothing = (
-            "it does not predict what removing parts does "
-            f"(correlation {best.correlation:.2f}, by chance up to {best.chance:.2f})"
+            "it does not predict how the score drops when parts are removed "
+            f"(correlation {best.correlation:.2f}, random signs: at most {best.chance:.2f})"
         )
         return Verdict("broken", (nothing,), figures)
     shown, lacking = _prediction(best)
     beaten = int((trial.order > trial.chance).sum())
     if beaten < len(trial.chance):
         lacking.append(
-            f"its order does no better than {len(trial.chance) - beaten} of "
-            f"{len(trial.chance)} by chance"
+            f"{len(trial.chance) - beaten} of {len(trial.chance)} random orders did as well "
+            "or better"
         )
     elif trial.order <= 0:
-        lacking.append("what it leaves does more than what it puts first")
+        lacking.append("the rest matters more than top-ranked elements")
     else:
-        shown.append("what it puts first does more than what is left and than chance")
+        shown.append(
+            "top-ranked elements matter more than the rest, and than those of random orders"
+        )
     if trial.complete is not None and trial.complete > (trial.tolerance or 0):
         lacking.append(f"it did not converge (completeness error {trial.complete:.1%})")
     elif trial.complete is not None:
-        shown.append(f"it adds up (completeness error {trial.complete:.2%})")
+        shown.append(f"completeness holds (error {trial.complete:.2%})")
     if not trial.round_trip:
         lacking.append("the representation alone already changes the decision")
     return Verdict("weak" if lacking else "sound", (*lacking, *shown), figures)
 
 
 def _telling(predictions: tuple[Prediction, ...]) -> Prediction | None:
-    """The scale that speaks for the attribution most: first beyond loudness, then at all."""
+    """The scale of the best prediction: first one beyond loudness, then any."""
     for prediction in predictions:
         if prediction.holds_beyond:
             return prediction
@@ -320,11 +326,12 @@ def _telling(predictions: tuple[Prediction, ...]) -> Prediction | None:
 def _prediction(best: Prediction | None) -> tuple[list[str], list[str]]:
     """What the prediction shows, and what it lacks."""
     if best is None:
-        return [], ["there are too few parts to see whether it predicts their removal"]
+        return [], ["there are too few parts to test whether it predicts their removal"]
     if best.holds_beyond:
-        said = f"correlation {best.beyond:.2f} beyond loudness, by chance up to "
-        return [f"it predicts what removing parts does ({said}{best.beyond_chance:.2f})"], []
+        said = f"correlation {best.beyond:.2f} beyond loudness, random signs: at most "
+        removed = f"({said}{best.beyond_chance:.2f})"
+        return [f"it predicts how the score drops when parts are removed {removed}"], []
     return [], [
-        "it predicts what removing parts does no better than their loudness does "
+        "it predicts the drops of the score no better than the parts' loudness does "
         f"(correlation {best.correlation:.2f}, beyond loudness {best.beyond:.2f})"
     ]

@@ -155,7 +155,7 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         warnings.warn(
             f"{audio.name}: {job.provenance['explainer']['name']} did not converge "
             f"(completeness error {error:.1%}); try more steps, or a baseline that sounds "
-            "where the model divides loudness out (baseline 'mean')",
+            "where the model normalises loudness (baseline 'mean')",
             XplainWarning,
             stacklevel=2,
         )

@@ -47,7 +47,7 @@ class Settings(TypedDict, total=False):
     order: str
     """"signed" (default, descending) or "absolute"."""
     seed: int
-    """Of everything drawn by chance; default 0."""
+    """Random seed; default 0."""
     device: str | torch.device | None
     """Where to compute; default: where the model is."""
     max_batch: int | None
