@@ -108,13 +108,13 @@ def test_the_memory_budget_is_kept(explainer: str) -> None:
     assert max(module.seen) <= 7
 
 
-def test_integrated_gradients_costs_its_steps_and_five_evaluations_more() -> None:
+def test_integrated_gradients_costs_its_steps_and_seven_evaluations_more() -> None:
     module = Counting()
     model = xplain.wrap(module, sample_rate=RATE, labels="abc")
     xplain.explain(tone(440), model, params={"steps": 20})
     # The clip, and the two ends of the completeness check, one of them its reconstruction;
-    # and this twice again, alone, to see whether the answer is the same.
-    assert module.seen[:3] == [3, 1, 1] and sum(module.seen) == 20 + 5
+    # and this twice again, alone, and once beside another, to see whether the answer is the same.
+    assert module.seen[:4] == [3, 1, 1, 2] and sum(module.seen) == 20 + 7
 
 
 class Gru(nn.Module):

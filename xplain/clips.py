@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from xplain.audio import Audio
+from xplain.audio import Audio, check, from_tensor
 from xplain.borrowing import one_at_a_time
-from xplain.errors import XplainError, XplainWarning, one_line
+from xplain.errors import AudioError, XplainError, XplainWarning, one_line
 
-AudioLike: TypeAlias = str | Path | Audio | Tensor | npt.NDArray[np.floating[Any]]
+Samples: TypeAlias = Tensor | npt.NDArray[np.floating[Any]]
+AudioLike: TypeAlias = str | Path | Audio | Samples | tuple[Samples, int | float]
 T = TypeVar("T")
 
 
@@ -56,6 +57,40 @@ class RecordingsError(SomeFailed[T]):
     """Some recordings could not be segmented; done: the segmentations of the others."""
 
     what = "recordings"
+
+
+def are_several(audio: object) -> TypeGuard[Sequence[Any]]:
+    """Tell a list of clips from one clip; a pair (samples, rate) is one."""
+    return isinstance(audio, list | tuple) and not _is_pair(audio)
+
+
+def in_memory(clip: object, rate: int, name: str) -> Audio:
+    """Take a clip that is no file: an Audio, samples at ``rate`` Hz, or a pair (samples, rate).
+
+    Raises AudioError for what is none of these.
+    """
+    if isinstance(clip, Audio):
+        return check(clip)
+    if _is_pair(clip):
+        samples, own = clip
+        if np.ndim(samples) == 0:
+            raise AudioError(
+                f"{name}: a pair is (samples, rate), as librosa gives it, and this one begins "
+                "with a number; give (samples, rate)"
+            )
+        return from_tensor(samples, own, name)
+    return from_tensor(clip, rate, name)
+
+
+def _is_pair(clip: object) -> TypeGuard[tuple[Any, Any]]:
+    arrays = (np.ndarray, Tensor)
+    if (
+        not isinstance(clip, tuple)
+        or len(clip) != 2
+        or not any(isinstance(c, arrays) for c in clip)
+    ):
+        return False
+    return any(isinstance(c, int | float | np.generic) for c in clip)
 
 
 def named(clip: AudioLike, number: int) -> str:

@@ -17,25 +17,30 @@ summed in another order, and on GPUs in TF32."""
 TOLERANCE_HALF = 3e-2
 """The same of models that compute in 16 bits."""
 
+LOUDER = 4.0
+"""Factor of the latents beside which a clip is asked about."""
+
 LEVELS = (32.0, 1 / 32, -1.0)
 """Factors of the latents for which a model is asked once more, before its answers are called
 probabilities because all are between 0 and 1."""
 
 
-def doubts_about(route: Route, latents: Latents, original: Tensor, ends: Tensor) -> tuple[str, ...]:
+def doubts_about(
+    route: Route, latents: Latents, original: Tensor, ends: Tensor, max_batch: int
+) -> tuple[str, ...]:
     """Say why a model's answers may not be what they are taken for; nothing for most models.
 
     original: its logits (1, …, L) of the clip. ends: of its latents and of the baseline,
-    (n, …, L), asked together. Asks about the clip's latents alone, twice: two evaluations; two
-    more where the answers differ, three more where all are between 0 and 1.
+    (n, …, L), asked together. Asks about the clip's latents twice alone and once beside louder
+    ones: four evaluations; three more where the answers differ or all are between 0 and 1.
     """
     if not (torch.isfinite(original).all() and torch.isfinite(ends).all()):
         return ()
-    found = (_dependence(route, latents, ends), _output(route, latents, original, ends))
+    found = (_dependence(route, latents, ends, max_batch), _output(route, latents, original, ends))
     return tuple(doubt for doubt in found if doubt)
 
 
-def _dependence(route: Route, latents: Latents, ends: Tensor) -> str:
+def _dependence(route: Route, latents: Latents, ends: Tensor, max_batch: int) -> str:
     """On what the answers depend beside the clip: earlier calls, chance, or the batch."""
     kinds = {p.dtype for p in route.module.parameters()}
     half = bool(kinds & {torch.float16, torch.bfloat16})
@@ -50,11 +55,12 @@ def _dependence(route: Route, latents: Latents, ends: Tensor) -> str:
 
     first, second = ask(), ask()
     if differ(first, second):
-        seeded_answers: list[Tensor] = []
-        for _ in range(2):
-            with seeded(0, first.device):
-                seeded_answers.append(ask())
-        if differ(*seeded_answers):
+        answers: list[Tensor] = []
+        for seed in (0, 0, 1):
+            with seeded(seed, first.device):
+                answers.append(ask())
+        # Chance follows its seed; a state may have settled by now.
+        if differ(*answers[:2]) or not differ(*answers[1:]):
             return (
                 "the model keeps a state from call to call, so that it answers differently when "
                 "the same clip is asked again; reset the state in its forward"
@@ -64,7 +70,12 @@ def _dependence(route: Route, latents: Latents, ends: Tensor) -> str:
             "asked again; switch that off in evaluation mode (functional dropout needs "
             "training=self.training)"
         )
-    if differ(first, ends[:1]):
+    among = ends[:1]
+    if max_batch > 1:
+        # Louder ones beside it, since a maximum over the batch may be the clip's own.
+        others = torch.cat([latents.values, LOUDER * latents.values])
+        among = torch.cat([among, route(others, latents.context)[:1]])
+    if any(differ(first, other[None]) for other in among):
         return (
             "the model answers differently when a clip is alone and when it is in a batch with "
             "others; give max_batch=1, or have it compute each row of the batch by itself"

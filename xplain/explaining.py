@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from typing_extensions import Unpack
 from xplain import audio as audio_io
 from xplain.audio import Audio
 from xplain.bands import bands_of
-from xplain.clips import AudioLike, ClipsError, Failure, guarded, named
+from xplain.clips import AudioLike, ClipsError, Failure, are_several, guarded, in_memory, named
 from xplain.errors import XplainWarning
 from xplain.explanation import Explanation
 from xplain.job import Job, Settings
@@ -47,7 +47,8 @@ def explain(
 ) -> Explanation | list[Explanation]:
     """Explain what a model decided about one clip, or about many.
 
-    audio: a file, an Audio, or samples (samples,); or a list of these, of any lengths.
+    audio: a file, an Audio, samples (samples,), or a pair (samples, rate); or a list of these,
+    of any lengths.
     model: a model (see wrap), or a reference such as "zoo:digits".
 
     settings: see Settings. synthesizer (default: what the model reads, else "stft"),
@@ -58,8 +59,8 @@ def explain(
     Returns an Explanation, or for a list a list of them. Raises a subclass of
     XplainError; for a list ClipsError, after every clip that can be explained was.
     """
-    if not isinstance(audio, list | tuple):
-        (result,) = explain_each([audio], model, **settings)
+    if not are_several(audio):
+        (result,) = explain_each([cast(AudioLike, audio)], model, **settings)
         if isinstance(result, Failure):
             raise result.error
         return result
@@ -113,9 +114,7 @@ def _take(clip: AudioLike, name: str, job: Job) -> Audio:
     """Read a clip, or check one that is in memory."""
     if isinstance(clip, str | Path):
         return audio_io.read(clip)
-    if isinstance(clip, Audio):
-        return audio_io.check(clip)
-    return audio_io.from_tensor(clip, job.sample_rate, name)
+    return in_memory(clip, job.sample_rate, name)
 
 
 def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip]:

@@ -16,6 +16,7 @@ from xplain.errors import ModelError, PluginError, TargetError, XplainError, nea
 from xplain.interfaces import Explainer, Replacement, Synthesizer
 from xplain.models import Model, make_synthesizer
 from xplain.registry import interface, registry
+from xplain.samples import hertz
 from xplain.score import Route
 from xplain.selection import Selection
 from xplain.targets import Target, label_index
@@ -162,10 +163,12 @@ def _check(model: Model, settings: Settings) -> None:
             raise TypeError(
                 f"explain() has no setting {name!r}; {nearest(name, Settings.__annotations__)}"
             )
-    for name in ("max_batch", "sample_rate"):
-        value: Any = settings.get(name)
-        if value is not None and value < 1:
-            raise XplainError(f"{name} is at least 1, not {value}")
+    most = settings.get("max_batch")
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise XplainError(f"max_batch is a whole number, at least 1, not {most!r}")
+    rate = settings.get("sample_rate")
+    if rate is not None:
+        hertz(rate, "sample_rate")
 
 
 def _resolve(

@@ -135,7 +135,7 @@ class LiveClip:
                 latents.context,
                 max_batch,
             )
-            doubts = doubts_about(route, latents, original, ends)
+            doubts = doubts_about(route, latents, original, ends, max_batch)
         if not torch.isfinite(original).all():
             raise ModelError(
                 f"{name}: the model {model.name!r} gave logits that are NaN or infinite, "

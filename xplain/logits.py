@@ -80,4 +80,6 @@ def probable_output(given: Tensor) -> tuple[Output, str] | None:
         return None
     if given.shape[-1] > 1 and bool(((given.sum(-1) - 1).abs() <= WHOLE).all()):
         return "probabilities", "they are not negative and add up to 1"
+    if bool((given - given[:1]).abs().max() <= WHOLE):
+        return None  # the same for all inputs: nothing was seen of it
     return "probabilities", BETWEEN

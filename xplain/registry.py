@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -135,7 +135,8 @@ class Registry:
         """Import what a plugin registered; PluginError naming it where that is not possible."""
         module, _, attribute = plugin.target.partition(":")
         try:
-            made: Any = importlib.import_module(module)
+            with _unchanged_globals():
+                made: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 made = getattr(made, part)
         except (Exception, SystemExit) as error:
@@ -181,7 +182,8 @@ class Registry:
             return factory.configured(**parameters)  # a function, with no instances to make
         parameters = self.typed(kind, name, parameters)
         try:
-            made = factory(**parameters)
+            with _unchanged_globals():  # since layers draw weights when they are made
+                made = factory(**parameters)
         except (TypeError, ValueError) as error:
             shown = ", ".join(f"{k}={v!r}" for k, v in parameters.items()) or "no parameters"
             raise PluginError(
@@ -221,6 +223,13 @@ class Registry:
             },
             "sha256": instance.fingerprint() if hasattr(instance, "fingerprint") else None,
         }
+
+
+def _unchanged_globals() -> AbstractContextManager[None]:
+    # Here, since discovery loads no torch.
+    from xplain.borrowing import unchanged_globals
+
+    return unchanged_globals()
 
 
 def registry() -> Registry:

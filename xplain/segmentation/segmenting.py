@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, TypeVar, overload
+from typing import Any, TypeAlias, TypedDict, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,9 @@ from typing_extensions import Unpack
 
 import xplain
 from xplain import audio as audio_io
-from xplain.audio import Audio, Stream
+from xplain.audio import Stream
 from xplain.borrowing import borrowed, own_hooks, usable_device
-from xplain.clips import AudioLike, Failure, RecordingsError, guarded, named
+from xplain.clips import AudioLike, Failure, RecordingsError, are_several, guarded, in_memory, named
 from xplain.errors import AudioError, PluginError, XplainError, nearest
 from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
 from xplain.models import Model
@@ -72,8 +72,9 @@ def segment(
 ) -> Segmentation | list[Segmentation]:
     """Say which label holds when in one recording, or in many.
 
-    audio: a file, an Audio, or samples (samples,); or a list of these, of any lengths. Files
-    are read in blocks: a recording of any length needs the memory of a few minutes.
+    audio: a file, an Audio, samples (samples,), or a pair (samples, rate); or a list of these,
+    of any lengths. Files are read in blocks: a recording of any length needs the memory of a
+    few minutes.
     segmenter: a Segmenter, a registered one's name, a model that decides per frame, or a
     reference to one such as "zoo:radio".
 
@@ -83,8 +84,8 @@ def segment(
     Returns a Segmentation, or for a list a list of them. Raises a subclass of XplainError;
     for a list RecordingsError, after every recording that can be segmented was.
     """
-    if not isinstance(audio, list | tuple):
-        (result,) = segment_each([audio], segmenter, **settings)
+    if not are_several(audio):
+        (result,) = segment_each([cast(AudioLike, audio)], segmenter, **settings)
         if isinstance(result, Failure):
             raise result.error
         return result
@@ -218,9 +219,7 @@ def _take(clip: AudioLike, name: str, job: _Job) -> Stream:
     rate = job.segmenter.sample_rate
     if isinstance(clip, str | Path):
         return audio_io.stream(clip, rate)
-    if not isinstance(clip, Audio):
-        clip = audio_io.from_tensor(clip, job.sample_rate, name)
-    return audio_io.as_stream(audio_io.check(clip), rate)
+    return audio_io.as_stream(in_memory(clip, job.sample_rate, name), rate)
 
 
 def _listen(job: _Job, waveform: Tensor) -> Tensor:
