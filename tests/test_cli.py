@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +20,8 @@ import torch
 from toys import RATE, tone
 
 import xplain
-from xplain.cli.main import main
+from xplain.cli.batch import free
+from xplain.cli.main import _plainly, main
 
 MODEL = """
 import sys
@@ -35,6 +40,30 @@ def loud():
             return super().forward(waveform)
     print("hello from the file")
     return xplain.wrap(Loud(), sample_rate=8000, labels=("low", "mid", "high"))
+
+def other():
+    labels = ("low", "mid", "high")
+    return xplain.wrap(BandEnergies(), sample_rate=8000, labels=labels, name="another")
+
+def chatty():
+    import ctypes, os
+    class Chatty(BandEnergies):
+        def forward(self, waveform):
+            print("from Python")
+            ctypes.CDLL(None).printf(b"from C\\n")
+            os.system("echo from a child")
+            return super().forward(waveform)
+    return xplain.wrap(Chatty(), sample_rate=8000, labels=("low", "mid", "high"))
+
+def interrupting():
+    import os, signal
+    from pathlib import Path
+    class Interrupting(BandEnergies):
+        def forward(self, waveform):
+            if len(list(Path("out").glob("*/explanation.json"))) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().forward(waveform)
+    return xplain.wrap(Interrupting(), sample_rate=8000, labels=("low", "mid", "high"))
 """
 
 
@@ -268,7 +297,220 @@ def test_help_lists_every_command_of_every_distribution(desk: Desk) -> None:
     assert done.returncode == 0
     for command in ("explain", "plugins", "report", "demo"):
         assert f"  {command} " in done.stdout
-    assert desk.run("explian").returncode == 2
+
+
+def test_every_command_is_listed_by_what_it_does_and_the_version_is_told(desk: Desk) -> None:
+    helped = desk.run("--help").stdout
+    assert "  report     Write the page of saved explanations again." in helped
+    (benchmark,) = [line for line in helped.splitlines() if line.startswith("  benchmark ")]
+    assert benchmark.split(None, 1)[1].startswith("Rank methods")
+    assert "cannot be read" not in helped
+    assert desk.run("--version").stdout == f"xplain {xplain.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["explian"], "no command 'explian'; did you mean 'explain'"),
+        (["plugins", "chek"], "no command 'chek'; did you mean 'check'"),
+        (["\x1b[31mreport"], "no command '\\x1b[31mreport'"),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_nearest(
+    desk: Desk, typed: list[str], said: str
+) -> None:
+    done = desk.run(*typed)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_command_of_a_distribution_that_is_absent_names_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xplain.cli.commands.installed", lambda: ((), ()))
+    done = desk.run("benchmark", "b.toml")
+    assert done.returncode == 2 and "pip install xplain-evaluation" in done.stderr
+
+
+def test_every_option_states_its_default(desk: Desk) -> None:
+    for command in ("explain", "segment"):
+        helped = " ".join(desk.run(command, "--help").stdout.split())
+        options = re.split(r" (?=--[a-z])", helped.partition("Options: ")[2])
+        for option in options:
+            if not option.startswith(("--json", "--help")):
+                assert "[default: " in option, option
+
+
+# --- names on disk ---------------------------------------------------------------------
+
+
+def explained(folder: Path) -> dict[str, tuple[str, str]]:
+    """Target and method of the explanations in a folder."""
+    loaded = {p.parent.name: xplain.Explanation.load(p.parent) for p in folder.glob("*/*.json")}
+    return {
+        name: (e.target.label, e.provenance["explainer"]["name"].partition("/")[2])
+        for name, e in loaded.items()
+    }
+
+
+def test_another_method_model_or_target_has_its_own_folder_unless_overwritten(desk: Desk) -> None:
+    integrated, saliency = ("low", "integrated-gradients"), ("low", "saliency")
+    few = ("--param", "steps=2")
+    desk.explain("a.wav", *few)
+    desk.explain("a.wav", "--explainer", "saliency")
+    desk.explain("a.wav", "--target", "mid", *few)
+    again = desk.explain("a.wav", *few)
+    assert "with the 2 others there: xplain report out" in again.stderr
+    desk.run("explain", "--model", "model.py:other", "a.wav", *few)
+    every = {"a": integrated, "a-2": saliency, "a-3": ("mid", "integrated-gradients")}
+    assert explained(desk.folder / "out") == {**every, "a-4": integrated}
+    desk.explain("a.wav", "--explainer", "saliency", "--overwrite")
+    assert explained(desk.folder / "out")["a"] == saliency
+    assert desk.run("report", "out").returncode == 0
+    page = (desk.folder / "out" / "index.html").read_text("utf-8")
+    headings = re.findall(r'<h2 id="clip-\d+-name">(.*?)</h2>', page)
+    assert len(headings) == len(set(headings)) == 4
+
+
+def test_the_same_call_again_writes_the_same_bytes_in_the_same_place(desk: Desk) -> None:
+    desk.explain("a.wav", "b/a.wav", "--param", "steps=2")
+    before = {p: p.read_bytes() for p in (desk.folder / "out").rglob("*") if p.is_file()}
+    desk.explain("a.wav", "b/a.wav", "--param", "steps=2")
+    assert {p: p.read_bytes() for p in (desk.folder / "out").rglob("*") if p.is_file()} == before
+    page = (desk.folder / "out" / "index.html").read_text("utf-8")
+    headings = re.findall(r'<h2 id="clip-\d+-name">(.*?)</h2>', page)
+    assert headings == ["a, a.wav", "a, b/a.wav"]
+
+
+def test_what_others_wrote_stays_as_it_is(desk: Desk) -> None:
+    (desk.folder / "out" / "a").mkdir(parents=True)
+    (desk.folder / "out" / "a" / "notes.txt").write_text("mine")
+    (desk.folder / "out" / "index.html").write_text("my site")
+    done = desk.explain("a.wav", "--overwrite", "--json")
+    assert done.returncode == 0
+    files = json.loads(done.stdout)["files"]
+    assert files["folder"] == "out/a-2" and files["page"] == "out/index-2.html"
+    assert (desk.folder / files["page"]).is_file()
+    assert (desk.folder / "out" / "index.html").read_text() == "my site"
+    assert [p.name for p in (desk.folder / "out" / "a").iterdir()] == ["notes.txt"]
+
+
+def test_names_that_a_file_system_may_confuse_are_told_apart() -> None:
+    taken: set[str] = set()
+    names = ["Ä", "a\u0308", "ä", "..", "x" * 300]
+    assert [free(name, taken, lambda _: True) for name in names] == [
+        "Ä", "a\u0308-2", "ä-3", "clip", "x" * 200,
+    ]  # fmt: skip
+
+
+def test_one_damaged_explanation_is_named_and_the_page_is_written_for_the_rest(
+    desk: Desk,
+) -> None:
+    desk.explain("a.wav", "b/a.wav")
+    (desk.folder / "out" / "a-2" / "explanation.json").write_text("{")
+    done = desk.run("report", "out")
+    assert done.returncode == 1
+    assert "a-2" in done.stderr and "1 of 2 explanations are damaged" in done.stderr
+    page = (desk.folder / "out" / "index.html").read_text("utf-8")
+    assert page.count('<section class="part"') == 1
+    (desk.folder / "out" / "a" / "explanation.json").write_text("[]")
+    assert desk.run("report", "out").returncode == 1
+    assert (desk.folder / "out" / "index.html").read_text("utf-8") == page
+
+
+# --- the terminal ----------------------------------------------------------------------
+
+
+def test_what_does_not_print_is_escaped_in_terminal_and_page(desk: Desk) -> None:
+    names = ["ev\u202elid\u200b\u2066in\u2069", "\x1b[31mred\nline"]
+    for name in names:
+        shutil.copy(desk.folder / "a.wav", desk.folder / f"{name}.wav")
+    done = desk.explain(*(f"{name}.wav" for name in names), "gone\u202e.wav", "--param", "steps=2")
+    page = (desk.folder / "out" / "index.html").read_text("utf-8")
+    assert done.returncode == 1
+    for text in (done.stderr, page):
+        assert not set(text) & set("\u202e\u2066\u2069\u200b\x1b")
+        for name in names:
+            assert name.encode("unicode_escape").decode() in text
+    assert "gone\\u202e.wav: the file does not exist" in done.stderr
+
+
+def test_many_clips_are_told_in_a_line_each(desk: Desk) -> None:
+    desk.patch.setattr("xplain.cli.explain.FEW", 1)
+    done = desk.explain("a.wav", "b/a.wav", "--explainer", "saliency")
+    told = [line for line in done.stderr.splitlines() if line.startswith(("a", "checks"))]
+    assert len(told) == 3 and told[0].startswith("a: low (") and "check: " in told[0]
+    assert told[-1].startswith("checks: ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp932", "utf-8"])
+def test_every_encoding_can_write_every_text(encoding: str) -> None:
+    codecs.register_error("xplain", _plainly)
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="xplain")
+    stream.write("1.00 – 2.00 s … “seven” 98\N{NO-BREAK SPACE}% × −3 dB 日本 caf\udce9 ü")
+    stream.flush()
+    written = raw.getvalue().decode(encoding)
+    assert "1.00 " in written and "2.00 s" in written and "\\udce9" in written
+    if encoding == "ascii":
+        assert written == '1.00 - 2.00 s ... "seven" 98 % x -3 dB \\u65e5\\u672c caf\\udce9 \\xfc'
+
+
+def shell(desk: Desk, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which $XPLAIN is the installed command."""
+    environment = {**os.environ, "XPLAIN": str(Path(sys.executable).with_name("xplain"))}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=desk.folder, capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("stdout", [">/dev/full", ">&-"])
+def test_a_standard_output_that_takes_nothing_is_said_once_and_every_clip_is_done(
+    desk: Desk, stdout: str
+) -> None:
+    line = f"$XPLAIN explain --model model.py:make a.wav b/a.wav --param steps=2 --json {stdout}"
+    done = shell(desk, line)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.count("error: standard output cannot be written") == 1
+    assert set(explained(desk.folder / "out")) == {"a", "a-2"}
+    listed = shell(desk, f"$XPLAIN --help {stdout}")
+    assert listed.returncode == 1 and listed.stderr.count("\n") == 1
+    assert "standard output cannot be written" in listed.stderr
+
+
+def test_a_disk_that_takes_no_more_is_said_for_each_clip_and_nothing_is_half_written(
+    desk: Desk,
+) -> None:
+    line = "ulimit -f 8; $XPLAIN explain --model model.py:make a.wav b/a.wav --param steps=2"
+    done = shell(desk, line)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.count("cannot be written") == 2 and "2 of 2 clips failed" in done.stderr
+    assert not (desk.folder / "out").exists()
+
+
+def test_what_is_printed_below_python_does_not_reach_the_machines_in_any_encoding(
+    desk: Desk,
+) -> None:
+    line = "PYTHONIOENCODING=cp932 $XPLAIN explain --model model.py:chatty a.wav --json"
+    done = shell(desk, line)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["target"]["label"] == "low"
+    for said in ("from C", "from a child", "from Python"):
+        assert said in done.stderr
+
+
+def test_an_interrupted_call_says_what_is_done_and_shows_it(desk: Desk) -> None:
+    for name in ("c", "d"):
+        shutil.copy(desk.folder / "a.wav", desk.folder / f"{name}.wav")
+    line = "$XPLAIN explain --model model.py:interrupting a.wav b/a.wav c.wav d.wav --json"
+    done = shell(desk, line)
+    assert done.returncode == 130, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert "interrupted: 2 of 4 clips are done" in done.stderr
+    assert done.stderr.rstrip().endswith("the rest: c.wav, d.wav")
+    assert set(explained(desk.folder / "out")) == {"a", "a-2"}
+    page = (desk.folder / "out" / "index.html").read_text("utf-8")
+    assert page.count('<section class="part"') == 2
 
 
 def installed(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import sys
@@ -43,7 +44,16 @@ class Machines:
             print(json.dumps(data, indent=indent), file=self.stream, flush=True)
         except (OSError, ValueError) as error:
             self.broken = True
-            say(f"error: standard output cannot be written ({error}); what is saved is whole")
+            give_up(self.stream, error)
+
+
+def give_up(stream: TextIO, error: Exception) -> None:
+    """Say that standard output cannot be written, and drop what is still held back for it."""
+    reason = getattr(error, "strerror", None) or str(error)
+    advice = "; free some space there" if getattr(error, "errno", 0) == errno.ENOSPC else ""
+    say(f"error: standard output cannot be written: {reason}{advice}")
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def run(
             batch.run(track(results, len(clips), "explaining"), finish)
         finally:
             written = page_of(folders, page)
-        if len(clips) > FEW:
+        if len(clips) > FEW and verdicts:
             say(f"checks: {', '.join(f'{n} {kind}' for kind, n in verdicts.most_common())}")
         batch.finish()
     if not written:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import codecs
 import os
+import signal
 import sys
 import warnings
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from xplain import __version__
+from xplain.cli.batch import give_up
 from xplain.cli.commands import Commands
 from xplain.errors import XplainError, XplainWarning
 from xplain.progress import say
@@ -50,24 +53,31 @@ def main() -> None:
     """
     _open_streams()
     warnings.showwarning = _show_warning
-    status: int | str | None = 0
+    interrupts = _count_interrupts()
+    status: Any = 0
     try:
         app()
     except SystemExit as end:
         status = end.code
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
+            say("interrupted; what is finished is kept, run the command again to go on")
     except XplainError as error:
         say(f"error: {error}")
         status = 2
     except OSError as error:
-        say(f"error: {error}")
         status = 1
+        if error.filename is None:
+            give_up(sys.stdout, error)
+        else:
+            say(f"error: {error}")
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        say(f"error: standard output cannot be written ({error})")
         status = status or 1
-        # What is still held back would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout, error)
+    if interrupts:  # libraries that were interrupted midway do not survive a tidy end
+        sys.stderr.flush()
+        os._exit(130)
     sys.exit(status)
 
 
@@ -82,6 +92,19 @@ def _open_streams() -> None:
             setattr(sys, name, stream)
         elif number and hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="xplain")
+
+
+def _count_interrupts() -> list[int]:
+    """A list that each Ctrl-C adds to, since libraries make other errors of it."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    return interrupts
 
 
 def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:

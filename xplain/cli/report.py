@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xplain.cli.explain import page_place
 from xplain.progress import say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -14,11 +15,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A folder of explanations, or one of them")],
+    folder: Annotated[Path, typer.Argument(help="A folder of explanations, or the folder of one")],
 ) -> None:
     """Write the page of saved explanations again.
 
-    Needs neither their models nor their plugins.
+    Needs neither their models nor their plugins. One that is damaged is named, and the page is
+    written for the others.
     """
     from xplain.errors import ArtifactError
     from xplain.explanation import Explanation
@@ -29,6 +31,15 @@ def report(
         found = [folder]
     if not found:
         raise ArtifactError(f"{folder} holds no explanations; give the --out of xplain explain")
-    explanations = [Explanation.load(each) for each in found]
-    page = write_page(explanations, folder / "index.html", found)
-    say(f"page: {page}")
+    read: dict[Path, Explanation] = {}
+    for each in found:
+        try:
+            read[each] = Explanation.load(each)
+        except ArtifactError as error:
+            say(f"error: {error}")
+    if read:
+        page = write_page(list(read.values()), page_place(folder), list(read))
+        say(f"page: {page}")
+    if len(read) < len(found):
+        say(f"{len(found) - len(read)} of {len(found)} explanations are damaged")
+        raise typer.Exit(1)

@@ -139,7 +139,7 @@ def write_page(
     clips = [
         _shown(number, title, explanation, None if folder is None else Path(folder), path.parent)
         for number, (title, explanation, folder) in enumerate(
-            zip(_titles(explanations), explanations, places, strict=True), start=1
+            zip(_titles(explanations, places), explanations, places, strict=True), start=1
         )
     ]
     text = html.render(
@@ -149,12 +149,34 @@ def write_page(
     return path
 
 
-def _titles(explanations: Sequence[Explanation]) -> list[str]:
-    """Names of the clips; with the model's, where there are several models."""
-    models = [str(e.provenance["model"]["name"]) for e in explanations]
-    if len(set(models)) == 1:
-        return [e.name for e in explanations]
-    return [f"{e.name}, {model}" for e, model in zip(explanations, models, strict=True)]
+def _titles(explanations: Sequence[Explanation], places: Sequence[str | Path | None]) -> list[str]:
+    """Names of the clips, with whatever tells those of the same name apart."""
+    origins = [e.provenance for e in explanations]
+    marks = [
+        [e.name for e in explanations],
+        [str(origin["audio"].get("path") or "") for origin in origins],
+        [str(origin["model"]["name"]) for origin in origins],
+        [str(origin["explainer"]["name"]) for origin in origins],
+        [str(origin["synthesizer"]["name"]) for origin in origins],
+        [_asked(e) for e in explanations],
+        ["" if place is None else Path(place).name for place in places],
+    ]
+    titles = marks[0]
+    for mark in marks[1:]:
+        same = [[m for n, m in zip(titles, mark, strict=True) if n == name] for name in titles]
+        titles = [
+            f"{name}, {own}" if len(set(others)) > 1 else name
+            for name, own, others in zip(titles, mark, same, strict=True)
+        ]
+    return titles
+
+
+def _asked(explanation: Explanation) -> str:
+    """The target in a heading."""
+    target = explanation.target
+    versus = f" rather than {target.versus}" if target.versus else ""
+    span = "" if target.start is None else f", {target.start:g}–{target.end:g} s"
+    return f"{target.label}{versus}{span}"
 
 
 def _shown(
