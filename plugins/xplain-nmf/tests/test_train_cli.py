@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from xplain.errors import ArtifactError, TargetError
 from xplain_nmf.cli import app
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import open_proxy
 from xplain_nmf.spectrum import Spectrum
 
 TEACHER = """
@@ -47,9 +52,11 @@ def dictionary(folder: Path, labels: tuple[str, ...] | None = None, k: int = 6) 
     return folder
 
 
+QUICK = ["--seconds", 1, "--steps", 2, "--batch", 2, "--every", 2]
+
+
 def train(*arguments: object):
-    brief = ["--seconds", 1, "--steps", 2, "--batch", 2, "--every", 2]
-    result = CliRunner().invoke(app, ["train", *map(str, [*arguments, *brief])])
+    result = CliRunner().invoke(app, ["train", *map(str, [*QUICK, *arguments])])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -102,7 +109,7 @@ def test_the_proxy_of_a_transformers_model_reads_its_encoder(clips, tmp_path):
         "--teacher", f"hf:{tmp_path / 'wavlm'}", "--audio", clips, "--dictionary", words,
         "--out", out, "--preset", "paper", "--encoder", "teacher",
     )  # fmt: skip
-    proxy = NmfProxy.from_pretrained(out)
+    proxy = open_proxy(out)
     waveform = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
     normal = (waveform - waveform.mean()) / waveform.std(correction=0)
     hidden = model.eval().wavlm(normal).last_hidden_state
@@ -116,8 +123,42 @@ def test_what_cannot_be_trained_is_said_before_the_work(teacher_file, clips, tmp
     common = ["--teacher", teacher_file, "--audio", clips, "--out", tmp_path / "proxy"]
     with pytest.raises(TargetError, match="'music'"):
         train(*common, "--dictionary", words, "--label", "music")
-    with pytest.raises(ArtifactError, match="no dictionary"):
+    with pytest.raises(ArtifactError, match="no whole dictionary"):
         train(*common, "--dictionary", tmp_path)
     with pytest.raises(XplainError, match="no features"):
         train(*common, "--dictionary", words, "--preset", "paper", "--encoder", "teacher")
     assert not (tmp_path / "proxy.partial").exists() and not (tmp_path / "proxy").exists()
+
+
+def test_a_training_that_is_killed_goes_on_to_the_same_weights(teacher_file, clips, tmp_path):
+    words = dictionary(tmp_path / "dictionary")
+    given = [
+        "--teacher",
+        teacher_file,
+        "--audio",
+        clips,
+        "--dictionary",
+        words,
+        "--preset",
+        "paper",
+    ]
+    given += ["--steps", 8]
+    train(*given, "--out", tmp_path / "whole")
+    code = "from xplain.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "nmf", "train", *map(str, [*QUICK, *given])]
+    killed = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stderr=subprocess.DEVNULL)
+    partial = tmp_path / "out.partial"
+    while killed.poll() is None and not list(partial.glob("checkpoints/checkpoint-*")):
+        time.sleep(0.01)
+    # Another that would write the same is refused while it lives.
+    if killed.poll() is None:
+        killed.send_signal(signal.SIGSTOP)
+        with pytest.raises(ArtifactError, match="being written by another process"):
+            train(*given, "--out", tmp_path / "out")
+        killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    train(*given, "--out", tmp_path / "out")
+    names = ("config.json", "model.safetensors")
+    whole, again = ([(tmp_path / d / n).read_bytes() for n in names] for d in ("whole", "out"))
+    assert whole == again
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith((".", "out"))) == ["out"]
