@@ -455,7 +455,10 @@ def test_planted_clips_need_no_files(tmp_path: Path) -> None:
         ({"explainers": [1]}, "a name, or a table"),
         ({"data": []}, "needs data"),
         ({"data": [{"name": "d", "files": ["no.wav"]}]}, "no file 'no.wav'"),
-        ({"data": [{"name": "d", "manifest": "clips.csv", "where": {"label": "x"}}]}, "no clips"),
+        (
+            {"data": [{"name": "d", "manifest": "clips.csv", "where": {"label": "x"}}]},
+            "no label 'x'",
+        ),
         ({"data": [{"name": "d", "manifest": "clips.csv", "where": {"lable": 1}}]}, "'label'"),
         ({"data": [{"name": "d", "manifest": "none.csv"}]}, "none.csv cannot be read"),
         ({"data": [{"name": "d"}]}, "one of files, manifest, planted"),
