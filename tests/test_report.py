@@ -247,7 +247,7 @@ def test_several_clips_have_a_table_of_contents(live: xplain.Explanation, tmp_pa
     ids = [s["id"] for s in page.all("section")]
     assert links == ["#clip-1", "#clip-2"] and ids == ["clip-1", "clip-2"]
     contents = page.text.split("10 %", 1)[0]
-    assert "Keeping only the top part" in contents
+    assert "Prediction with only the top part kept" in contents
     for outcome in (*live.saved, *other.saved):
         owner = live if outcome in live.saved else other
         assert sentences.short(owner, outcome) in page.source.replace("&#34;", '"')
@@ -272,10 +272,10 @@ def test_silence_is_said_and_nothing_is_drawn(synthesizer: str, tmp_path: Path) 
     assert explanation.completeness_error is None and not explanation.attribution.any()
     page = Page(write_page([explanation], tmp_path / "index.html"))
     assert "The attribution is zero everywhere" in page.text
-    assert "No completeness figure" in page.text
+    assert "Completeness: not computed" in page.text
     assert "the recording is silent" in page.text
     assert page.text.count("This is digital silence.") == 3
-    assert "what was kept or removed is chance" in page.text
+    assert "what was kept or removed is arbitrary" in page.text
     figure = _figure(explanation)
     assert "zero everywhere" in "".join(t.get_text() for a in figure.axes for t in a.texts)
     assert len(figure.axes) == len(figure.axes[0].get_shared_x_axes().get_siblings(figure.axes[0]))
@@ -328,10 +328,12 @@ def test_doubts_are_in_a_box(live: xplain.Explanation, tmp_path: Path) -> None:
     page = Page(write_page([doubtful], tmp_path / "index.html"))
     assert "Warnings" in page.text and "mind the <step>" in page.text
     assert (
-        "does not add up" in page.text and "not converged" in page.text and "40\xa0%" in page.source
+        "Completeness does not hold" in page.text
+        and "not converged" in page.text
+        and "40\xa0%" in page.source
     )
     assert "what was kept proves little" in page.text
-    assert "enough for the decision" not in page.text
+    assert "enough for the prediction" not in page.text
 
 
 # --- sentences -------------------------------------------------------------------------
@@ -368,9 +370,9 @@ def said(
 def test_a_decision_that_stays_and_goes() -> None:
     text = said({"seven": 0.98, "two": 0.02}, "seven", ("seven", 0.975, True), ("two", 0.3, False))
     assert text == (
-        "The model decided for “seven” (98 %). Keeping only the top 10 % of elements, it still "
-        "hears “seven” (98 %). Without them, it hears “two”; “seven” gets 30 %. This 10 % is "
-        "enough for the decision, and the decision needs it."
+        "The model predicts “seven” (98 %). With only the top 10 % of elements kept, it still "
+        "predicts “seven” (98 %). With them removed, it predicts “two”; “seven” gets 30 %. This "
+        "10 % is enough for the prediction, and the prediction needs it."
     )
 
 
@@ -383,10 +385,10 @@ def test_another_label_than_the_decision() -> None:
         versus="two",
     )
     assert text == (
-        "The model decided for “two” (80 %). Explained here is another label, “seven”, to which "
-        "it gave 20 %. The question was what speaks for “seven” rather than for “two” (80 %). "
-        "Keeping only the top 10 % of elements, it hears “seven” (60 %). Without them, it hears "
-        "“two”; “seven” gets under 0.1 %."
+        "The model predicts “two” (80 %). Explained here is another label, “seven” (20 %). The "
+        "explanation is for “seven” rather than “two” (80 %). With only the top 10 % of elements "
+        "kept, it predicts “seven” (60 %). With them removed, it predicts “two”; “seven” gets "
+        "under 0.1 %."
     )
 
 
@@ -401,9 +403,9 @@ def test_independent_labels_in_a_time_span() -> None:
         multilabel=True,
     )
     assert text.startswith(
-        "Between 3.2 and 5.9 seconds, the model hears “music” (90 %), and beside it “speech” "
-        "(70 %). Keeping only the top 10 % of elements, it still hears “music” (80 %). Without "
-        "them, it no longer hears “music” (30 %)."
+        "Between 3.2 and 5.9 seconds, the model predicts “music” (90 %), and also “speech” "
+        "(70 %). With only the top 10 % of elements kept, it still predicts “music” (80 %). With "
+        "them removed, it no longer predicts “music” (30 %)."
     )
 
 
@@ -416,9 +418,9 @@ def test_an_independent_label_that_is_not_heard() -> None:
         multilabel=True,
     )
     assert text == (
-        "The model does not hear “music” (10 %), which is the label explained here; it hears none "
-        "of its labels. Keeping only the top 10 % of elements, it does not hear “music” (10 %). "
-        "Without them, it does not hear “music” (10 %)."
+        "The model does not predict “music” (10 %), which is the label explained here; it "
+        "predicts none of its labels. With only the top 10 % of elements kept, it does not predict "
+        "“music” (10 %). With them removed, it does not predict “music” (10 %)."
     )
 
 
@@ -429,8 +431,8 @@ def test_a_segmenter_has_a_page(tmp_path: Path) -> None:
     clip = torch.cat([tones(500), tones(3500)])
     explanation = explained(clip, model=asked, target="low@0.1-0.4")
     page = Page(write_page([explanation], tmp_path / "index.html"))
-    assert "Between 0.1 and 0.4 seconds, the model hears “low”" in page.text
-    assert "labels are independent" in page.text
+    assert "Between 0.1 and 0.4 seconds, the model predicts “low”" in page.text
+    assert "multi-label model" in page.text
     spans = [line.get_xdata() for line in _figure(explanation).axes[0].lines]
     assert [list(map(float, x)) for x in spans] == [[0.1, 0.1], [0.4, 0.4]]
 
@@ -529,7 +531,7 @@ def test_the_frequencies_that_counted_are_named(live: xplain.Explanation, tmp_pa
     bands = (Band(400, 630, 0.4), Band(0, 100, 0.2))
     target = dataclasses.replace(live.target, label="one", versus="two")
     shown = dataclasses.replace(live, bands=bands, target=target)
-    lies = "Half of what counted for “one” rather than “two” lies at"
+    lies = "Half of the evidence for “one” rather than “two” lies at"
     assert sentences.where(shown) == f"{lies} 400–630 Hz 40%, 0–100 Hz 20%."
     assert sentences.where(dataclasses.replace(live, bands=None)) is None
     said = sentences.where(live)
@@ -594,8 +596,8 @@ def test_the_verdict_and_its_reasons_are_shown(
 ) -> None:
     explanation = explained()
     unasked = write_page([explanation], tmp_path / "unasked.html").read_text("utf-8")
-    assert "Asked about changed versions" not in unasked
+    assert "for changed versions of this clip" not in unasked
     explanation._checked.append(Verdict(kind, ("a <reason>", "another"), {}))
     page = write_page([explanation, explanation], tmp_path / "page.html").read_text("utf-8")
-    assert page.count(f'<span class="check check-{kind}">{kind}</span>') == 4
+    assert page.count(f'<span class="check check-{kind}">{sentences.FAITHFUL[kind]}</span>') == 4
     assert page.count("<li>a &lt;reason&gt;</li>") == 2

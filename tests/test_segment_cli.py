@@ -214,3 +214,28 @@ def test_the_page_shows_labels_as_text_and_pictures(xplain_segment, tmp_path: Pa
     middle = picture.shape[1] // 2
     assert red[:, :middle].sum() > 100
     assert red[:, middle:].sum() == 0
+
+
+def test_nothing_of_another_recording_or_other_settings_is_overwritten(xplain_segment) -> None:
+    def written() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in Path("out").iterdir()}
+
+    Path("b").mkdir()
+    silence = np.zeros(RATE)
+    soundfile.write("b/radio.wav", silence, RATE)
+    call = ("--segmenter", "s.py:make", "--format", "rttm", "--format", "csv")
+    assert xplain_segment("radio.wav", "b/radio.wav", *call).status == 0
+    first = written()
+    assert set(first) == {"radio.rttm", "radio.csv", "radio-2.rttm", "radio-2.csv"}
+    assert {line.split()[1] for line in first["radio-2.rttm"].decode().splitlines()} == {"radio-2"}
+    # The very same call again, and one for another file of the same segments, change nothing.
+    assert xplain_segment("radio.wav", "b/radio.wav", *call).status == 0
+    xplain_segment("radio.wav", "--segmenter", "s.py:make", "--format", "audacity")
+    assert written() == {**first, "radio.txt": written()["radio.txt"]}
+    # Others of the name: another recording alone, and what somebody else wrote.
+    Path("out/talk.txt").write_text("my notes")
+    soundfile.write("talk.wav", silence, RATE)
+    xplain_segment("talk.wav", *call)
+    assert Path("out/talk.txt").read_text() == "my notes" and "talk-2.rttm" in written()
+    xplain_segment("b/radio.wav", *call, "--overwrite")
+    assert written()["radio.rttm"] != first["radio.rttm"]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 FEW = 8
 """Clips of a call up to which each is told of in full."""
-VERDICTS = {"sound": "faithful", "weak": "partly faithful", "broken": "unfaithful"}
-"""What people read for a verdict's kind."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -155,6 +153,7 @@ def run(
     """Explain, save and report each clip, then write the page of those that are done."""
     from xplain.explaining import explain_each
     from xplain.progress import track
+    from xplain.report.sentences import FAITHFUL
     from xplain.selection import checked_ratio
 
     for ratio in (*keep, *remove):
@@ -173,7 +172,7 @@ def run(
             with contextlib.suppress(XplainError):  # saved all the same, with the reason
                 result.check()
             kind = None if result.verdict is None else result.verdict.kind
-            verdicts["failed" if kind is None else VERDICTS[kind]] += 1
+            verdicts["not computed" if kind is None else FAITHFUL[kind]] += 1
             result.save(out / name, keep=keep, remove=remove, overwrite=overwrite)
             folders.append(out / name)
             if as_json:
@@ -262,6 +261,8 @@ def to_json(
 
 def lines(explanation: Explanation, folder: Path) -> list[str]:
     """What people read of a clip."""
+    from xplain.report.sentences import FAITHFUL
+
     target = explanation.target
     decision = max(explanation.probabilities, key=lambda label: explanation.probabilities[label])
     lines = [f"{folder.name}: {decision} ({explanation.probabilities[decision]:.1%})"]
@@ -283,7 +284,7 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
     if verdict is None:
         return [*lines, *(f"  {warning}" for warning in explanation.warnings[-1:])]
     reasons = "; ".join(verdict.reasons)
-    return [*lines, f"  check: {VERDICTS[verdict.kind]}: {reasons}"]
+    return [*lines, f"  check: {FAITHFUL[verdict.kind]}: {reasons}"]
 
 
 def _usable(folder: Path, explanation: Explanation, overwrite: bool) -> bool:

@@ -197,7 +197,7 @@ def _line(segment: Segment) -> str:
     line = f"{segment.start:9.2f} – {segment.end:.2f} s  {segment.label} ({segment.score:.0%})"
     if segment.bands is None:
         return line
-    return f"{line}  {', '.join(map(str, segment.bands)) or 'nothing speaks for it'}"
+    return f"{line}  {', '.join(map(str, segment.bands)) or 'no positive evidence'}"
 
 
 def keep_freed_memory() -> None:

@@ -89,6 +89,7 @@ class Shown:
     changes: str
     verdict: str | None
     check: str | None
+    faithful: str | None
     checked: str | None
     reasons: tuple[str, ...]
     kept: tuple[str, ...]
@@ -202,6 +203,9 @@ def _shown(
         changes=sentences.changes(explanation, outcomes),
         verdict=sentences.verdict(explanation, outcomes),
         check=None if explanation.verdict is None else explanation.verdict.kind,
+        faithful=None
+        if explanation.verdict is None
+        else sentences.FAITHFUL[explanation.verdict.kind],
         checked=sentences.checked(explanation),
         reasons=() if explanation.verdict is None else explanation.verdict.reasons,
         kept=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "keep"),
@@ -259,8 +263,8 @@ def _describe(explanation: Explanation, attribution: plots.Drawn) -> str:
     seconds = len(explanation.waveform) / explanation.sample_rate
     peak = (float(summed.argmax()) + 0.5) / len(summed) * seconds
     return (
-        f"Spectrogram of the original with what spoke for and against "
-        f"{explanation.target.label}; over time, most spoke for it at {peak:.2f} of "
+        f"Spectrogram of the original with the attribution map for "
+        f"{explanation.target.label}; over time, most positive evidence lies at {peak:.2f} of "
         f"{seconds:.2f} seconds."
     )
 
@@ -275,9 +279,9 @@ def _sounds(
     room = PLAYER_SECONDS
     independent = sentences.multilabel(explanation)
     original = sentences.decisions(explanation.probabilities, independent)
-    hears = ", ".join(sentences.quoted(label) for label in original) or "none of its labels"
+    predicts = ", ".join(sentences.quoted(label) for label in original) or "none of its labels"
     takes: list[tuple[str, str, Tensor, str]] = [
-        ("Original", f"The model hears {hears}.", explanation.waveform, "original.wav")
+        ("Original", f"The model predicts {predicts}.", explanation.waveform, "original.wav")
     ]
     for outcome in outcomes:
         render = explanation.keep if outcome.kind == "keep" else explanation.remove
@@ -344,20 +348,20 @@ def _remarks(explanation: Explanation, outcomes: Sequence[Outcome]) -> Iterator[
     """What the numbers say against the explanation, beside the warnings it came with."""
     if explanation.converged is False:
         yield (
-            "The attribution does not add up to the change of the score within the method's "
-            "tolerance."
+            "Completeness does not hold: the attribution's sum differs from the change of the "
+            "score by more than the method's tolerance."
         )
     unchanged = explanation.provenance.get("reconstruction")
     if isinstance(unchanged, Mapping) and unchanged["agrees"] != sentences.is_own(explanation):
         yield (
-            "Turning the clip into the representation and back, with nothing changed, already "
-            "changes the decision; the control further down says to what."
+            "Encoding and decoding the clip, with nothing changed, already changes the prediction; "
+            "see the control further down."
         )
     for outcome in outcomes:
         if outcome.agrees != outcome.heard.agrees:
             yield (
                 f"{_title(outcome)}: the changed representation and the audio made from it are "
-                "decided differently; the sentences here are about the audio."
+                "predicted differently; the sentences here are about the audio."
             )
 
 

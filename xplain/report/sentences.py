@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from xplain.explanation import Explanation
 from xplain.live import Heard, Outcome
 
+FAITHFUL = {"sound": "faithful", "weak": "partly faithful", "broken": "unfaithful"}
+"""What people read for a verdict's kind."""
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _ELEMENTS = {
     "element": "elements",
     "channel": "channels",
-    "frame": "moments",
+    "frame": "frames",
     "block": "blocks of elements",
 }
 
@@ -75,29 +77,33 @@ def decision(explanation: Explanation) -> str:
         others = [d for d in decisions(said, True) if d != target.label]
         listed = _listed([f"{quoted(d)} ({percent(said[d])})" for d in others])
         if own:
-            sentence = f"{where} hears {label} ({mine})"
-            sentence += f", and beside it {listed}." if others else "."
+            sentence = f"{where} predicts {label} ({mine})"
+            sentence += f", and also {listed}." if others else "."
         else:
-            sentence = f"{where} does not hear {label} ({mine}), which is the label explained here"
-            sentence += f"; it hears {listed}." if others else "; it hears none of its labels."
+            sentence = (
+                f"{where} does not predict {label} ({mine}), which is the label explained here"
+            )
+            sentence += (
+                f"; it predicts {listed}." if others else "; it predicts none of its labels."
+            )
     elif own:
-        sentence = f"{where} decided for {label} ({mine})."
+        sentence = f"{where} predicts {label} ({mine})."
     else:
         (winner,) = decisions(said, False)
         sentence = (
-            f"{where} decided for {quoted(winner)} ({percent(said[winner])}). Explained here is "
-            f"another label, {label}, to which it gave {mine}."
+            f"{where} predicts {quoted(winner)} ({percent(said[winner])}). Explained here is "
+            f"another label, {label} ({mine})."
         )
     if target.versus is not None:
         sentence += (
-            f" The question was what speaks for {label} rather than for "
+            f" The explanation is for {label} rather than "
             f"{quoted(target.versus)} ({percent(said[target.versus])})."
         )
     return sentence
 
 
 def heard(explanation: Explanation, outcome: Outcome) -> str:
-    """What the model hears in a rendering's audio file: ``it still hears “seven” (98 %)``."""
+    """The model's prediction for a rendering's audio: ``it still predicts “seven” (98 %)``."""
     return f"it {_verb(explanation, outcome.heard)}"
 
 
@@ -108,20 +114,20 @@ def changes(explanation: Explanation, outcomes: Sequence[Outcome]) -> str:
     sentences = []
     if kept is not None:
         part = f"the top {ratio(kept.ratio)} of {elements(explanation)}"
-        sentences.append(f"Keeping only {part}, {heard(explanation, kept)}.")
+        sentences.append(f"With only {part} kept, {heard(explanation, kept)}.")
     if removed is not None:
         same = kept is not None and kept.ratio == removed.ratio
         part = "them" if same else f"the top {ratio(removed.ratio)} of {elements(explanation)}"
-        sentences.append(f"Without {part}, {heard(explanation, removed)}.")
+        sentences.append(f"With {part} removed, {heard(explanation, removed)}.")
     return " ".join(sentences)
 
 
 def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None:
     """Whether one part was enough for the decision and needed for it; None where not asked."""
     if outcomes and not bool(explanation.attribution.any()):
-        return "Nothing counted more than anything else, so what was kept or removed is chance."
+        return "The attribution is the same everywhere, so what was kept or removed is arbitrary."
     if outcomes and explanation.converged is False:
-        return "The attribution does not add up (see below), so what was kept proves little."
+        return "Completeness does not hold (see below), so what was kept proves little."
     kept = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "keep"}
     removed = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "remove"}
     both = sorted(set(kept) & set(removed))
@@ -130,26 +136,23 @@ def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None
     part = f"This {ratio(both[0])}"
     enough, needed = kept[both[0]], not removed[both[0]]
     if enough and needed:
-        return f"{part} is enough for the decision, and the decision needs it."
+        return f"{part} is enough for the prediction, and the prediction needs it."
     if enough:
-        return f"{part} is enough for the decision; what is left over would be enough as well."
+        return f"{part} is enough for the prediction, but so is the rest without it."
     if needed:
-        return f"The decision needs this {ratio(both[0])}, which alone is not enough for it."
-    return (
-        f"{part} is neither enough for the decision nor needed for it: "
-        "as an explanation this is weak."
-    )
+        return f"The prediction needs this {ratio(both[0])}, which alone is not enough for it."
+    return f"{part} is neither enough for the prediction nor needed for it."
 
 
 def checked(explanation: Explanation) -> str | None:
-    """What check() said; None where it was not asked."""
+    """What check() found; None where it was not computed."""
     verdict = explanation.verdict
     if verdict is None:
         return None
-    borne_out = {"sound": "bears out", "weak": "bears out only a part of", "broken": "refutes"}
+    agree = {"sound": "agree", "weak": "agree only in part", "broken": "do not agree"}
     return (
-        "Asked about changed versions of this clip, the model "
-        f"{borne_out[verdict.kind]} what the explanation claims."
+        "The model's predictions for changed versions of this clip "
+        f"{agree[verdict.kind]} with the explanation."
     )
 
 
@@ -190,7 +193,7 @@ def what_an_element_is(explanation: Explanation) -> str:
     if grouping != "element":
         sentence += f" They were ranked in groups: {elements(explanation)}."
     if explanation.selection.get("order") == "absolute":
-        sentence += " Top means of most weight, whether for or against."
+        sentence += " They were ranked by absolute value: for and against alike."
     return sentence
 
 
@@ -200,7 +203,7 @@ def where(explanation: Explanation) -> str | None:
         return None
     target, bands = explanation.target, ", ".join(map(str, explanation.bands))
     versus = f" rather than {quoted(target.versus)}" if target.versus else ""
-    return f"Half of what counted for {quoted(target.label)}{versus} lies at {bands}."
+    return f"Half of the evidence for {quoted(target.label)}{versus} lies at {bands}."
 
 
 def control(explanation: Explanation) -> str | None:
@@ -209,7 +212,7 @@ def control(explanation: Explanation) -> str | None:
     if not isinstance(said, Mapping):
         return None
     reading = _verb(explanation, Heard(**said))
-    return f"Control: of the representation with nothing changed, the model {reading}."
+    return f"Control: for the representation with nothing changed, the model {reading}."
 
 
 def level(gain: float) -> str:
@@ -231,11 +234,11 @@ def _verb(explanation: Explanation, reading: Heard) -> str:
     label, chance = quoted(explanation.target.label), percent(reading.probability)
     own = is_own(explanation)
     if reading.agrees:
-        return f"{'still hears' if own else 'hears'} {label} ({chance})"
+        return f"{'still predicts' if own else 'predicts'} {label} ({chance})"
     if multilabel(explanation):
-        no = "no longer hears" if own else "does not hear"
+        no = "no longer predicts" if own else "does not predict"
         return f"{no} {label} ({chance})"
-    return f"hears {quoted(reading.label)}; {label} gets {chance}"
+    return f"predicts {quoted(reading.label)}; {label} gets {chance}"
 
 
 def _listed(parts: Sequence[str]) -> str:
