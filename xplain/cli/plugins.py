@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xplain.cli.batch import machines
 from xplain.cli.commands import PluginCommands
 from xplain.progress import say, visible
 
@@ -27,19 +25,22 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def plugins(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON list on standard output")
+    ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say on standard error which hooks are called")
+        bool,
+        typer.Option("--verbose", help="Trace the calls of hooks on standard error  [default: no]"),
     ] = False,
 ) -> None:
     """List what is installed, and what failed and why."""
     if context.invoked_subcommand is not None:
         return
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints on import
+    with machines() as output:  # a plugin may print when it is imported
         found = _found(verbose)
-    if as_json:
-        print(json.dumps([asdict(plugin) for plugin in found], indent=1))
-    else:
+        if as_json:
+            output.tell([asdict(plugin) for plugin in found], indent=1)
+    if not as_json:
         _show(found)
 
 

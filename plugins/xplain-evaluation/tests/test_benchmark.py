@@ -315,6 +315,15 @@ def with_methods(made: Config, *methods: Method) -> Config:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["index.html", "results.csv"])
+def test_files_of_others_are_not_overwritten(desk: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(xplain.ArtifactError, match=f"{name} exists"):
+        run(config(desk), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_nan_is_named_and_counted_and_never_averaged_in(desk: Path, tmp_path: Path) -> None:
     made = with_methods(config(desk, metrics=["sparseness"]), Method("moody", Moody()))
     results = run(made, tmp_path)

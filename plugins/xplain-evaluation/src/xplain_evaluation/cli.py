@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xplain.cli.batch import machines
 from xplain.progress import say
 
 if TYPE_CHECKING:
@@ -35,11 +33,10 @@ def benchmark(
     from xplain_evaluation.benchmark import Config, run
     from xplain_evaluation.benchmark.files import to_dict
 
-    machines = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a model or a plugin prints
+    with machines() as output:
         results = run(Config.load(config, allow_code=allow_code), out)
         if as_json:
-            print(json.dumps(to_dict(results)), file=machines, flush=True)
+            output.tell(to_dict(results))
         _say(results, out)
     if results.failures:
         raise typer.Exit(1)

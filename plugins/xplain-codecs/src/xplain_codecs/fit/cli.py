@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xplain.cli.batch import machines
 from xplain.cli.parameters import pairs, parameters
 from xplain.progress import say
 
@@ -101,11 +99,10 @@ def fit(
         where=pairs("--where", where),
         split_by=split_by,
     )
-    machines = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints
+    with machines() as output:
         report = fitted(task, out, latents=latents, device=device)
         if as_json:
-            print(json.dumps(report.to_dict()), file=machines, flush=True)
+            output.tell(report.to_dict())
         for line in report.lines():
             say(line)
         for name, error in report.failed.items():

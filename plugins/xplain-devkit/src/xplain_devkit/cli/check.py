@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xplain.cli.batch import machines
 from xplain.cli.parameters import parameters
 from xplain.errors import PluginError, nearest
 
@@ -36,13 +34,13 @@ def check(
     Exit status: 0 if every rule holds, 1 if one is broken, 2 for wrong usage.
     """
     kind = _kind(name) if kind is None else kind
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a plugin prints
+    with machines() as output:
         from xplain_devkit.check import check as held_against_the_rules
 
         report = held_against_the_rules(kind, name, parameters("--param", param))
-    if as_json:
-        print(json.dumps(report.to_dict(), indent=1))
-    else:
+        if as_json:
+            output.tell(report.to_dict(), indent=1)
+    if not as_json:
         _show(report)
     if report.verdict == "failed":
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from xplain.errors import ArtifactError
 from xplain.storage import write_text
 from xplain_evaluation.benchmark.journal import Key, Record
 from xplain_evaluation.benchmark.table import Group, Results
@@ -21,7 +22,18 @@ RESULTS = (
     *("mean", "low", "high"),
 )
 CLIPS = (*GROUP, "explainer", "place", "clip", "metric", "ratio", "value", "reason")
+FILES = ("results.csv", "clips.csv", "results.json", "timings.csv", "index.html")
 TIMINGS = (*GROUP, "explainer", "place", "clip", "seconds")
+
+
+def check_free(out: Path) -> None:
+    """Refuse a folder in which somebody else's files have the names of a benchmark's."""
+    for name in FILES:
+        if (out / name).exists():
+            raise ArtifactError(
+                f"{out / name} exists and no benchmark that is recorded there wrote it; choose "
+                "another folder with --out"
+            )
 
 
 def write(results: Results, records: Mapping[Key, Record], page: str, out: Path) -> None:

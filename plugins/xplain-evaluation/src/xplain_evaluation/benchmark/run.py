@@ -49,6 +49,8 @@ def run(config: Config, out: str | Path) -> Results:
     what is wrong as a whole, ArtifactError where the folder holds another benchmark.
     """
     out = Path(out)
+    if not (out / JOURNAL).exists():
+        files.check_free(out)
     models = {name: load_model(name) for name in config.models}
     groups = [
         _prepare(config, name, models[name], data, representation)
