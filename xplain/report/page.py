@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import soundfile
-from torch import Tensor
 
 from xplain import audio
 from xplain.errors import ArtifactError, XplainError
 from xplain.explanation import Explanation
+from xplain.explanation_folder import ORIGINAL
 from xplain.live import Outcome
 from xplain.report import html, plots, sentences
 from xplain.storage import write_text
@@ -26,91 +26,56 @@ LIKELIEST = 5
 FILTERS = {
     "error": sentences.error,
     "decibels": sentences.decibels,
-    "percent": sentences.tabular,
+    "tabular": sentences.tabular,
+    "percent": sentences.percent,
 }
 """How the template writes numbers."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """Something to listen to: what it is, what the model hears, picture, audio.
+    """Something to listen to: what it is, what the model predicts for it, picture, audio.
 
     wav: base64, None where it is too long to be in the page. link: to the file then,
-    where it is known.
+    where it is known. gain: factor that keeps the audio from clipping.
     """
 
     title: str
-    heard: str
+    predicted: str
     picture: str
-    alt: str
     wav: str | None
     link: str | None
     seconds: float
-    level: str | None
+    gain: float
     silent: bool
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A probability; decided: whether the model decides for this label here."""
-
-    probability: float
-    decided: bool
-
-
-@dataclass(frozen=True)
 class Row:
-    """A label of the table, and its probability in every column."""
+    """A label of the table; in every column its probability and whether it is predicted."""
 
     label: str
     role: str
-    bars: tuple[Bar, ...]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the model hears in a rendering's file: a cell under its column."""
-
-    probability: float
-    label: str | None
-    agrees: bool
+    cells: tuple[tuple[float, bool], ...]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One clip, as the template lays it out."""
+    """One clip, as the template lays it out.
+
+    picture: base64 of a PNG file, of the attribution as it is drawn; alt: in words.
+    """
 
     id: str
     name: str
-    explained: str
-    versus: str | None
-    decision: str
-    decided: str
-    changes: str
-    verdict: str | None
-    check: str | None
-    faithful: str | None
-    checked: str | None
-    reasons: tuple[str, ...]
-    kept: tuple[str, ...]
-    removed: tuple[str, ...]
+    explanation: Explanation
+    outcomes: Sequence[Outcome]
     picture: str
     alt: str
-    over: bool
-    line: bool
-    limit: float | None
-    largest: float
+    attribution: plots.Drawn
     scale: plots.Scale
-    where: str | None
-    element: str
     sounds: tuple[Sound, ...]
-    columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    readings: tuple[Reading, ...]
-    multilabel: bool
-    completeness_error: float | None
-    converged: bool | None
-    control: str | None
     warnings: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
 
@@ -144,7 +109,12 @@ def write_page(
         )
     ]
     text = html.render(
-        "xplain.report", "page.html", FILTERS, clips=clips, player_seconds=PLAYER_SECONDS
+        "xplain.report",
+        "page.html",
+        FILTERS,
+        clips=clips,
+        say=sentences,
+        player_seconds=PLAYER_SECONDS,
     )
     write_text(path, text)
     return path
@@ -187,55 +157,26 @@ def _shown(
     original = plots.spectrogram(explanation.waveform, explanation.sample_rate)
     scale = plots.scale_of(original)
     attribution = plots.drawn(explanation)
-    figure = plots.attribution_figure(explanation, original, scale, attribution)
-    independent = sentences.multilabel(explanation)
-    decided = sentences.decisions(explanation.probabilities, independent)
+    channels, frames = explanation.attribution.shape
+    facts = {
+        **explanation.provenance,
+        "selection": explanation.selection,
+        "attribution": {"channels": channels, "frames": frames},
+        "representation_sample_rate": explanation.sample_rate,
+    }
     return Shown(
         id=f"clip-{number}",
         name=title,
-        explained=explanation.target.label,
-        versus=explanation.target.versus,
-        decision=sentences.decision(explanation),
-        decided=", ".join(
-            f"{label} ({sentences.percent(explanation.probabilities[label])})" for label in decided
-        )
-        or "none of its labels",
-        changes=sentences.changes(explanation, outcomes),
-        verdict=sentences.verdict(explanation, outcomes),
-        check=None if explanation.verdict is None else explanation.verdict.kind,
-        faithful=None
-        if explanation.verdict is None
-        else sentences.FAITHFUL[explanation.verdict.kind],
-        checked=sentences.checked(explanation),
-        reasons=() if explanation.verdict is None else explanation.verdict.reasons,
-        kept=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "keep"),
-        removed=tuple(sentences.short(explanation, o) for o in outcomes if o.kind == "remove"),
-        picture=html.picture(figure),
+        explanation=explanation,
+        outcomes=outcomes,
+        picture=html.picture(plots.attribution_figure(explanation, original, scale, attribution)),
         alt=_describe(explanation, attribution),
-        over=explanation.frequencies is not None,
-        line=explanation.frequencies is None and len(explanation.attribution) == 1,
-        limit=attribution.limit,
-        largest=attribution.largest,
+        attribution=attribution,
         scale=scale,
-        where=sentences.where(explanation),
-        element=sentences.what_an_element_is(explanation),
         sounds=tuple(_sounds(explanation, outcomes, scale, folder, home)),
-        columns=("Original", *(_title(o) for o in outcomes)),
         rows=_rows(explanation, outcomes),
-        readings=tuple(
-            Reading(
-                probability=o.heard.probability,
-                label=None if independent else o.heard.label,
-                agrees=o.heard.agrees,
-            )
-            for o in outcomes
-        ),
-        multilabel=independent,
-        completeness_error=explanation.completeness_error,
-        converged=explanation.converged,
-        control=sentences.control(explanation),
         warnings=(*explanation.warnings, *_remarks(explanation, outcomes)),
-        facts=tuple(html.facts(_facts(explanation))),
+        facts=tuple(html.facts(facts)),
     )
 
 
@@ -248,11 +189,6 @@ def _outcomes(explanation: Explanation) -> list[Outcome]:
         except ArtifactError:  # saved without any, and the model is not at hand
             return []
     return sorted(outcomes, key=lambda o: (o.kind, o.ratio))
-
-
-def _title(outcome: Outcome) -> str:
-    part = sentences.ratio(outcome.ratio)
-    return f"Top {part} kept" if outcome.kind == "keep" else f"Top {part} removed"
 
 
 def _describe(explanation: Explanation, attribution: plots.Drawn) -> str:
@@ -277,43 +213,38 @@ def _sounds(
     home: Path,
 ) -> Iterator[Sound]:
     room = PLAYER_SECONDS
-    independent = sentences.multilabel(explanation)
-    original = sentences.decisions(explanation.probabilities, independent)
-    predicts = ", ".join(sentences.quoted(label) for label in original) or "none of its labels"
-    takes: list[tuple[str, str, Tensor, str]] = [
-        ("Original", f"The model predicts {predicts}.", explanation.waveform, "original.wav")
-    ]
+    original = sentences.decisions(explanation.probabilities, sentences.multilabel(explanation))
+    labels = ", ".join(sentences.quoted(label) for label in original) or "none of its labels"
+    title, gain = "Original", audio.to_pcm16(explanation.waveform)[1]
+    takes = [(title, f"The model predicts {labels}.", explanation.waveform, ORIGINAL, gain)]
     for outcome in outcomes:
         render = explanation.keep if outcome.kind == "keep" else explanation.remove
-        heard = sentences.heard(explanation, outcome)
-        sentence = f"{heard[0].upper()}{heard[1:]}."
-        takes.append((_title(outcome), sentence, render(outcome.ratio), outcome.filename))
-    gains = [audio.to_pcm16(explanation.waveform)[1], *(o.gain for o in outcomes)]
-    for (title, heard, waveform, filename), gain in zip(takes, gains, strict=True):
+        said = sentences.heard(explanation, outcome)
+        predicted = f"{said[0].upper()}{said[1:]}."
+        title, waveform = sentences.part(outcome), render(outcome.ratio)
+        takes.append((title, predicted, waveform, outcome.filename, outcome.gain))
+    for title, predicted, waveform, filename, gain in takes:
         # Of the 16-bit samples, so that a page of the loaded explanation is the same.
         samples, _ = audio.to_pcm16(waveform)
         seconds = len(samples) / explanation.sample_rate
         fits = seconds <= room
         room -= seconds if fits else 0.0
-        undone = audio.from_pcm16(samples) / gain
-        shown = plots.spectrogram(undone, explanation.sample_rate)
-        link = None
-        if not fits and folder is not None:
-            link = quote(os.fsencode(Path(os.path.relpath(folder / filename, home)).as_posix()))
-        buffer = io.BytesIO()
+        shown = plots.spectrogram(audio.from_pcm16(samples) / gain, explanation.sample_rate)
+        link, buffer = None, io.BytesIO()
         if fits:
             soundfile.write(
                 buffer, samples, explanation.sample_rate, format="WAV", subtype="PCM_16"
             )
+        elif folder is not None:
+            link = quote(os.fsencode(Path(os.path.relpath(folder / filename, home)).as_posix()))
         yield Sound(
             title=title,
-            heard=heard,
+            predicted=predicted,
             picture=html.picture(plots.spectrogram_figure(shown, scale)),
-            alt=f"Spectrogram: {title.lower()}, on the scale of the original",
             wav=html.encoded(buffer.getvalue()) if fits else None,
             link=link,
             seconds=seconds,
-            level=None if gain >= 1 else sentences.level(gain),
+            gain=gain,
             silent=not samples.any(),
         )
 
@@ -336,7 +267,7 @@ def _rows(explanation: Explanation, outcomes: Sequence[Outcome]) -> tuple[Row, .
             label,
             "explained" if label == target.label else "against this" if label in asked else "",
             tuple(
-                Bar(column[label], label in labels)
+                (column[label], label in labels)
                 for column, labels in zip(columns, decided, strict=True)
             ),
         )
@@ -360,16 +291,6 @@ def _remarks(explanation: Explanation, outcomes: Sequence[Outcome]) -> Iterator[
     for outcome in outcomes:
         if outcome.agrees != outcome.heard.agrees:
             yield (
-                f"{_title(outcome)}: the changed representation and the audio made from it are "
-                "predicted differently; the sentences here are about the audio."
+                f"{sentences.part(outcome)}: the changed representation and the audio made from it "
+                "are predicted differently; the sentences here are about the audio."
             )
-
-
-def _facts(explanation: Explanation) -> dict[str, object]:
-    channels, frames = explanation.attribution.shape
-    return {
-        **explanation.provenance,
-        "selection": explanation.selection,
-        "attribution": {"channels": channels, "frames": frames},
-        "representation_sample_rate": explanation.sample_rate,
-    }

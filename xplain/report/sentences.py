@@ -40,6 +40,11 @@ def ratio(value: float) -> str:
     return f"{100 * value:.4g}{_PERCENT}"
 
 
+def part(outcome: Outcome) -> str:
+    """What was kept or removed, as a heading."""
+    return f"Top {ratio(outcome.ratio)} {'kept' if outcome.kind == 'keep' else 'removed'}"
+
+
 def quoted(label: str) -> str:
     """A label inside a sentence."""
     return f"“{label}”"
