@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from torch import Tensor
 
 from xplain import explanation_folder
@@ -18,7 +19,7 @@ from xplain.curves import Curves
 from xplain.errors import ArtifactError, XplainError, one_line
 from xplain.explanation_folder import ORIGINAL
 from xplain.live import Kind, LiveClip, Outcome, Rendering
-from xplain.record import SCHEMA, TENSORS, checked_tensors, decoded
+from xplain.record import SCHEMA, TENSORS, Record, checked_tensors, decoded
 from xplain.registry import registry
 from xplain.selection import checked_ratio
 from xplain.targets import ResolvedTarget
@@ -193,54 +194,28 @@ class Explanation:
             raise ArtifactError(
                 f"{folder} holds no explanation that can be read ({error}); explain the clip again"
             ) from error
-        read = cls(
-            attribution=tensors["attribution"],
-            latents=tensors["latents"],
-            baseline=tensors["baseline"],
-            waveform=tensors["waveform"],
-            name=record.name,
-            sample_rate=record.sample_rate,
-            target=record.target,
-            probabilities=record.probabilities,
-            score=record.score,
-            baseline_score=record.baseline_score,
-            selection=data["selection"],
-            completeness_error=record.completeness_error,
-            converged=record.converged,
-            warnings=record.warnings,
-            frequencies=record.frequencies,
-            bands=record.bands,
-            provenance=data["provenance"],
-        )
-        for outcome, sound in zip(record.results, sounds, strict=True):
+        known: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
+        known |= {name: data[name] for name in ("selection", "provenance")}  # all that is there
+        known |= tensors
+        results, verdict = known.pop("results"), known.pop("verdict")
+        read = cls(**known)
+        for outcome, sound in zip(results, sounds, strict=True):
             read._rendered[outcome.kind, outcome.ratio] = Rendering(sound, outcome)
-        if record.verdict is not None:
-            read._checked.append(record.verdict)
+        if verdict is not None:
+            read._checked.append(verdict)
         return read
 
     def to_dict(
         self, keep: Sequence[float] = RATIOS, remove: Sequence[float] = RATIOS
     ) -> dict[str, Any]:
         """Everything but tensors and audio, as explanation.json holds it."""
+        names = [n for n in Record.__struct_fields__ if n not in ("results", "provenance")]
+        outcomes = self.scores(keep=keep, remove=remove)
         return {
             "schema": SCHEMA,
-            "name": self.name,
-            "sample_rate": self.sample_rate,
-            "target": asdict(self.target),
-            "probabilities": dict(self.probabilities),
-            "score": self.score,
-            "baseline_score": self.baseline_score,
-            "selection": dict(self.selection),
-            "results": [
-                {**asdict(o), "file": o.filename} for o in self.scores(keep=keep, remove=remove)
-            ],
-            "completeness_error": self.completeness_error,
-            "converged": self.converged,
-            "verdict": None if self.verdict is None else asdict(self.verdict),
-            "warnings": list(self.warnings),
-            "frequencies": None if self.frequencies is None else list(self.frequencies),
-            "bands": None if self.bands is None else [asdict(band) for band in self.bands],
+            **{name: to_builtins(getattr(self, name)) for name in names},
             "provenance": dict(self.provenance),
+            "results": [{**to_builtins(o), "file": o.filename} for o in outcomes],
         }
 
     @property

@@ -71,11 +71,13 @@ def identity(record: Mapping[str, Any]) -> str:
 def check_place(folder: Path, own: str, overwrite: bool) -> None:
     """Refuse a folder that holds files of others, or an explanation of another identity."""
     check_replaceable(folder, ours=OURS, record=RECORD)
-    if overwrite or not (folder / RECORD).exists():
+    if overwrite:
         return
     try:
         same = identity(decode_json(folder / RECORD, dict[str, Any])) == own
     except ArtifactError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return
         raise ArtifactError(
             f"{folder} holds a damaged explanation ({error}); choose another folder, or "
             "overwrite it"

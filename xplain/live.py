@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from xplain.audio import from_pcm16, to_pcm16
@@ -20,7 +21,7 @@ from xplain.errors import ModelError, XplainWarning
 from xplain.interfaces import Explainer, Latents, Replacement, Score
 from xplain.score import ClipScore, Route, attributed
 from xplain.selection import Selection, top
-from xplain.targets import ResolvedTarget, Target, clip_logits, probabilities, resolve
+from xplain.targets import ResolvedTarget, Share, Target, clip_logits, probabilities, resolve
 
 Kind = Literal["keep", "remove"]
 Attribute = Callable[[Tensor], Tensor]
@@ -34,7 +35,7 @@ NEGLIGIBLE = 1e-6
 class Heard:
     """The model's decision about the audio itself, as a 16-bit file holds it."""
 
-    probability: float
+    probability: Share
     label: str
     agrees: bool
 
@@ -49,13 +50,13 @@ class Outcome:
     """
 
     kind: Kind
-    ratio: float
-    probability: float
+    ratio: Share
+    probability: Share
     label: str
     agrees: bool
     heard: Heard
-    gain: float
-    probabilities: Mapping[str, float]
+    gain: Annotated[float, Meta(gt=0, le=1)]
+    probabilities: Mapping[str, Share]
 
     @property
     def filename(self) -> str:

@@ -91,7 +91,7 @@ def check_replaceable(path: str | Path, *, ours: str, record: str, overwrite: bo
     """
     place = Path(path)
     try:
-        names = [name for name in os.listdir(place) if not DROPPINGS.fullmatch(name)]
+        names = [name for name in _listed(place) if not DROPPINGS.fullmatch(name)]
     except FileNotFoundError:
         return
     except OSError as error:
@@ -104,6 +104,14 @@ def check_replaceable(path: str | Path, *, ours: str, record: str, overwrite: bo
         )
     if names and not overwrite:
         raise ArtifactError(f"{place} exists; choose another folder")
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names in a folder; once more where another took its place while it was being removed."""
+    while True:
+        before, names = folder.stat(), os.listdir(folder)
+        if os.path.samestat(before, folder.stat()):
+            return names
 
 
 @contextlib.contextmanager

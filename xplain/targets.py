@@ -6,10 +6,15 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+from msgspec import Meta
 from torch import Tensor
 
 from xplain.errors import TargetError, nearest
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""A probability, or a part of a whole; checked where it is read from a file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class ResolvedTarget:
 
     label: str
     index: int
-    probability: float
+    probability: Share
     versus: str | None = None
     versus_index: int | None = None
     start: float | None = None
