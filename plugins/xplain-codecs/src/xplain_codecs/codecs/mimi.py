@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -36,8 +35,7 @@ class Mimi(NeuralCodec):
     @property
     def hop(self) -> int:
         """Samples of a frame."""
-        config = self.model.config
-        return int(math.prod(config.upsampling_ratios) * config.latent_stride)
+        return int(self.model.config.frame_size)  # in every transformers 5; latent_stride is not
 
     def frames(self, samples: int) -> int:
         """N, the last frame filled up."""
