@@ -314,13 +314,8 @@ def _judged(trial: Trial) -> Verdict:
 
 def _telling(predictions: tuple[Prediction, ...]) -> Prediction | None:
     """The scale of the best prediction: first one beyond loudness, then any."""
-    for prediction in predictions:
-        if prediction.holds_beyond:
-            return prediction
-    for prediction in predictions:
-        if prediction.holds:
-            return prediction
-    return predictions[0] if predictions else None
+    by_worth = sorted(predictions, key=lambda p: (p.holds_beyond, p.holds), reverse=True)
+    return by_worth[0] if by_worth else None
 
 
 def _prediction(best: Prediction | None) -> tuple[list[str], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 from xplain.audio import Audio, check, from_tensor
 from xplain.borrowing import one_at_a_time
 from xplain.errors import AudioError, XplainError, XplainWarning, one_line
+from xplain.progress import track
 
 Samples: TypeAlias = Tensor | npt.NDArray[np.floating[Any]]
 AudioLike: TypeAlias = str | Path | Audio | Samples | tuple[Samples, int | float]
@@ -59,6 +60,22 @@ class RecordingsError(SomeFailed[T]):
     what = "recordings"
 
 
+def gathered(
+    results: Iterable[T | Failure], total: int, description: str, error: type[SomeFailed[T]]
+) -> list[T]:
+    """Show a bar while clips are done; raises ``error`` after the last one where some failed."""
+    done: list[T] = []
+    failures: list[Failure] = []
+    for result in track(results, total, description):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            done.append(result)
+    if failures:
+        raise error(done, failures)
+    return done
+
+
 def are_several(audio: object) -> TypeGuard[Sequence[Any]]:
     """Tell a list of clips from one clip; a pair (samples, rate) is one."""
     return isinstance(audio, list | tuple) and not _is_pair(audio)
@@ -83,14 +100,12 @@ def in_memory(clip: object, rate: int, name: str) -> Audio:
 
 
 def _is_pair(clip: object) -> TypeGuard[tuple[Any, Any]]:
-    arrays = (np.ndarray, Tensor)
-    if (
-        not isinstance(clip, tuple)
-        or len(clip) != 2
-        or not any(isinstance(c, arrays) for c in clip)
-    ):
-        return False
-    return any(isinstance(c, int | float | np.generic) for c in clip)
+    return (
+        isinstance(clip, tuple)
+        and len(clip) == 2
+        and any(isinstance(part, np.ndarray | Tensor) for part in clip)
+        and any(isinstance(part, int | float | np.generic) for part in clip)
+    )
 
 
 def named(clip: AudioLike, number: int) -> str:

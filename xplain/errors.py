@@ -56,6 +56,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {' or '.join(repr(c) for c in close)}? (available: {shown})"
 
 
+def shown(value: object) -> str:
+    """What somebody else's code gave: the shape of a tensor, else the type of anything."""
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else str(tuple(shape))
+
+
 def one_line(error: BaseException) -> str:
     """What an error of somebody else's code says: its kind and its text, on one line."""
     text = " ".join(str(error).split())

@@ -22,13 +22,21 @@ from typing_extensions import Unpack
 from xplain import audio as audio_io
 from xplain.audio import Audio
 from xplain.bands import bands_of
-from xplain.clips import AudioLike, ClipsError, Failure, are_several, guarded, in_memory, named
+from xplain.clips import (
+    AudioLike,
+    ClipsError,
+    Failure,
+    are_several,
+    gathered,
+    guarded,
+    in_memory,
+    named,
+)
 from xplain.errors import XplainWarning
 from xplain.explanation import Explanation
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
 from xplain.models import Model, load_model
-from xplain.progress import track
 from xplain.score import default_max_batch
 
 Several = TypeVar("Several", bound=AudioLike)
@@ -64,16 +72,8 @@ def explain(
         if isinstance(result, Failure):
             raise result.error
         return result
-    done: list[Explanation] = []
-    failures: list[Failure] = []
-    for result in track(explain_each(audio, model, **settings), len(audio), "explaining"):
-        if isinstance(result, Failure):
-            failures.append(result)
-        else:
-            done.append(result)
-    if failures:
-        raise ClipsError(done, failures)
-    return done
+    results = explain_each(audio, model, **settings)
+    return gathered(results, len(audio), "explaining", ClipsError)
 
 
 def explain_each(

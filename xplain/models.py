@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from xplain.borrowing import own_hooks, unchanged_globals
-from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest
+from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest, one_line
 from xplain.fingerprint import of_module
 from xplain.interfaces import Segmenter, Synthesizer
 from xplain.logits import OUTPUTS, Output, from_output, logits_of
@@ -62,7 +62,7 @@ class Model:
         except Exception as error:
             raise ModelError(
                 f"{self.name}: the model failed on an input of shape {tuple(inputs.shape)}: "
-                f"{type(error).__name__}: {' '.join(str(error).split())}{self._precision()}"
+                f"{one_line(error)}{self._precision()}"
             ) from error
         dims = 2 if self.frame_step is None else 3
         shape = "(batch, labels)" if dims == 2 else "(batch, frames, labels)"
@@ -310,7 +310,7 @@ def _by_scheme(reference: str) -> object:
         raise
     except Exception as error:
         raise ModelError(
-            f"{reference} cannot be loaded: {type(error).__name__}: {error}; "
+            f"{reference} cannot be loaded: {one_line(error)}; "
             "reinstall the plugin, or report it to its authors"
         ) from error
     finally:
@@ -339,6 +339,6 @@ def _from_file(reference: str) -> object:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{path}:{factory} failed: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{path}:{factory} failed: {one_line(error)}") from error
     finally:
         sys.path.remove(str(path.resolve().parent))

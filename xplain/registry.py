@@ -96,8 +96,7 @@ class Registry:
             if only is None or fault.distribution in only:
                 error = PluginError(fault.cause)
                 self._failed(fault.name, fault.distribution, fault.version, error, strict)
-        missing = (only or set()) - known
-        for name in sorted(missing):
+        for name in sorted((only or set()) - known):
             cause = "named by XPLAIN_PLUGINS, but no distribution of that name has a plugin"
             if strict:
                 raise PluginError(f"{name}: {cause}; install it or correct the variable")
@@ -237,6 +236,10 @@ def registry() -> Registry:
     return _registry(*_environment())
 
 
+class Unfit(Exception):
+    """What a plugin gave cannot be used; raised inside called(), which says whose it is."""
+
+
 @contextmanager
 def called(
     kind: str, instance: object, advice: Callable[[Exception], str] = lambda error: ""
@@ -251,7 +254,9 @@ def called(
         raise
     except Exception as error:
         name = registry().describe(kind, instance)["name"]
-        raise PluginError(f"{kind} {name!r} failed: {one_line(error)}{advice(error)}") from error
+        failed = f"failed: {one_line(error)}{advice(error)}"
+        text = str(error) if isinstance(error, Unfit) else failed
+        raise PluginError(f"{kind} {name!r} {text}") from error
 
 
 def traced(trace: Callable[[str], object]) -> Registry:
@@ -363,8 +368,7 @@ def _collector(
 
 def _cause(error: BaseException) -> str:
     """One line for an exception: its class, unless the message is ours, and what it says."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+    return str(error) if isinstance(error, PluginError) else one_line(error)
 
 
 def _registers(plugin: Plugin, kind: str, cls: type) -> bool:

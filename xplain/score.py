@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from xplain.audio import resample_tensor
 from xplain.borrowing import own_hooks
-from xplain.errors import ModelError, PluginError
+from xplain.errors import ModelError, shown
 from xplain.interfaces import Clip, Context, Explainer, Latents, Replacement, Score, Synthesizer
 from xplain.models import Model
-from xplain.registry import called, constructor_parameters, registry
+from xplain.registry import Unfit, called, constructor_parameters
 from xplain.targets import ResolvedTarget
 
 BATCH_SAMPLES = 2**22
@@ -57,9 +57,7 @@ class Route(nn.Module):
 
     def audible(self, variants: Tensor, context: Context) -> Tensor:
         """Variants (n, D, N) as waveforms (n, samples) at the model's rate."""
-        with called("synthesizer", self.synthesizer), own_hooks():
-            audible = self.synthesizer.decode(variants, context)
-        return self.at_model(audible)
+        return self.at_model(self._decoded(variants, context))
 
     def at_model(self, waveform: Tensor) -> Tensor:
         """Waveforms (n, samples) at the synthesizer's rate brought to the model's."""
@@ -97,40 +95,36 @@ class Route(nn.Module):
         """The latents of one clip (1, samples); PluginError where they are none."""
         with called("synthesizer", self.synthesizer), own_hooks():
             latents = self.synthesizer.encode(waveform)
-        if (
-            not isinstance(latents, Latents)
-            or not isinstance(latents.values, Tensor)
-            or latents.values.ndim != 3
-            or len(latents.values) != 1
-            or not latents.values.numel()
-        ):
-            raise PluginError(
-                f"synthesizer {_name('synthesizer', self.synthesizer)} did not encode one clip to "
-                "xplain.Latents with values (1, channels, frames); report it to its authors"
-            )
-        if not torch.isfinite(latents.values).all():
-            raise PluginError(
-                f"synthesizer {_name('synthesizer', self.synthesizer)} gave latents that are NaN "
-                "or infinite; choose another, or report it to its authors"
-            )
+            if (
+                not isinstance(latents, Latents)
+                or not isinstance(latents.values, Tensor)
+                or latents.values.ndim != 3
+                or len(latents.values) != 1
+                or not latents.values.numel()
+            ):
+                raise Unfit(
+                    "did not encode one clip to xplain.Latents with values (1, channels, frames); "
+                    "report it to its authors"
+                )
+            if not torch.isfinite(latents.values).all():
+                raise Unfit(
+                    "gave latents that are NaN or infinite; choose another, or report it to its "
+                    "authors"
+                )
         return latents
 
     def decoded(self, variants: Tensor, context: Context, samples: int) -> Tensor:
         """Variants (n, D, N) as audio (n, samples); PluginError where it is none."""
+        return self._decoded(variants, context, samples)
+
+    def _decoded(self, variants: Tensor, context: Context, samples: int | None = None) -> Tensor:
         with called("synthesizer", self.synthesizer), own_hooks():
             audible = self.synthesizer.decode(variants, context)
-        shape = (len(variants), samples)
-        if (
-            not isinstance(audible, Tensor)
-            or audible.shape != shape
-            or not torch.isfinite(audible).all()
-        ):
-            gave = tuple(audible.shape) if isinstance(audible, Tensor) else type(audible).__name__
-            raise PluginError(
-                f"synthesizer {_name('synthesizer', self.synthesizer)} decoded {len(variants)} "
-                f"variants to {gave}, or to values that are not finite; it has to give {shape}, "
-                "the length that went in"
-            )
+            if samples is not None and not _fits(audible, shape := (len(variants), samples)):
+                raise Unfit(
+                    f"decoded {len(variants)} variants to {shown(audible)}, or to values that are "
+                    f"not finite; it has to give {shape}, the length that went in"
+                )
         return audible
 
     def fill(
@@ -149,19 +143,12 @@ class Route(nn.Module):
         )
         with called("replacement", replacement):
             filled = replacement.fill(values.clone(), keep.clone(), clip)
-        if (
-            not isinstance(filled, Tensor)
-            or filled.ndim not in (2, 3)
-            or filled.shape[-2:] != values.shape
-            or not filled.numel()
-            or not torch.isfinite(filled).all()
-        ):
-            gave = tuple(filled.shape) if isinstance(filled, Tensor) else type(filled).__name__
-            raise PluginError(
-                f"replacement {_name('replacement', replacement)} gave {gave} for latents "
-                f"{tuple(values.shape)}, or values that are not finite; "
-                "it has to give their shape and numbers"
-            )
+            draws = filled if isinstance(filled, Tensor) and filled.ndim == 3 else [filled]
+            if not len(draws) or not all(_fits(draw, values.shape) for draw in draws):
+                raise Unfit(
+                    f"gave {shown(filled)} for latents {shown(values)}, or values that are not "
+                    "finite; it has to give their shape and numbers"
+                )
         return filled.to(values)
 
     def check(self, explainer: Explainer, name: str) -> None:
@@ -201,18 +188,16 @@ def attributed(explainer: Explainer, score: ClipScore, latents: Tensor, baseline
     """Call a method: (D, N), finite; PluginError with its name where it gives nothing like it."""
     with called("explainer", explainer, _advice):
         attribution = explainer.attribute(score, latents, baseline)
-    if not isinstance(attribution, Tensor) or attribution.shape != latents.shape:
-        gave = tuple(attribution.shape) if isinstance(attribution, Tensor) else "no tensor"
-        raise PluginError(
-            f"explainer {_name('explainer', explainer)} gave {gave} for latents "
-            f"{tuple(latents.shape)}; an attribution has the latents' shape"
-        )
-    if not torch.isfinite(attribution).all():
-        bad = int((~torch.isfinite(attribution)).sum())
-        raise PluginError(
-            f"explainer {_name('explainer', explainer)} gave {bad} values that are NaN or "
-            "infinite; try other parameters, or report it to its authors"
-        )
+        if not isinstance(attribution, Tensor) or attribution.shape != latents.shape:
+            gave = shown(attribution) if isinstance(attribution, Tensor) else "no tensor"
+            raise Unfit(
+                f"gave {gave} for latents {shown(latents)}; an attribution has the latents' shape"
+            )
+        if bad := int((~torch.isfinite(attribution)).sum()):
+            raise Unfit(
+                f"gave {bad} values that are NaN or infinite; try other parameters, or report it "
+                "to its authors"
+            )
     return attribution
 
 
@@ -225,8 +210,11 @@ def _advice(error: Exception) -> str:
     return ""
 
 
-def _name(kind: str, instance: object) -> str:
-    return repr(registry().describe(kind, instance)["name"])
+def _fits(given: object, shape: Sequence[int]) -> bool:
+    """Whether a plugin gave a tensor of a shape, with finite numbers."""
+    if not isinstance(given, Tensor) or given.shape != tuple(shape):
+        return False
+    return bool(torch.isfinite(given).all())
 
 
 def default_max_batch(samples: int) -> int:

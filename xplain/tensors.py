@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from xplain.errors import ArtifactError
+from xplain.errors import ArtifactError, one_line
 
 
 def to_bytes(tensors: Mapping[str, Tensor], note: str = "") -> bytes:
@@ -34,8 +34,7 @@ def read_tensors(path: Path, names: Iterable[str] = ()) -> tuple[dict[str, Tenso
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         note = header.get("__metadata__", {}).get("note", "")
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        text = " ".join(str(error).split())
-        raise ArtifactError(f"{path} cannot be read ({type(error).__name__}: {text})") from error
+        raise ArtifactError(f"{path} cannot be read ({one_line(error)})") from error
     if lacking := sorted(set(names) - set(tensors)):
         raise ArtifactError(f"{path} holds no tensor {lacking[0]!r}")
     for name, tensor in tensors.items():

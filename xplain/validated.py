@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,26 +30,12 @@ def decode_json(path: Path, kind: type[T], *, largest: int = LARGEST) -> T:
 
     Raises ArtifactError in one line: which file, where in it, and what was expected there.
     """
-    content = _read(path, largest)
-    try:
-        data = msgspec.json.decode(content)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ArtifactError(f"{path} cannot be read as JSON: {error}") from error
-    except RecursionError as error:
-        raise ArtifactError(_too_deep(path)) from error
-    return convert(path, data, kind)
+    return _decoded(path, kind, largest, "JSON", msgspec.json.decode)
 
 
 def decode_toml(path: Path, kind: type[T], *, largest: int = LARGEST) -> T:
     """Read a TOML file as ``kind``; as decode_json."""
-    content = _read(path, largest)
-    try:
-        data = tomllib.loads(content.decode("utf-8"))
-    except (ValueError, UnicodeError) as error:
-        raise ArtifactError(f"{path} cannot be read as TOML: {error}") from error
-    except RecursionError as error:
-        raise ArtifactError(_too_deep(path)) from error
-    return convert(path, data, kind)
+    return _decoded(path, kind, largest, "TOML", lambda text: tomllib.loads(text.decode("utf-8")))
 
 
 def convert(source: Path | str, data: object, kind: type[T]) -> T:
@@ -62,7 +49,9 @@ def convert(source: Path | str, data: object, kind: type[T]) -> T:
         raise ArtifactError(f"{source}: {error}") from error
 
 
-def _read(path: Path, largest: int) -> bytes:
+def _decoded(
+    path: Path, kind: type[T], largest: int, language: str, decode: Callable[[bytes], object]
+) -> T:
     try:
         with path.open("rb") as file:
             content = file.read(largest + 1)
@@ -70,7 +59,13 @@ def _read(path: Path, largest: int) -> bytes:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
     if len(content) > largest:
         raise ArtifactError(f"{path} is larger than {largest >> 20} MiB; it cannot be one of ours")
-    return content.removeprefix(b"\xef\xbb\xbf")
+    try:
+        data = decode(content.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as {language}: {error}") from error
+    except RecursionError as error:
+        raise ArtifactError(_too_deep(path)) from error
+    return convert(path, data, kind)
 
 
 def _check_values(source: Path | str, data: object) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from xplain.discovery import Found, installed
-from xplain.errors import PluginError, nearest
+from xplain.errors import PluginError, nearest, one_line
 from xplain.progress import visible
 
 OWN = "xplain"
@@ -76,10 +76,9 @@ def _load(found: Found) -> Any:
     try:
         return typer.main.get_command(found.entry.load())
     except (Exception, SystemExit) as error:
-        cause = " ".join(str(error).split())
         raise PluginError(
             f"the command {found.entry.name!r} of {found.distribution} cannot be loaded: "
-            f"{type(error).__name__}: {cause}; reinstall or uninstall it"
+            f"{one_line(error)}; reinstall or uninstall it"
         ) from error
 
 

@@ -18,11 +18,19 @@ import xplain
 from xplain import audio as audio_io
 from xplain.audio import Stream
 from xplain.borrowing import borrowed, own_hooks, usable_device
-from xplain.clips import AudioLike, Failure, RecordingsError, are_several, guarded, in_memory, named
-from xplain.errors import AudioError, PluginError, XplainError, nearest
+from xplain.clips import (
+    AudioLike,
+    Failure,
+    RecordingsError,
+    are_several,
+    gathered,
+    guarded,
+    in_memory,
+    named,
+)
+from xplain.errors import AudioError, PluginError, XplainError, nearest, shown
 from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
 from xplain.models import Model
-from xplain.progress import track
 from xplain.segmentation.adapters import as_model, resolve
 from xplain.segmentation.additive import Relevance
 from xplain.segmentation.blackbox import BlackBox
@@ -89,16 +97,8 @@ def segment(
         if isinstance(result, Failure):
             raise result.error
         return result
-    done: list[Segmentation] = []
-    failures: list[Failure] = []
-    for result in track(segment_each(audio, segmenter, **settings), len(audio), "segmenting"):
-        if isinstance(result, Failure):
-            failures.append(result)
-        else:
-            done.append(result)
-    if failures:
-        raise RecordingsError(done, failures)
-    return done
+    results = segment_each(audio, segmenter, **settings)
+    return gathered(results, len(audio), "segmenting", RecordingsError)
 
 
 def segment_each(
@@ -227,14 +227,15 @@ def _listen(job: _Job, waveform: Tensor) -> Tensor:
     segmenter, name = job.segmenter, job.provenance["segmenter"]["name"]
     batch = waveform.to(job.device)[None]
     try:
-        if isinstance(segmenter, AdditiveSegmenter):
-            with own_hooks():
-                values, width = segmenter.parts(batch), segmenter.weights.shape[1]
-            expected, values = f"parts (1, {width}, frames)", values.transpose(1, 2)
-        else:
-            with own_hooks():
-                values, width = segmenter.logits(batch), len(segmenter.labels)
-            expected = f"logits (1, frames, {width})"
+        with own_hooks():
+            if isinstance(segmenter, AdditiveSegmenter):
+                width = segmenter.weights.shape[1]
+                expected = f"parts (1, {width}, frames)"
+                values = segmenter.parts(batch).transpose(1, 2)
+            else:
+                width = len(segmenter.labels)
+                expected = f"logits (1, frames, {width})"
+                values = segmenter.logits(batch)
     except XplainError:
         raise
     except Exception as error:
@@ -243,8 +244,9 @@ def _listen(job: _Job, waveform: Tensor) -> Tensor:
             f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(values, Tensor) or values.ndim != 3 or values.shape[::2] != (1, width):
-        gave = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise PluginError(f"segmenter {name!r} gave {gave}, not {expected}; its authors mend it")
+        raise PluginError(
+            f"segmenter {name!r} gave {shown(values)}, not {expected}; report it to its authors"
+        )
     return values[0].float().cpu()
 
 
