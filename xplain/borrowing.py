@@ -195,7 +195,8 @@ class _State:
         with torch.no_grad():
             for tensor, copy in self.copies:
                 # Only where it changed: a write is a new version to the caller's own graphs.
-                if not torch.equal(tensor, copy):
+                # A tensor without data (meta), as of an unused part, cannot have.
+                if not tensor.is_meta and not torch.equal(tensor, copy):
                     tensor.copy_(copy)
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -35,7 +36,10 @@ class Mimi(NeuralCodec):
     @property
     def hop(self) -> int:
         """Samples of a frame."""
-        return int(self.model.config.frame_size)  # in every transformers 5; latent_stride is not
+        config = self.model.config
+        # Its latent_stride, which not every transformers 5 has.
+        stride = int(config.encodec_frame_rate / config.frame_rate)
+        return int(math.prod(config.upsampling_ratios) * stride)
 
     def frames(self, samples: int) -> int:
         """N, the last frame filled up."""
