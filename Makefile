@@ -11,8 +11,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(VENV)/.installed
 	$(BIN)/xplain demo --out out/demo
 
+# A process for each core, each with one thread: more would wait for one another.
 test: lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # The documentation site, in out/site; open out/site/index.html.
 docs: $(VENV)/.installed-docs
