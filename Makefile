@@ -24,7 +24,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.installed-dev
-	$(BIN)/mypy xplain $(wildcard plugins/*/src)
+	$(BIN)/mypy xplain $(wildcard plugins/*/src) plugins/xplain-zoo/training
 
 clean:
 	rm -rf $(VENV) out
