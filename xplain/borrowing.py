@@ -153,10 +153,17 @@ class _State:
         self.wants = [(p.data, p.requires_grad, p.grad) for p in self.parameters]
         self.attributes = [(m, dict(vars(m))) for m in self.modules]
         held = [value for _, attributes in self.attributes for value in attributes.values()]
-        self.contents = [(v, _contents(v)) for v in held if type(v) in _CONTAINERS]
+        self.contents = [
+            (v, list(v.items() if isinstance(v, dict) else v))
+            for v in held
+            if type(v) in _CONTAINERS
+        ]
         self.known = {id(p) for _, value in self._held() for p in _weights(value)}
-        self.hooks = [(t, dict(t)) for m in self.modules for t in _hook_tables(m)]
-        self.buffers = [(m, dict(m._buffers)) for m in self.modules if not _scripted(m)]
+        # torch has no public way to list hooks.
+        tables = [vars(m)[n] for m in self.modules for n in _HOOK_TABLES if n in vars(m)]
+        self.hooks = [(table, dict(table)) for table in tables]
+        scripted = torch.jit.ScriptModule
+        self.buffers = [(m, dict(m._buffers)) for m in self.modules if not isinstance(m, scripted)]
         plain = [v for v in held if type(v) is Tensor]
         self.copies = [(t, t.detach().clone()) for t in (*module.buffers(), *plain)]
 
@@ -167,7 +174,7 @@ class _State:
 
     def restore(self) -> list[str]:
         """Put everything back; return the names of layers with weights that were made."""
-        made = self._new_layers()
+        made = sorted({name for name, value in self._held() if self._is_new(value)})
         moved = any(
             p.device != w[0].device for p, w in zip(self.parameters, self.wants, strict=True)
         )
@@ -220,9 +227,6 @@ class _State:
             _refill(container, content)
         _own_hooks.clear()
 
-    def _new_layers(self) -> list[str]:
-        return sorted({name for name, value in self._held() if self._is_new(value)})
-
     def _is_new(self, value: object) -> bool:
         return any(id(parameter) not in self.known for parameter in _weights(value))
 
@@ -232,19 +236,6 @@ class _State:
             for attribute, value in vars(module).items():
                 for key, part in ((attribute, value), *_items(value, attribute)):
                     yield f"{self.names[id(module)]}.{key}".lstrip("."), part
-
-
-def _hook_tables(module: nn.Module) -> list[dict[int, object]]:
-    # torch has no public way to list hooks.
-    return [vars(module)[name] for name in _HOOK_TABLES if name in vars(module)]
-
-
-def _scripted(module: nn.Module) -> bool:
-    return isinstance(module, torch.jit.ScriptModule)
-
-
-def _contents(container: Any) -> list[Any]:
-    return list(container.items() if isinstance(container, dict) else container)
 
 
 def _items(holder: object, name: str) -> list[tuple[str, object]]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -22,6 +22,9 @@ from xplain.errors import ArtifactError
 from xplain.progress import say
 
 T = TypeVar("T")
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per recording on standard output")
+]
 STDOUT, STDERR = 1, 2
 LONGEST = 200
 """Bytes of a name on disk, so that an ending fits where a system allows 255."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.batch import Batch, check_out, free, machines
-from xplain.cli.parameters import parameters
+from xplain.cli.batch import AsJson, Batch, check_out, free, machines
+from xplain.cli.parameters import Pairs, parameter_of, parameters
 from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say
 
@@ -37,19 +37,9 @@ def explain(
             help="The representation to attribute in  [default: what the model reads, or stft]"
         ),
     ] = None,
-    synthesizer_param: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="K=V", help="A parameter of the synthesizer; may be repeated  [default: none]"
-        ),
-    ] = None,
+    synthesizer_param: Annotated[Pairs, parameter_of("the synthesizer")] = None,
     explainer: Annotated[str, typer.Option(help="The attribution method")] = "integrated-gradients",
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="K=V", help="A parameter of the method; may be repeated  [default: none]"
-        ),
-    ] = None,
+    param: Annotated[Pairs, parameter_of("the method")] = None,
     target: Annotated[
         str | None,
         typer.Option(
@@ -65,19 +55,9 @@ def explain(
         str | None,
         typer.Option(help="What the method compares with  [default: the replacement]"),
     ] = None,
-    baseline_param: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="K=V", help="A parameter of the baseline; may be repeated  [default: none]"
-        ),
-    ] = None,
+    baseline_param: Annotated[Pairs, parameter_of("the baseline")] = None,
     replacement: Annotated[str, typer.Option(help="What replaces removed elements")] = "silence",
-    replacement_param: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="K=V", help="A parameter of the replacement; may be repeated  [default: none]"
-        ),
-    ] = None,
+    replacement_param: Annotated[Pairs, parameter_of("the replacement")] = None,
     grouping: Annotated[
         str,
         typer.Option(help="The ranking unit: element, channel, frame, block or block:CxF"),
@@ -111,10 +91,7 @@ def explain(
             help="Replace other explanations of the same name  [default: NAME-2, NAME-3, …]",
         ),
     ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print one JSON object per clip on standard output"),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explain a model's predictions for recordings."""
     settings: dict[str, Any] = {
@@ -229,27 +206,18 @@ def to_json(
 ) -> dict[str, Any]:
     """What ``--json`` prints of a clip."""
     data = explanation.to_dict(keep, remove)
-    provenance = data["provenance"]
-    target = data["target"]
-    results = []
+    provenance, target = data["provenance"], data["target"]
     for result in data["results"]:
         del result["probabilities"]
-        results.append({**result, "file": str(folder / result["file"])})
+        result["file"] = str(folder / result["file"])
+    shown = ("bands", "selection", "results", "completeness_error", "converged")
     return {
         "audio": provenance["audio"],
         "model": provenance["model"]["name"],
         "target": {name: target[name] for name in ("label", "index", "probability")}
         | {name: target[name] for name in ("versus", "start", "end") if target[name] is not None},
-        "explainer": provenance["explainer"],
-        "synthesizer": provenance["synthesizer"],
-        "route": provenance["route"],
-        "bands": data["bands"],
-        "selection": data["selection"],
-        "results": results,
-        "completeness_error": data["completeness_error"],
-        "converged": data["converged"],
-        "verdict": data["verdict"],
-        "warnings": data["warnings"],
+        **{name: provenance[name] for name in ("explainer", "synthesizer", "route")},
+        **{name: data[name] for name in (*shown, "verdict", "warnings")},
         "files": {
             "folder": str(folder),
             "explanation": str(folder / "explanation.json"),

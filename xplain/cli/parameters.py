@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import typer
 
 from xplain.errors import PluginError
 from xplain.parameters import Text
+
+Pairs = list[str] | None
+"""Texts NAME=VALUE, as an option takes them."""
+
+
+def parameter_of(whose: str) -> Any:
+    """Declare an option that takes NAME=VALUE several times."""
+    help = f"A parameter of {whose}; may be repeated  [default: none]"
+    return typer.Option(metavar="K=V", help=help)
 
 
 def parameters(option: str, texts: Sequence[str] | None) -> dict[str, object]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.batch import Batch, check_out, free, machines
-from xplain.cli.parameters import parameters
+from xplain.cli.batch import AsJson, Batch, check_out, free, machines
+from xplain.cli.parameters import Pairs, parameter_of, parameters
 from xplain.progress import say
 
 if TYPE_CHECKING:
@@ -58,13 +58,7 @@ def segment(
     segmenter: Annotated[
         str, typer.Option(help="A segmenter's name, SCHEME:NAME of a model, or FILE.py:FACTORY")
     ] = "zoo:radio",
-    segmenter_param: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="K=V",
-            help="A parameter of a named segmenter; may be repeated  [default: none]",
-        ),
-    ] = None,
+    segmenter_param: Annotated[Pairs, parameter_of("a named segmenter")] = None,
     format_: Annotated[
         list[Format] | None,
         typer.Option("--format", help="A file to write; may be repeated  [default: rttm]"),
@@ -83,10 +77,7 @@ def segment(
             "--overwrite", help="Replace other files of the same name  [default: NAME-2, NAME-3, …]"
         ),
     ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print one JSON object per recording on standard output"),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find which labels are active when in recordings, and at which frequencies."""
     keep_freed_memory()
