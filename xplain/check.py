@@ -141,7 +141,7 @@ def check(live: LiveClip, attribution: Tensor) -> Verdict:
             order=float(kept[0] - left[0]),
             chance=(kept - left)[1:],
             complete=live.completeness_error(attribution),
-            tolerance=live.explainer.completeness_tolerance,
+            tolerance=live.job.explainer.completeness_tolerance,
             round_trip=live.reconstruction.agrees == live.own.agrees,
             doubts=live.doubts,
         )
@@ -151,8 +151,8 @@ def check(live: LiveClip, attribution: Tensor) -> Verdict:
 def _scales(live: LiveClip, attribution: Tensor) -> list[Tensor]:
     """Groups to remove: what is ranked, then blocks, for methods that are coarser."""
     channels, frames = attribution.shape
-    own = live.selection.groups(channels, frames)
-    if live.selection.grouping != "element":
+    own = live.job.selection.groups(channels, frames)
+    if live.job.selection.grouping != "element":
         return [own]
     coarse = [blocks(channels, frames, count) for count in BLOCKS]
     return [own, *(group for group in coarse if int(group.max()) < int(own.max()))]
@@ -181,9 +181,9 @@ def _random_order(
     It has the same sizes with random signs, since sizes follow the loudness of the clip, and
     what is loud matters to most models. Where sizes alone are ranked, the ranks are shuffled.
     """
-    group = live.selection.groups(*attribution.shape)
+    group = live.job.selection.groups(*attribution.shape)
     count = int(group.max()) + 1
-    if live.selection.order == "absolute":
+    if live.job.selection.order == "absolute":
         return torch.randperm(count, generator=generator)[rank]
     signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
     return live.rank(attribution * signs[group])

@@ -37,7 +37,6 @@ from xplain.explanation import Explanation
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
 from xplain.models import Model, load_model
-from xplain.score import default_max_batch
 
 Several = TypeVar("Several", bound=AudioLike)
 
@@ -120,24 +119,10 @@ def _take(clip: AudioLike, name: str, job: Job) -> Audio:
 def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip]:
     """Read a clip, encode it, and ask the model about it; with its waveform (samples,)."""
     audio = _take(clip, name, job)
-    route = job.route
-    at_model = audio_io.resample(audio, route.model.sample_rate).waveform
-    waveform = audio_io.resample(audio, route.synthesizer.sample_rate).waveform
+    at_model = audio_io.resample(audio, job.route.model.sample_rate).waveform
+    waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
     with torch.inference_mode(False):
-        live = LiveClip.open(
-            audio.name,
-            waveform,
-            at_model,
-            job.target,
-            route=route,
-            explainer=job.explainer,
-            selection=job.selection,
-            replacement=job.replacement,
-            baseline=job.baseline,
-            seed=_clip_seed(job.seed, audio),
-            max_batch=job.max_batch or default_max_batch(len(waveform)),
-            device=job.device,
-        )
+        live = LiveClip.open(audio.name, waveform, at_model, job, _clip_seed(job.seed, audio))
     for doubt in live.doubts:
         warnings.warn(f"{audio.name}: {doubt}", XplainWarning, stacklevel=2)
     return audio, waveform, live
@@ -145,7 +130,7 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
 
 def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Explanation:
     """Explain an opened clip by the job's method."""
-    live, synthesizer = replace(opened, explainer=job.explainer), job.route.synthesizer
+    live, synthesizer = replace(opened, job=job), job.route.synthesizer
     with torch.inference_mode(False):
         attribution = live.attribute()
     error = live.completeness_error(attribution)

@@ -18,10 +18,11 @@ from xplain.clips import naming
 from xplain.curves import Curves
 from xplain.doubts import doubts_about
 from xplain.errors import ModelError, XplainWarning
-from xplain.interfaces import Explainer, Latents, Replacement, Score
-from xplain.score import ClipScore, Route, attributed
-from xplain.selection import Selection, top
-from xplain.targets import ResolvedTarget, Share, Target, clip_logits, probabilities, resolve
+from xplain.interfaces import Latents, Replacement, Score
+from xplain.job import Job
+from xplain.score import ClipScore, Route, attributed, default_max_batch
+from xplain.selection import top
+from xplain.targets import ResolvedTarget, Share, clip_logits, probabilities, resolve
 
 Kind = Literal["keep", "remove"]
 Attribute = Callable[[Tensor], Tensor]
@@ -84,16 +85,12 @@ class LiveClip:
     """
 
     name: str
-    route: Route
+    job: Job
     latents: Latents
     samples: int
     seed: int
     max_batch: int
-    device: torch.device
-    explainer: Explainer
     target: ResolvedTarget
-    selection: Selection
-    replacement: Replacement
     baseline: Tensor
     probabilities: Tensor
     own: Heard
@@ -103,33 +100,19 @@ class LiveClip:
     _nothing: dict[Replacement, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def open(
-        cls,
-        name: str,
-        waveform: Tensor,
-        at_model: Tensor,
-        asked: Target,
-        *,
-        route: Route,
-        explainer: Explainer,
-        selection: Selection,
-        replacement: Replacement,
-        baseline: Replacement,
-        seed: int,
-        max_batch: int,
-        device: torch.device,
-    ) -> LiveClip:
+    def open(cls, name: str, waveform: Tensor, at_model: Tensor, job: Job, seed: int) -> LiveClip:
         """Encode a clip, and ask the model about it, its latents and its baseline.
 
         waveform: (samples,) at the synthesizer's rate. at_model: (samples,) at the model's.
         """
-        model = route.model
+        route, model, device = job.route, job.route.model, job.device
+        max_batch = job.max_batch or default_max_batch(len(waveform))
         with naming(name), borrowed(route, device), seeded(seed, device), torch.no_grad():
             # Copies, since a plugin or a model may write into what it is given.
             latents = route.encoded(waveform.clone().to(device)[None])
             values = latents.values[0]
             none = torch.zeros_like(values, dtype=torch.bool)
-            nothing = route.fill(baseline, latents, none, len(waveform), seed)
+            nothing = route.fill(job.baseline, latents, none, len(waveform), seed)
             original, ends = route.ask(
                 at_model.clone().to(device)[None],
                 torch.cat([values[None], nothing.reshape(-1, *values.shape)]),
@@ -143,35 +126,35 @@ class LiveClip:
                 "so there is nothing to explain; mend the model, or leave this clip out"
             )
         target = resolve(
-            asked, original, model.labels, multilabel=model.multilabel, frame_step=model.frame_step
+            job.target,
+            original,
+            model.labels,
+            multilabel=model.multilabel,
+            frame_step=model.frame_step,
         )
         (own,) = _decisions(route, original, target)
         (reconstruction,) = _decisions(route, ends[:1], target)
         return cls(
             name=name,
-            route=route,
+            job=job,
             latents=latents,
             samples=len(waveform),
             seed=seed,
             max_batch=max_batch,
-            device=device,
-            explainer=explainer,
             target=target,
-            selection=selection,
-            replacement=replacement,
             baseline=nothing,
             probabilities=_probabilities(route, original, target)[0].cpu(),
             own=own,
             reconstruction=reconstruction,
             ends=target.score(ends).cpu(),
             doubts=doubts,
-            _nothing={baseline: nothing},
+            _nothing={job.baseline: nothing},
         )
 
     @property
     def hears(self) -> bool:
         """Whether variants come to the model as audio, so that decoding changes nothing."""
-        return not self.route.direct
+        return not self.job.route.direct
 
     @property
     def difference(self) -> float:
@@ -186,11 +169,11 @@ class LiveClip:
     @contextmanager
     def asking(self) -> Iterator[tuple[Score, Attribute]]:
         """The score and the method, ready to be called, while the model is borrowed."""
-        score = ClipScore(self.route, self.latents.context, self.target, self.max_batch)
+        score = ClipScore(self.job.route, self.latents.context, self.target, self.max_batch)
 
         def attribute(latents: Tensor) -> Tensor:
-            with torch.set_grad_enabled(self.explainer.uses_gradients):
-                return attributed(self.explainer, score, latents.clone(), self.baseline.clone())
+            with torch.set_grad_enabled(self.job.explainer.uses_gradients):
+                return attributed(self.job.explainer, score, latents.clone(), self.baseline.clone())
 
         with self._borrowed():
             yield score, attribute
@@ -200,14 +183,14 @@ class LiveClip:
 
         None where the method makes no such claim, or nothing is to be explained.
         """
-        if self.explainer.completeness_tolerance is None or abs(self.difference) < NEGLIGIBLE:
+        if self.job.explainer.completeness_tolerance is None or abs(self.difference) < NEGLIGIBLE:
             return None
         total = float(attribution.sum(dtype=torch.float64))
         return abs(total - self.difference) / abs(self.difference)
 
     def rank(self, attribution: Tensor) -> Tensor:
         """Rank every element of an attribution (D, N): (D, N) int64, 0 is the most important."""
-        return self.selection.rank(attribution, torch.Generator().manual_seed(self.seed))
+        return self.job.selection.rank(attribution, torch.Generator().manual_seed(self.seed))
 
     def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         """Decode and ask the model about every ratio wanted, a batch at a time."""
@@ -229,7 +212,7 @@ class LiveClip:
         # Keeping nothing is removing everything, and the other way round.
         firsts, which = _distinct(keeps)
         logits = self.logits(keeps[firsts], heard=heard)
-        said = _probabilities(self.route, logits, self.target)[which].cpu()
+        said = _probabilities(self.job.route, logits, self.target)[which].cpu()
         return Curves(
             ratios=torch.tensor(ratios),
             probabilities=self.probabilities,
@@ -237,13 +220,13 @@ class LiveClip:
             kept=said[: len(ratios)],
             removed=said[len(ratios) : -1],
             label=self.target.index,
-            multilabel=self.route.model.multilabel,
+            multilabel=self.job.route.model.multilabel,
         )
 
     def scores(self, keeps: Tensor) -> Tensor:
         """Score the clip with only ``keeps``, bool (n, D, N), left: (n,) float64, finite."""
         logits = self.logits(keeps)
-        _probabilities(self.route, logits, self.target)  # raises where they are not finite
+        _probabilities(self.job.route, logits, self.target)  # raises where they are not finite
         return self.target.score(logits).double().cpu()
 
     def logits(self, keeps: Tensor, *, heard: bool = False) -> Tensor:
@@ -251,7 +234,7 @@ class LiveClip:
 
         heard: of the audio decoded from it, whatever the model reads.
         """
-        route, context = self.route, self.latents.context
+        route, context = self.job.route, self.latents.context
         logits = []
         with self._borrowed(), torch.no_grad():
             for part in torch.split(keeps, self.max_batch):
@@ -265,30 +248,32 @@ class LiveClip:
 
     def variants(self, keeps: Tensor) -> Tensor:
         """The latents with what is not kept replaced: keeps bool (n, D, N) → (n, D, N)."""
-        values, keeps = self.latents.values[0], keeps.to(self.device)
-        if self.replacement.depends_on_keep:
+        values, keeps = self.latents.values[0], keeps.to(self.job.device)
+        if self.job.replacement.depends_on_keep:
             filled = torch.stack([_one(self._fill(keep)) for keep in keeps])
         else:
-            if self.replacement not in self._nothing:
-                self._nothing[self.replacement] = self._fill(torch.zeros_like(keeps[0]))
-            filled = _one(self._nothing[self.replacement])
+            if self.job.replacement not in self._nothing:
+                self._nothing[self.job.replacement] = self._fill(torch.zeros_like(keeps[0]))
+            filled = _one(self._nothing[self.job.replacement])
         return torch.where(keeps, values, filled)
 
     @contextmanager
     def _borrowed(self) -> Iterator[None]:
-        route, device = self.route, self.device
+        route, device = self.job.route, self.job.device
         with naming(self.name), borrowed(route, device), seeded(self.seed, device):
             yield
 
     def _fill(self, keep: Tensor) -> Tensor:
-        return self.route.fill(self.replacement, self.latents, keep, self.samples, self.seed)
+        return self.job.route.fill(
+            self.job.replacement, self.latents, keep, self.samples, self.seed
+        )
 
     def _render_batch(self, keeps: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
-        route, target = self.route, self.target
+        route, target = self.job.route, self.target
         variants = self.variants(keeps)
         audible = route.decoded(variants, self.latents.context, self.samples)
         files = [to_pcm16(waveform) for waveform in audible]
-        written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.device)
+        written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.job.device)
         # A model that reads audio gets the variants as audio anyway.
         logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
         heard = _decisions(route, route.hear(route.at_model(written)), target)
@@ -318,7 +303,7 @@ class LiveClip:
                 warnings.warn(
                     f"a ratio of {ratio:g} selects {'nothing' if chosen == 0 else 'everything'}: "
                     f"there are only {int(rank.max()) + 1} to choose from by "
-                    f"{self.selection.grouping}; take a finer grouping",
+                    f"{self.job.selection.grouping}; take a finer grouping",
                     XplainWarning,
                     stacklevel=2,
                 )

@@ -117,11 +117,11 @@ def decisions(
     "unchanged heard model" is the codec's round trip.
     """
     live = explanations[0].live
-    route = live.route
+    route = live.job.route
     masks = [mask(e, live.seed) for e in explanations]
     whole = torch.ones_like(masks[0][:1])
     said = _said(cell, live, torch.cat([whole, *masks]))
-    with borrowed(route, live.device):
+    with borrowed(route, live.job.device):
         heard = resample(read(clip.path), cell.model.sample_rate).waveform
         own = route.reads.encode(heard[None]).values
         fixed = [
@@ -154,10 +154,10 @@ def mask(explanation: Explanation, seed: int) -> Tensor:
 
 def _said(cell: Cell, live: LiveClip, keeps: Tensor) -> dict[str, list[int]]:
     """Decisions about the clip with only ``keeps`` (n, D, N) left, each sound decoded once."""
-    route = live.route
+    route = live.job.route
     asked = [("model", cell.model), ("judge", cell.judge)]
     said: dict[str, list[int]] = {}
-    with borrowed(route, live.device), seeded(live.seed, live.device):
+    with borrowed(route, live.job.device), seeded(live.seed, live.job.device):
         for part in torch.split(keeps, live.max_batch):
             variants = live.variants(part)
             again = route.reads.encode(route.audible(variants, live.latents.context)).values
