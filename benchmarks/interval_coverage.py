@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from xplain.intervals import difference_of_shares, share
+from xplain.intervals import share
 from xplain.storage import write_text
+from xplain_evaluation.intervals import difference_of_shares
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 COUNTS = (10, 20, 50, 100, 200)

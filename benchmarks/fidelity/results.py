@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from fidelity.plan import AREA, DATA, METHODS, RATIOS, SPACES
-from xplain.intervals import Difference, difference, share
+from xplain.intervals import share
 from xplain.storage import write_text
 from xplain_evaluation.benchmark.journal import Record
+from xplain_evaluation.intervals import Difference, difference
 
 Group = tuple[str, str, str, str]
 """Classifier, data, space, method."""

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from xplain.intervals import Difference
 from xplain_evaluation.benchmark import page as benchmark
 from xplain_evaluation.benchmark.config import CONTROLS
 from xplain_evaluation.benchmark.page import page
 from xplain_evaluation.benchmark.table import Comparison, Results, Row
+from xplain_evaluation.intervals import Difference
 
 GROUP = ("zoo:digits", "fsdd", "")
 NASTY = '<script>alert("1")</script> & $x_1$ $'

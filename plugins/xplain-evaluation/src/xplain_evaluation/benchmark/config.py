@@ -14,7 +14,6 @@ from msgspec import UNSET, UnsetType
 
 from xplain.curves import RATIOS
 from xplain.errors import XplainError, nearest
-from xplain.intervals import DRAWS
 from xplain.job import Settings
 from xplain.metric import Metric
 from xplain.models import runs_file
@@ -22,6 +21,7 @@ from xplain.registry import registry
 from xplain.validated import convert, decode_toml
 from xplain_evaluation.benchmark.data import Data, Item, Natural, Text, known
 from xplain_evaluation.controls import Chance, Loudness
+from xplain_evaluation.intervals import DRAWS
 
 __all__ = ["CONTROLS", "Config", "Data", "Item", "Method", "Representation"]
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from xplain.intervals import Difference, difference, holm, interval, share
+from xplain.intervals import share
 from xplain.metric import Metric
 from xplain_evaluation.benchmark.config import Config
 from xplain_evaluation.benchmark.journal import Key, Record
+from xplain_evaluation.intervals import Difference, difference, holm, interval
 
 SIGNIFICANT = 0.05
 

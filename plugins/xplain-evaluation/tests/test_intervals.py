@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from xplain.intervals import DRAWS, difference, difference_of_shares, holm, interval, share
+from xplain.intervals import share
+from xplain_evaluation.intervals import DRAWS, difference, difference_of_shares, holm, interval
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=40)
 
