@@ -41,6 +41,7 @@ class Rude(xplain.Explainer):
         for module in score.modules():
             module.register_forward_hook(lambda *_: None)
         score.train().requires_grad_(True)
+        torch.set_default_dtype(torch.float64)
         score(torch.stack([latents, baseline])).sum().backward()
         latents.zero_()
         baseline.fill_(3)
@@ -62,6 +63,7 @@ def test_the_callers_model_is_left_as_it_was(noise: Noise) -> None:
     assert [len(m._forward_hooks) for m in module.modules()] == [0, 0, 0, 0, 0, 0, 1]
     assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
     assert all(p.grad is None for p in module.parameters())
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_model_is_free_between_the_clips(convolutions: xplain.Model, noise: Noise) -> None:

@@ -1,8 +1,11 @@
 """A folder of strangers is data: whatever it names, nothing in it runs."""
 
+import functools
 import json
 import os
 import pickle
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +45,11 @@ def marker(tmp_path):
     return file
 
 
+@functools.cache
+def teacher_weights() -> str | None:
+    return xplain.load_model("zoo:radio-teacher").fingerprint()
+
+
 def proxy(folder: Path, model: str, **changes) -> Path:
     """A proxy that reads a layer of ``model``, as its config.json says."""
     config = nmf_config.NmfProxyConfig(
@@ -54,6 +62,7 @@ def proxy(folder: Path, model: str, **changes) -> Path:
         model="zoo:radio-teacher",
         layer="blocks",
         layer_channels=96,
+        model_sha256=teacher_weights(),
     )
     nmf_model.NmfProxy(config).save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text())
@@ -207,4 +216,91 @@ def test_code_that_a_configuration_names_is_not_run(tmp_path, marker, scheme, ch
         text=True,
     )
     assert done.stdout.startswith(("refused", "explained")), done.stderr
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("weights", [None, "", "0" * 64])
+def test_a_layer_is_read_only_of_the_model_whose_weights_the_folder_states(tmp_path, weights):
+    folder = proxy(tmp_path / "proxy", "zoo:radio-teacher", model_sha256=weights)
+    with pytest.raises(XplainError, match=r"no model_sha256|has other weights"):
+        listen(f"nmf:{folder}")
+
+
+def test_an_encoder_of_another_kind_fetches_nothing(tmp_path, monkeypatch):
+    def refuse(*address: object) -> None:
+        raise AssertionError(f"the network was asked for {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    other = {"model_type": "detr", "backbone": "evil/evil", "use_pretrained_backbone": True}
+    encoder = {**other, "backbone_config": None, "conv_kernel": [1], "conv_stride": [1]}
+    changes = {"features": "encoder", "layer": None, "encoder_config": encoder}
+    folder = proxy(tmp_path / "proxy", None, **changes)
+    with pytest.raises(XplainError, match="'detr' model has no convolutions over samples"):
+        xplain.load_model(f"nmf:{folder}")
+
+
+ENDLESS = {
+    "nmf": {"repeats": 10**9},
+    "nmf, encoder": {
+        "features": "encoder",
+        "model": None,
+        "layer": None,
+        "encoder_config": {"model_type": "wav2vec2", "hidden_size": 16, "num_hidden_layers": 10**9,
+                           "num_attention_heads": 1, "intermediate_size": 2},
+    },
+    "nmf, updates": {"refinements": 10**12},
+    "latent": {"head": {"kind": "conv", "width": 8, "kernel": 5, "layers": 10**9, "dropout": 0.1}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_few_bytes_that_ask_for_endless_work_are_refused(tmp_path, kind):
+    folder = tmp_path / "model"
+    if kind == "latent":
+        shutil.copytree(Path(zoo.WEIGHTS).parent / "digits-latent", folder)
+    else:
+        proxy(folder, "zoo:radio-teacher")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **ENDLESS[kind]}))
+    limits = "more than 30,000 layers|refinements is 0 to|layers is at most"
+    with pytest.raises(XplainError, match=limits):
+        listen(f"{kind.partition(',')[0]}:{folder}")
+
+
+@pytest.mark.parametrize("special", ["pipe", "device"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("scheme", ["nmf", "latent", "hf"])
+def test_files_that_never_end_are_not_read(tmp_path, scheme, name, special):
+    folder = tmp_path / "model"
+    if scheme == "latent":
+        shutil.copytree(Path(zoo.WEIGHTS).parent / "digits-latent", folder)
+    else:
+        proxy(folder, "zoo:radio-teacher")
+    (folder / name).unlink()
+    if special == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(XplainError, match="no regular file"):
+        xplain.load_model(f"{scheme}:{folder}")
+
+
+@pytest.mark.parametrize(
+    "piece", ["weights.bin", "../other.safetensors", "weights.safetensors.bin"]
+)
+def test_an_index_of_weights_names_safetensors_beside_it_alone(tmp_path, marker, piece):
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path / "classifier"
+    config = transformers.Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    config.architectures = ["Wav2Vec2ForSequenceClassification"]
+    config.save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    (folder / piece).write_bytes(pickle.dumps(Pickled(marker)))
+    index = {"metadata": {}, "weight_map": {"classifier.bias": piece}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(XplainError, match="weights are read from safetensors beside it alone"):
+        xplain.load_model(f"hf:{folder}")
     assert not marker.exists()

@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from torch.utils.hooks import RemovableHandle
 
 from xplain.errors import ModelError, XplainError
@@ -22,6 +26,10 @@ _CONTAINERS = (dict, OrderedDict, defaultdict, list, deque, set)
 """Attributes of these types are put back with what they held: submodules, hooks, caches."""
 
 _HOOK_TABLES = [n for n, table in vars(nn.Module()).items() if "hooks" in n and table == {}]
+
+MOST_LAYERS = 30_000
+"""A configuration of a few bytes may ask for more layers than any memory holds; the largest
+networks of audio in transformers have some thousands."""
 
 _lock = threading.RLock()
 _own_hooks: set[int] = set()
@@ -104,7 +112,7 @@ def usable_device(asked: str | torch.device | None, module: nn.Module) -> torch.
 
 @contextmanager
 def unchanged_globals() -> Iterator[None]:
-    """Put the generators of torch, NumPy and Python and the filters of warnings back as they were.
+    """Put generators (torch, NumPy, Python), warnings' filters and the default type back.
 
     Threads take turns.
     """
@@ -114,6 +122,7 @@ def unchanged_globals() -> Iterator[None]:
             generators += torch.cuda.default_generators
         states = [generator.get_state() for generator in generators]
         numpy_state, python_state = np.random.get_state(), random.getstate()
+        dtype = torch.get_default_dtype()
         try:
             yield
         finally:
@@ -121,6 +130,28 @@ def unchanged_globals() -> Iterator[None]:
                 generator.set_state(state)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+            torch.set_default_dtype(dtype)
+
+
+@contextmanager
+def making() -> Iterator[None]:
+    """Make a module as a configuration asks: generators stay, ModelError beyond MOST_LAYERS."""
+    made = 0
+
+    def count(*_: object) -> None:
+        nonlocal made
+        made += 1
+        if made > MOST_LAYERS:
+            raise ModelError(f"it has more than {MOST_LAYERS:,} layers and weights; mend its sizes")
+
+    with unchanged_globals(), ExitStack() as stack:  # since layers draw weights when they are made
+        for register in (
+            register_module_module_registration_hook,
+            register_module_parameter_registration_hook,
+        ):
+            handle: RemovableHandle = register(count)
+            stack.callback(handle.remove)
+        yield
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xplain.borrowing import own_hooks, unchanged_globals
+from xplain.borrowing import making, own_hooks
 from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest, one_line
 from xplain.fingerprint import of_module
 from xplain.interfaces import Segmenter, Synthesizer
@@ -262,7 +262,7 @@ def runs_file(reference: str) -> bool:
     return reference.rpartition(":")[0].endswith(".py")
 
 
-@unchanged_globals()  # since layers draw weights when they are made
+@making()
 def follow(reference: str, *, trusted: bool = True) -> object:
     """What a reference leads to: a model, or what else somebody's own factory returns."""
     seen: list[str] = []

@@ -134,7 +134,7 @@ class Registry:
         """Import what a plugin registered; PluginError naming it where that is not possible."""
         module, _, attribute = plugin.target.partition(":")
         try:
-            with _unchanged_globals():
+            with _making():
                 made: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 made = getattr(made, part)
@@ -181,7 +181,7 @@ class Registry:
             return factory.configured(**parameters)  # a function, with no instances to make
         parameters = self.typed(kind, name, parameters)
         try:
-            with _unchanged_globals():  # since layers draw weights when they are made
+            with _making():
                 made = factory(**parameters)
         except (TypeError, ValueError) as error:
             shown = ", ".join(f"{k}={v!r}" for k, v in parameters.items()) or "no parameters"
@@ -224,11 +224,11 @@ class Registry:
         }
 
 
-def _unchanged_globals() -> AbstractContextManager[None]:
+def _making() -> AbstractContextManager[None]:
     # Here, since discovery loads no torch.
-    from xplain.borrowing import unchanged_globals
+    from xplain.borrowing import making
 
-    return unchanged_globals()
+    return making()
 
 
 def registry() -> Registry:

@@ -14,6 +14,9 @@ from xplain.errors import AudioError, XplainWarning
 KILOHERTZ = (8, 11.025, 12, 16, 22.05, 24, 32, 44.1, 48, 88.2, 96, 176.4, 192)
 """Usual sample rates in kHz, which somebody may give for Hz."""
 
+FASTEST = 10**8
+"""Hz; at more, a second of audio fills the memory."""
+
 LOUDEST = 16.0
 """Samples beyond this are hardly audio of about -1 to 1, however it was mixed."""
 
@@ -32,9 +35,9 @@ def hertz(rate: object, where: str) -> int:
             f"{where}: the sample rate is in Hz, and {number} looks like kHz; "
             f"give {round(number * 1000)}"
         )
-    if not math.isfinite(number) or number <= 0 or number != int(number):
+    if not math.isfinite(number) or not 0 < number <= FASTEST or number != int(number):
         raise AudioError(
-            f"{where}: the sample rate is a whole number in Hz, at least 1, not {number}"
+            f"{where}: the sample rate is a whole number in Hz, 1 to {FASTEST:,}, not {number}"
         )
     return int(number)
 

@@ -28,6 +28,8 @@ def read_tensors(path: Path, names: Iterable[str] = ()) -> tuple[dict[str, Tenso
     or lacks one of them, and where a number is not finite.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait, a device may never end
+            raise OSError("it is no regular file")
         # Read and not mapped: a mapped file that someone cuts off ends the program.
         content = path.read_bytes()
         tensors = safetensors.torch.load(content)

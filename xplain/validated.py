@@ -53,6 +53,8 @@ def _decoded(
     path: Path, kind: type[T], largest: int, language: str, decode: Callable[[bytes], object]
 ) -> T:
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait, a device may never end
+            raise OSError("it is no regular file")
         with path.open("rb") as file:
             content = file.read(largest + 1)
     except (OSError, ValueError) as error:  # a name that no file can have

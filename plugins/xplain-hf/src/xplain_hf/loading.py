@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from huggingface_hub import errors as hub
 from transformers import (
@@ -25,6 +27,7 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from xplain import ModelError
+from xplain.validated import decode_json
 from xplain_hf.modules import FeatureExtractor
 
 HUB_ERRORS: tuple[tuple[type[Exception], str], ...] = (
@@ -75,6 +78,15 @@ UNUSED = "masked_spec_embed"
 """Read in training alone; checkpoints without SpecAugment lack it."""
 
 
+INDEX = "model.safetensors.index.json"
+
+
+class _Index(msgspec.Struct):
+    """Which file holds which weights."""
+
+    weight_map: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a classifier comes from.
@@ -93,6 +105,9 @@ class Source:
         """Tell a folder from a repository; ModelError for what is neither."""
         path = Path(rest).expanduser()
         if rest and path.is_dir():
+            for entry in path.iterdir():  # a pipe would wait, a device may never end
+                if entry.exists() and not (entry.is_file() or entry.is_dir()):
+                    raise ModelError(f"hf:{rest}: {entry.name} is no regular file; remove it")
             return cls(rest, str(path), local=True)
         if not rest or path.exists() or rest.startswith((".", "/", "~")):
             raise ModelError(
@@ -220,8 +235,9 @@ def read_classifier(source: Source, config: PreTrainedConfig) -> PreTrainedModel
     named = str(getattr(config, "transformers_weights", None) or "model.safetensors")
     model: PreTrainedModel
     try:
-        if not named.endswith((".safetensors", ".safetensors.index.json")):
+        if not named.endswith(".safetensors") and named != INDEX:
             raise OSError(f"config.json names {named}, which is not a safetensors file")
+        _refuse_other_pieces(source)
         # With peft installed, an adapter would be read too: from a pickle, or from elsewhere.
         if find_adapter_config_file(source.name, **source.options) is not None:
             raise ModelError(
@@ -255,6 +271,20 @@ def read_classifier(source: Source, config: PreTrainedConfig) -> PreTrainedModel
         raise _error(source, "weights", error) from error
     _refuse_chance(source, model, report)
     return model
+
+
+def _refuse_other_pieces(source: Source) -> None:
+    """Raise ModelError where weights lie in several files, and one is none of the folder's own."""
+    path = cached_file(
+        source.name, INDEX, _raise_exceptions_for_missing_entries=False, **source.options
+    )
+    pieces = () if path is None else decode_json(Path(path), _Index).weight_map.values()
+    for piece in pieces:
+        if not re.fullmatch(r"[\w.-]+\.safetensors", piece):
+            raise ModelError(
+                f"{source}: {INDEX} names {piece!r}, and weights are read from safetensors beside "
+                "it alone; save the model again"
+            )
 
 
 def _refuse_chance(source: Source, model: PreTrainedModel, report: dict[str, Any]) -> None:

@@ -16,6 +16,9 @@ LABELS = ("speech", "music", "noise", "overlap")
 KIND_OF = {"overlap": "speech"}
 """Components of the first are of the second too: overlapped speech is speech."""
 
+MOST_REFINEMENTS = 10_000
+"""Multiplicative updates, each of which takes about as long as the network."""
+
 
 @strict
 class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -86,6 +89,8 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             raise ValueError("encoder_config goes with features='encoder', and only with that")
         if (self.features == "model") != (self.model is not None and self.layer is not None):
             raise ValueError("model and layer go with features='model', and only with that")
+        if not 0 <= self.refinements <= MOST_REFINEMENTS:
+            raise ValueError(f"refinements is 0 to {MOST_REFINEMENTS}, not {self.refinements}")
         self.make_spectrum()
         self.make_thresholds()
 

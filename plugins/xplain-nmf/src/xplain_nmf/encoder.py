@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from xplain.errors import ModelError
@@ -28,16 +28,17 @@ class Encoder(nn.Module):
             # Not what may name code: a kernel, a module of a repository.
             for name in ("attn_implementation", "_attn_implementation", "auto_map"):
                 fields.pop(name, None)
-            settings = AutoConfig.for_model(kind, **fields)
+            # Asked of the class, since configurations of some other kinds fetch things by name.
+            if not hasattr(CONFIG_MAPPING[kind], "conv_kernel"):
+                raise ModelError(
+                    f"a {kind!r} model has no convolutions over samples, so that its frames "
+                    "cannot be placed in time; give WavLM, wav2vec 2.0, HuBERT or their kin"
+                )
+            settings = CONFIG_MAPPING[kind](**fields)
             make: Any = AutoModel.from_config  # not typed
             self.model: PreTrainedModel = make(settings, trust_remote_code=False)
         except (ValueError, KeyError) as error:
             raise ModelError(f"the encoder {kind!r} cannot be built: {error}") from error
-        if not hasattr(settings, "conv_kernel"):
-            raise ModelError(
-                f"a {kind!r} model has no convolutions over samples, so that its frames cannot be "
-                "placed in time; give WavLM, wav2vec 2.0, HuBERT or their kin"
-            )
         self.normalises = normalises
         self.channels = int(settings.hidden_size)
         self.field, self.step = 1, 1

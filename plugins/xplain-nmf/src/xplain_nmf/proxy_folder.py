@@ -57,6 +57,8 @@ def open_proxy(folder: str | Path) -> NmfProxy:
 
 def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> NmfProxy:
     config = NmfProxyConfig(**{k: v for k, v in fields.items() if k not in LIBRARY_ONLY})
+    if config.features == "model" and not config.model_sha256:
+        raise ValueError("config.json has no model_sha256, so the model that it reads is not known")
     with torch.device("meta"):  # no memory for what the file does not hold, no chance
         proxy = NmfProxy(config)
     shapes = {name: tensor.shape for name, tensor in proxy.state_dict().items()}

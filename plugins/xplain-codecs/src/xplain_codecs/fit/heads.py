@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from xplain.errors import ModelError, PluginError, nearest
 from xplain.parameters import typed
 
+MOST_LAYERS = 1000
+"""Of a head; more would be made for minutes, and fill the memory."""
 STILL = 1e-3
 """Least deviation that is scaled by, where the root of a variance has a gradient too."""
 
@@ -238,6 +240,8 @@ def head_sizes(kind: str, given: Mapping[str, Any]) -> Sizes:
             open_ended = name == "positions" and value is None
             fits = open_ended or (type(value) is int and value >= 1)
             wanted = "a whole number of at least 1"
+            if name == "layers" and fits and value > MOST_LAYERS:
+                fits, wanted = False, f"at most {MOST_LAYERS}"
         if not fits:
             raise ModelError(f"the head {kind!r}: {name} is {wanted}, not {value!r}")
     return SIZES[kind](**given)
