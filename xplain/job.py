@@ -19,7 +19,7 @@ from xplain.registry import interface, registry
 from xplain.samples import hertz
 from xplain.score import Route
 from xplain.selection import Selection
-from xplain.targets import Target, label_index
+from xplain.targets import Target
 
 
 class Settings(TypedDict, total=False):
@@ -209,17 +209,5 @@ def _target(model: Model, settings: Settings) -> Target:
         target = Target(asked, versus=versus) if exact else Target.parse(asked, versus)
     else:
         raise TargetError(f"a target is a label or a Target, not {asked!r}")
-    for label in (target.label, target.versus):
-        if label is not None:
-            label_index(label, model.labels)
-    if target.label is not None and target.label == target.versus:
-        raise TargetError(
-            f"the label {target.label!r} cannot be explained against itself; "
-            "choose another label to compare with"
-        )
-    if target.start is not None and model.frame_step is None:
-        raise TargetError(
-            "this model decides once per clip, so a time span cannot be asked of it; "
-            "leave out @START-END"
-        )
+    target.check(model.labels, model.frame_step)
     return target

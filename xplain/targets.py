@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from msgspec import Meta
@@ -54,6 +54,22 @@ class Target:
             raise TargetError(f"{text!r} is not LABEL@START-END with times in seconds") from None
         return cls(match["label"], start, end, versus)
 
+    def check(self, labels: Sequence[str], frame_step: float | None) -> None:
+        """Refuse what a model of these labels and this frame step (s) can answer for no clip."""
+        for label in (self.label, self.versus):
+            if label is not None:
+                label_index(label, labels)
+        if self.label is not None and self.label == self.versus:
+            raise TargetError(
+                f"the label {self.label!r} cannot be explained against itself; "
+                "choose another label to compare with"
+            )
+        if self.start is not None and frame_step is None:
+            raise TargetError(
+                "this model decides once per clip, so a time span cannot be asked of it; "
+                "leave out @START-END"
+            )
+
 
 @dataclass(frozen=True)
 class ResolvedTarget:
@@ -101,21 +117,17 @@ def resolve(
     logits: what the model said of the clip, (1, L) or (1, frames, L). Raises
     TargetError for a label the model does not have and a span outside the clip.
     """
-    frames = _frames(target, logits, frame_step)
+    target.check(labels, frame_step)
+    frames = _frames(target, logits.shape[1], frame_step)
     clip = clip_logits(logits, frames)
     index = int(clip[0].argmax()) if target.label is None else label_index(target.label, labels)
-    versus_index = None if target.versus is None else label_index(target.versus, labels)
-    if versus_index == index:
-        raise TargetError(
-            f"the label {labels[index]!r} cannot be explained against itself; "
-            "choose another label to compare with"
-        )
+    replace(target, label=labels[index]).check(labels, frame_step)
     return ResolvedTarget(
         label=labels[index],
         index=index,
         probability=float(probabilities(clip, multilabel)[0, index]),
         versus=target.versus,
-        versus_index=versus_index,
+        versus_index=None if target.versus is None else label_index(target.versus, labels),
         start=target.start,
         end=target.end,
         frames=frames,
@@ -129,15 +141,9 @@ def label_index(label: str, labels: Sequence[str]) -> int:
     return list(labels).index(label)
 
 
-def _frames(target: Target, logits: Tensor, frame_step: float | None) -> tuple[int, int] | None:
-    if target.start is None or target.end is None:
+def _frames(target: Target, count: int, frame_step: float | None) -> tuple[int, int] | None:
+    if target.start is None or target.end is None or frame_step is None:
         return None
-    if logits.ndim != 3 or frame_step is None:
-        raise TargetError(
-            "this model decides once per clip, so a time span cannot be asked of it; "
-            "leave out @START-END"
-        )
-    count = logits.shape[1]
     # Every frame that the span touches; 0.3 / 0.1 is 2.9999999999999996 to a computer.
     start = math.floor(target.start / frame_step + 1e-6)
     if start >= count:
