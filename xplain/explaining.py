@@ -109,16 +109,12 @@ def compare_each(
             yield result
 
 
-def _take(clip: AudioLike, name: str, job: Job) -> Audio:
-    """Read a clip, or check one that is in memory."""
-    if isinstance(clip, str | Path):
-        return audio_io.read(clip)
-    return in_memory(clip, job.sample_rate, name)
-
-
 def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip]:
     """Read a clip, encode it, and ask the model about it; with its waveform (samples,)."""
-    audio = _take(clip, name, job)
+    if isinstance(clip, str | Path):
+        audio = audio_io.read(clip)
+    else:
+        audio = in_memory(clip, job.sample_rate, name)
     at_model = audio_io.resample(audio, job.route.model.sample_rate).waveform
     waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
     with torch.inference_mode(False):

@@ -161,7 +161,9 @@ def attribution_figure(
     elif over:
         _draw_overlay(target, attribution)
     elif explanation.attribution.shape[0] == 1:
-        _draw_line(target, attribution)
+        (values,) = attribution.values
+        left, right, _, _ = attribution.extent
+        _fill(target, left + (np.arange(len(values)) + 0.5) * (right - left) / len(values), values)
     else:
         target.imshow(
             attribution.values,
@@ -190,7 +192,7 @@ def spectrogram_figure(shown: Spectrogram, scale: Scale) -> Figure:
     figure = Figure(figsize=(4.2, 2.3), dpi=120, layout="constrained")
     axes = figure.subplots()
     _draw_spectrogram(axes, shown, scale, smaller=SMALL)
-    _label_time(axes)
+    axes.set_xlabel("time (s)")
     return figure
 
 
@@ -254,13 +256,6 @@ def _draw_overlay(axes: Axes, attribution: Drawn) -> None:
     axes.set_ylim(span[1])
 
 
-def _draw_line(axes: Axes, attribution: Drawn) -> None:
-    left, right, _, _ = attribution.extent
-    (values,) = attribution.values
-    seconds = left + (np.arange(len(values)) + 0.5) * (right - left) / len(values)
-    _fill(axes, seconds, values)
-
-
 def _draw_curve(axes: Axes, explanation: Explanation, duration: float) -> None:
     summed = explanation.attribution.detach().cpu().double().sum(dim=0).numpy()
     pool = -(-len(summed) // CURVE)
@@ -269,7 +264,7 @@ def _draw_curve(axes: Axes, explanation: Explanation, duration: float) -> None:
     ends = np.minimum(starts + pool, len(summed))
     _fill(axes, (starts + ends) / 2 / len(summed) * duration, values)
     axes.set_ylabel("sum")
-    _label_time(axes)
+    axes.set_xlabel("time (s)")
 
 
 def _fill(axes: Axes, seconds: Array, values: Array) -> None:
@@ -285,10 +280,6 @@ def _draw_colour_bar(figure: Figure, axes: Axes, limit: float) -> None:
     bar = figure.colorbar(mappable, ax=axes, fraction=0.04, pad=0.015)
     bar.set_ticks([-limit, 0, limit])
     bar.set_ticklabels([f"−{limit:.2g}\nagainst", "0", f"for\n+{limit:.2g}"])
-
-
-def _label_time(axes: Axes) -> None:
-    axes.set_xlabel("time (s)")
 
 
 def _say(axes: Axes, text: str) -> None:

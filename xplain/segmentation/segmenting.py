@@ -16,7 +16,6 @@ from typing_extensions import Unpack
 
 import xplain
 from xplain import audio as audio_io
-from xplain.audio import Stream
 from xplain.borrowing import borrowed, own_hooks, usable_device
 from xplain.clips import (
     AudioLike,
@@ -184,7 +183,11 @@ class _Job:
 
 def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
     """Segment one recording."""
-    stream, segmenter = _take(clip, name, job), job.segmenter
+    segmenter, rate = job.segmenter, job.segmenter.sample_rate
+    if isinstance(clip, str | Path):
+        stream = audio_io.stream(clip, rate)
+    else:
+        stream = audio_io.as_stream(in_memory(clip, job.sample_rate, name), rate)
     # Resampling may round the length up.
     most = math.ceil(stream.duration / segmenter.frame_step) + 2
     decoder = Decoder(segmenter, job.thresholds, job.relevance, most)
@@ -212,14 +215,6 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
     return (
         segmentation if job.blackbox is None else job.blackbox.explained(stream.part, segmentation)
     )
-
-
-def _take(clip: AudioLike, name: str, job: _Job) -> Stream:
-    """Open a recording, or check one that is in memory."""
-    rate = job.segmenter.sample_rate
-    if isinstance(clip, str | Path):
-        return audio_io.stream(clip, rate)
-    return audio_io.as_stream(in_memory(clip, job.sample_rate, name), rate)
 
 
 def _listen(job: _Job, waveform: Tensor) -> Tensor:
