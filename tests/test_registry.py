@@ -342,6 +342,29 @@ def test_a_damaged_installation_is_named_and_takes_nothing_down(kind: str, tmp_p
     assert [p for p in found if p in healthy] == healthy
 
 
+@pytest.mark.parametrize("special", ["pipe", "device", "circle", "folder"])
+@pytest.mark.parametrize("name", ["entry_points.txt", "METADATA", ""])
+def test_an_installation_of_special_files_takes_nothing_down(
+    name: str, special: str, tmp_path: Path
+) -> None:
+    info = tmp_path / "other-1.0.dist-info"
+    damage(tmp_path, {info.name: {"entry_points.txt": b"[xplain]\nbroken = absent_module\n"}})
+    place = info / name
+    if place.is_file():
+        place.unlink()
+    elif not name:
+        info.rename(tmp_path / "aside")
+    if special == "pipe":
+        os.mkfifo(place)
+    elif special == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to("/dev/zero" if special == "device" else place)
+    healthy, found = plugins(None), plugins(tmp_path)
+    assert [p for p in found if p in healthy] == healthy
+    assert {p["name"] for p in found if p not in healthy} <= {"broken", "other"}
+
+
 def test_an_empty_description_that_hides_a_plugin_is_named_and_the_plugin_is_loaded(
     site: Path, tmp_path: Path, listed: list[dict[str, Any]]
 ) -> None:

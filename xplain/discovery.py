@@ -7,6 +7,7 @@ path is damaged, and takes the first of two distributions of one name even if th
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,8 +50,9 @@ class _Copy:
     def metadata(self) -> bytes | None:
         """The description of the distribution; None where there is none."""
         for name in ("METADATA", "PKG-INFO"):
-            with contextlib.suppress(OSError):
-                return (self.folder / name).read_bytes()
+            if (self.folder / name).is_file():  # a pipe would wait for ever
+                with contextlib.suppress(OSError):
+                    return (self.folder / name).read_bytes()
         return None
 
     @property
@@ -80,16 +82,20 @@ def _installed(_: tuple[str, ...]) -> tuple[tuple[Found, ...], tuple[Fault, ...]
     described: dict[str, dict[Path, Distribution]] = {}
     for distribution in distributions():
         folder = Path(str(getattr(distribution, "_path", distribution.locate_file(""))))
+        real = Path(os.path.realpath(folder))  # Path.resolve raises for links in a circle
         # By the folder's name, since METADATA may not be readable.
         name = canonical(folder.name.removesuffix(folder.suffix).partition("-")[0])
-        described.setdefault(name, {}).setdefault(folder.resolve(), distribution)
+        described.setdefault(name, {}).setdefault(real, distribution)
     for name, folders in sorted(described.items()):
         copies = []
         for folder, distribution in folders.items():
+            listed = folder / "entry_points.txt"
             try:
+                if listed.exists() and not listed.is_file():
+                    raise OSError("it is no regular file")
                 entries = tuple(e for e in distribution.entry_points if e.group in GROUPS)
             except Exception as error:  # whatever a damaged file makes of its reader
-                cause = f"{folder / 'entry_points.txt'} cannot be read ({type(error).__name__})"
+                cause = f"{listed} cannot be read ({type(error).__name__})"
                 faults.append(Fault(name, name, "", f"{cause}; reinstall or uninstall {name}"))
             else:
                 copies.append(_Copy(folder, entries))
