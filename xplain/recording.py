@@ -12,10 +12,8 @@ import tempfile
 import threading
 import warnings
 import weakref
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from xplain.bitstreams import Piece
-from xplain.containers import layout
+from xplain.bitstreams import Part
+from xplain.containers import parts_of
 from xplain.errors import AudioError, XplainWarning
 
 BLOCK = 2**18
@@ -32,6 +30,9 @@ BLOCK = 2**18
 
 LONGEST = 2**48
 """Samples; libsndfile gives a length beyond that where it knows none."""
+
+GAPS = 4 * 1152
+"""Samples that an MP3 encoder adds at most, which a header may or may not count."""
 
 SPOOLED = 2**32
 """Bytes that are taken from a pipe at most."""
@@ -64,15 +65,15 @@ class Recording:
         self.path = Path(path)
         self._raw, self.name = _opened(self.path)
         weakref.finalize(self, self._raw.close)
+        self._reading = threading.Lock()
         self.size = os.fstat(self._raw.fileno()).st_size
         if self.size == 0:
             raise AudioError(f"{path}: the file is empty (0 bytes); record or export it again")
         with self._reasons():
             with mmap.mmap(self._raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                self._layout = layout(data)
-            if self._layout.truncated:
-                raise self.truncated()
-            parts = self._layout.parts
+                parts = parts_of(data)
+            if any(part.cut for part in parts):
+                raise self._truncated()
             with self._decoder(parts[0]) as first:
                 self.rate, self.channels = first.samplerate, first.channels
                 self.subtype = first.subtype
@@ -81,18 +82,13 @@ class Recording:
                     f"{path}: a sample rate of {self.rate} Hz is not one of sound; "
                     "mend the header or export it again"
                 )
-            lengths = [self._length(part) for part in parts]
-        # A part at another rate would be heard at the wrong pitch.
-        usable = next((n for n, (_, rate) in enumerate(lengths) if rate != self.rate), len(parts))
-        self._frames = [frames for frames, _ in lengths[:usable]]
-        self.frames = sum(self._frames)
-        self._warn([frames / rate for frames, rate in lengths[usable:]])
+            self._measure(parts)
 
     def blocks(self, first: int = 0, last: int | None = None) -> Iterator[npt.NDArray[np.float32]]:
         """Samples first to last in blocks (n, channels). Raises AudioError if decoding fails."""
         last = self.frames if last is None else min(last, self.frames)
         begin = 0
-        for part, frames in zip(self._layout.parts, self._frames, strict=False):
+        for part, frames in self._parts:
             start, stop = max(first - begin, 0), min(last - begin, frames)
             if start < stop:
                 yield from self._decoded(part, start, stop)
@@ -106,27 +102,24 @@ class Recording:
             digest.update(block)
         return digest.hexdigest()
 
-    def truncated(self) -> AudioError:
+    def _truncated(self) -> AudioError:
         """What is said of a file that ends too early."""
         return AudioError(
             f"{self.path}: the file is truncated, it ends before its audio does; "
             "copy or export it again"
         )
 
-    def _decoded(
-        self, part: Sequence[Piece], start: int, stop: int
-    ) -> Iterator[npt.NDArray[np.float32]]:
+    def _decoded(self, part: Part, start: int, stop: int) -> Iterator[npt.NDArray[np.float32]]:
         with self._reasons(), self._decoder(part) as file:
             # libmpg123 guesses places where the bit rate varies, so decode up to them.
-            skipped = start if self._layout.mpeg or file.frames >= LONGEST else 0
+            skipped = start if part.mpeg else 0
             if start and not skipped:
                 file.seek(start)
             left = stop - start + skipped
             most = max(1, BLOCK // file.channels)
             while left > 0:
                 try:
-                    with self._quiet():
-                        block = file.read(min(most, left), dtype="float32", always_2d=True)
+                    block = self._next(file, part, min(most, left))
                 except soundfile.SoundFileError:
                     block = np.empty((0, file.channels), np.float32)
                 if len(block) == 0:
@@ -141,20 +134,72 @@ class Recording:
                 if dropped < len(block):
                     yield block[dropped:]
 
-    def _length(self, part: Sequence[Piece]) -> tuple[int, int]:
-        """Samples per channel and Hz of a part; decoded and counted where nothing says it."""
+    def _next(self, file: _Decoder, part: Part, most: int) -> npt.NDArray[np.float32]:
+        with self._quiet(part):
+            read: npt.NDArray[np.float32] = file.read(most, dtype="float32", always_2d=True)
+        return read
+
+    def _measure(self, parts: list[Part]) -> None:
+        """Find how many samples each part holds; warn where that is not what a header states."""
+        self._parts: list[tuple[Part, int]] = []
+        self.frames = stated = 0
+        unread = 0.0
+        for part in parts:
+            says, frames, rate = self._length(part)
+            # A part at another rate would be heard at the wrong pitch.
+            if rate != self.rate or unread:
+                unread += frames / rate
+                continue
+            self._parts.append((part, frames))
+            self.frames += frames
+            stated += says
+        held = self.frames / self.rate
+        if stated != self.frames:
+            self._warn(
+                f"the header states {stated / self.rate:.3f} s of audio, but the file holds "
+                f"{held:.3f} s; all of it is read"
+            )
+        if unread:
+            self._warn(
+                f"only {held:.3f} of {held + unread:.3f} s are read, since the rest has another "
+                "sample rate; split the file"
+            )
+
+    def _length(self, part: Part) -> tuple[int, int, int]:
+        """Samples per channel that a part states, and that it holds, and Hz."""
+        says, gaps = part.stated, GAPS if part.mpeg else 0
         with self._decoder(part) as file:
-            if file.frames < LONGEST:
-                return file.frames, file.samplerate
-            frames, most = 0, max(1, BLOCK // file.channels)
-            while read := len(file.read(most, dtype="float32", always_2d=True)):
-                frames += read
-            return frames, file.samplerate
+            frames, rate = file.frames, file.samplerate
+            if part.before or frames >= LONGEST:
+                frames = says
+                if not says or part.mpeg or not self._ends_at(file, says):
+                    file.seek(0)
+                    frames, most = 0, max(1, BLOCK // file.channels)
+                    while read := len(self._next(file, part, most)):
+                        frames += read
+        if frames < says - gaps:
+            raise self._truncated()
+        if not says or frames <= says + gaps:
+            says = round(frames * part.share)
+        return says, frames, rate
+
+    def _ends_at(self, file: _Decoder, frames: int) -> bool:
+        """Whether a stream of unknown length holds so many samples and no more."""
+        try:
+            file.seek(frames - 1)
+            file.read(1)
+        except soundfile.SoundFileError:
+            raise self._truncated() from None
+        try:
+            file.seek(frames)
+        except soundfile.SoundFileError:
+            return True
+        return False
 
     @contextmanager
-    def _decoder(self, part: Sequence[Piece]) -> Iterator[_Decoder]:
-        with self._quiet():
-            file = _Decoder(_View(self._raw, part))
+    def _decoder(self, part: Part) -> Iterator[_Decoder]:
+        with self._quiet(part):
+            file = _Decoder(_View(self._raw, self._reading, part))
         with file:
             yield file
 
@@ -171,13 +216,13 @@ class Recording:
             ) from error
 
     @contextmanager
-    def _quiet(self) -> Iterator[None]:
+    def _quiet(self, part: Part) -> Iterator[None]:
         """Keep what libmpg123 prints from the user; everything else is printed afterwards.
 
         libsndfile does not hand on the library's own switch for this, so descriptor 2 of the
         whole process is diverted for the length of one call; one at a time.
         """
-        if not self._layout.mpeg:
+        if not part.mpeg:
             yield
             return
         with _STDERR, tempfile.TemporaryFile() as held:
@@ -197,23 +242,8 @@ class Recording:
                     with suppress(OSError):
                         os.write(2, others)
 
-    def _warn(self, unread: Sequence[float]) -> None:
-        held = self.frames / self.rate
-        stated = self._layout.stated
-        if stated is not None:
-            warnings.warn(
-                f"{self.path}: the header states {stated:.3f} s of audio, but the file holds "
-                f"{held:.3f} s; all of it is read",
-                XplainWarning,
-                stacklevel=2,
-            )
-        if unread:
-            warnings.warn(
-                f"{self.path}: only {held:.3f} of {held + sum(unread):.3f} s are read, since the "
-                "rest has another sample rate; split the file",
-                XplainWarning,
-                stacklevel=2,
-            )
+    def _warn(self, said: str) -> None:
+        warnings.warn(f"{self.path}: {said}", XplainWarning, stacklevel=4)
 
 
 class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
@@ -228,43 +258,36 @@ class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
 
 
 class _View:
-    """Pieces of a file and bytes between them, as one file. It never raises."""
+    """A part of a file, with its changes, as a file of its own. It never raises."""
 
-    def __init__(self, raw: BinaryIO, pieces: Sequence[Piece]) -> None:
-        self._raw, self._pieces, self._at = raw, pieces, 0
-        self._starts = [0, *accumulate(map(len, pieces))]
+    def __init__(self, raw: BinaryIO, reading: threading.Lock, part: Part) -> None:
+        self._raw, self._reading, self._part, self._at = raw, reading, part, 0
+        self._begin = part.place.start - len(part.before)
+        self._size = len(part.before) + len(part.place)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = (0, self._at, self._starts[-1])[whence]
-        self._at = max(0, base + offset)
+        self._at = max(0, (0, self._at, self._size)[whence] + offset)
         return self._at
 
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:
-        wanted, done = memoryview(buffer), 0
-        while done < len(wanted) and self._at < self._starts[-1]:
-            number = bisect_right(self._starts, self._at) - 1
-            piece, inside = self._pieces[number], self._at - self._starts[number]
-            count = min(len(piece) - inside, len(wanted) - done)
-            if isinstance(piece, range):
-                try:
-                    self._raw.seek(piece.start + inside)
-                    count = self._raw.readinto(wanted[done : done + count])  # type: ignore[attr-defined]
-                except OSError:
-                    count = 0
-                if not count:
-                    break
-            else:
-                wanted[done : done + count] = piece[inside : inside + count]
-            done += count
-            self._at += count
-        return done
-
     def read(self, count: int) -> bytes:
-        buffer = bytearray(count)
-        return bytes(buffer[: self.readinto(memoryview(buffer))])
+        part, count = self._part, min(count, self._size - self._at)
+        if count <= 0:
+            return b""
+        data = bytearray(part.before[self._at : self._at + count])
+        start = self._begin + self._at + len(data)
+        with suppress(OSError), self._reading:
+            self._raw.seek(start)
+            data += self._raw.read(count - len(data))
+        start = self._begin + self._at
+        for place, value in part.changes.items():
+            for offset, byte in enumerate(value, place - start):
+                if 0 <= offset < len(data):
+                    data[offset] = byte
+        self._at += len(data)
+        return bytes(data)
 
 
 def _opened(path: Path) -> tuple[BinaryIO, str]:
