@@ -105,7 +105,7 @@ class Recording:
     def _truncated(self) -> AudioError:
         """What is said of a file that ends too early."""
         return AudioError(
-            f"{self.path}: the file is truncated, it ends before its audio does; "
+            f"{self.path}: the file is truncated or damaged, its audio ends too early; "
             "copy or export it again"
         )
 
@@ -175,8 +175,11 @@ class Recording:
                 if not says or part.mpeg or not self._ends_at(file, says):
                     file.seek(0)
                     frames, most = 0, max(1, BLOCK // file.channels)
-                    while read := len(self._next(file, part, most)):
-                        frames += read
+                    try:
+                        while read := len(self._next(file, part, most)):
+                            frames += read
+                    except soundfile.SoundFileError:
+                        raise self._truncated() from None
         if frames < says - gaps:
             raise self._truncated()
         if not says or frames <= says + gaps:

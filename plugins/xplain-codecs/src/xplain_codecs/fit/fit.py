@@ -10,19 +10,20 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import soundfile
 import torch
 
 import xplain
 from xplain import Synthesizer, XplainError, XplainWarning
 from xplain.borrowing import seeded
-from xplain.errors import ArtifactError, ModelError
+from xplain.errors import ArtifactError, AudioError, ModelError
 from xplain.intervals import Interval
 from xplain.progress import say, track
+from xplain.recording import Recording
 from xplain.registry import registry
 from xplain.storage import only_writer, write_text
 from xplain.validated import decode_json
@@ -133,11 +134,10 @@ def _codec(task: Task, entries: Sequence[Entry]) -> tuple[Codec, Synthesizer]:
 def _common_rate(entries: Sequence[Entry]) -> int:
     rates: set[int] = set()
     for entry in entries:
-        try:
-            with entry.file.open("rb") as file:
-                rates.add(soundfile.info(file).samplerate)
-        except (soundfile.LibsndfileError, RuntimeError, OSError):
-            continue  # it is named, with its reason, when it is encoded
+        # A file that cannot be read is named, with its reason, when it is encoded.
+        with suppress(AudioError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", XplainWarning)
+            rates.add(Recording(entry.file).rate)
     if len(rates) != 1:
         found = ", ".join(map(str, sorted(rates))) or "none that can be read"
         raise XplainError(

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,6 +16,7 @@ from torch.utils.data import Dataset
 from xplain import audio
 from xplain.errors import AudioError, XplainError, XplainWarning
 from xplain.manifest import Row, rows
+from xplain.recording import Recording
 from xplain_nmf.config import LABELS
 from xplain_nmf.spectrum import FRAME_STEP, HOP, SAMPLE_RATE, frame_count
 
@@ -129,28 +128,21 @@ def read_recordings(
 
 def read_piece(path: Path, start: float, samples: int) -> Tensor:
     """So many samples at 16 kHz from a place in a file, mixed down: (samples,) float32."""
-    try:
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as file:
-            rate = file.samplerate
-            file.seek(min(round(start * rate), file.frames))
-            read = file.read(round(samples * rate / SAMPLE_RATE), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise AudioError(f"{path}: cannot be read ({error}); check the manifest") from error
-    waveform = torch.from_numpy(np.ascontiguousarray(read.mean(axis=1, dtype=np.float32)))
     with warnings.catch_warnings():
         # A piece of a recording may well be silent.
         warnings.simplefilter("ignore", XplainWarning)
-        checked = audio.check(audio.Audio(waveform, rate, str(path)))
-    at_rate = audio.resample(checked, SAMPLE_RATE).waveform[:samples]
+        read = audio.read_part(path, start, start + samples / SAMPLE_RATE)
+    at_rate = audio.resample(read, SAMPLE_RATE).waveform[:samples]
     return torch.nn.functional.pad(at_rate, (0, samples - len(at_rate)))
 
 
 def _cut(folder: Path, row: Row, seconds: float) -> list[Piece]:
     path = row.file
     try:
-        length = soundfile.info(str(path)).duration
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise AudioError(f"{row.place}: {path} cannot be read ({error}); correct it") from error
+        recording = Recording(path)
+    except AudioError as error:
+        raise AudioError(f"{row.place}: {error}") from error
+    length = recording.frames / recording.rate
     if length == 0:
         raise AudioError(f"{path}: holds no samples; leave it out of the manifest")
     stems = None
