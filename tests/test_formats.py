@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xplain import ArtifactError
-from xplain.segmentation.formats import read_segments
+from xplain.segmentation.result import read_segments
 from xplain.segmentation.segment import Segment
 
 LONG = '''File type = "ooTextFile"

@@ -19,7 +19,7 @@ import xplain
 from xplain.cli.main import main
 from xplain.report.plots import png
 from xplain.report.segments import label_figure, write_page
-from xplain.segmentation.formats import read_segments
+from xplain.segmentation.result import read_segments
 
 RATE = 8000
 

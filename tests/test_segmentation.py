@@ -14,7 +14,7 @@ from pyannote.metrics.identification import IdentificationErrorRate
 
 from xplain import ArtifactError, Segmentation, Thresholds
 from xplain.bands import Band
-from xplain.segmentation.formats import read_segments
+from xplain.segmentation.result import read_segments
 from xplain.segmentation.segment import Part, Segment
 
 pyannote = pytest.importorskip("pyannote.database.util")

@@ -232,7 +232,7 @@ def test_labels_that_exclude_each_other_have_the_probabilities_of_a_softmax() ->
 
 
 def test_a_model_that_reads_latents_is_given_them() -> None:
-    from xplain_devkit.toy_models import Frames
+    from xplain_devkit.toys.models import Frames
 
     class Head(nn.Module):
         def forward(self, values: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import xplain
-from xplain_devkit.toy_models import RATE
-from xplain_devkit.toy_models import OfSound as Convolutions
+from xplain_devkit.toys.models import RATE
+from xplain_devkit.toys.models import OfSound as Convolutions
 
 __all__ = ["RATE", "BandEnergies", "Convolutions", "Noisy", "tone"]
 

@@ -87,31 +87,19 @@ def to_textgrid(segments: Sequence[Segment], labels: Sequence[str], duration: fl
     return "\n".join(lines) + "\n"
 
 
-def read_segments(path: str | Path, name: str | None = None) -> tuple[Segment, ...]:
-    """Read segments: .rttm, .csv, .txt (Audacity), .TextGrid or .json, by the file's name.
+def read(path: Path, name: str | None) -> tuple[Segment, ...]:
+    """Read segments from text: .rttm, .csv, .txt (Audacity) or .TextGrid, by the file's name.
 
-    Text is UTF-8 or, after a byte order mark, UTF-16. name: the recording's, where an RTTM file
-    holds several. Scores come from CSV and JSON alone; of the other files bands are not read.
-    Points (of a TextGrid or of Audacity) last no time and are left out. Raises ArtifactError,
-    with the number of the line, for anything that is not read right.
+    name: the recording's, where an RTTM file holds several. Raises ArtifactError, with the
+    number of the line, for anything that is not read right.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        return _from_json(path)
-    read = READERS.get(suffix)
-    if read is None:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
         raise ArtifactError(f"{path}: segments are read from {', '.join(READERS)} and .json")
     try:
-        return read(_decoded(path.read_bytes()), name)
+        return reader(_decoded(path.read_bytes()), name)
     except (OSError, ValueError, csv.Error) as error:
         raise ArtifactError(f"{path} cannot be read as {path.suffix}: {error}") from error
-
-
-def _from_json(path: Path) -> tuple[Segment, ...]:
-    from xplain.segmentation.result import Segmentation
-
-    return Segmentation.load(path).segments
 
 
 def _decoded(data: bytes) -> str:

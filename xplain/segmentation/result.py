@@ -105,7 +105,7 @@ class Segmentation:
     def load(cls, path: str | Path) -> Segmentation:
         """Read what to_json wrote. Raises ArtifactError for anything else.
 
-        The other files hold segments alone: see xplain.segmentation.formats.read_segments.
+        The other files hold segments alone: see read_segments.
         """
         data = decode_json(Path(path), _Saved, largest=LARGEST)
         if data.schema != SCHEMA:
@@ -165,6 +165,20 @@ class _Saved(msgspec.Struct):
             if segment.label not in self.labels or not 0 <= segment.start <= segment.end:
                 raise ValueError(f"no segment can be {segment}")
         return self.segments
+
+
+def read_segments(path: str | Path, name: str | None = None) -> tuple[Segment, ...]:
+    """Read segments: .rttm, .csv, .txt (Audacity), .TextGrid or .json, by the file's name.
+
+    Text is UTF-8 or, after a byte order mark, UTF-16. name: the recording's, where an RTTM file
+    holds several. Scores come from CSV and JSON alone; of the other files bands are not read.
+    Points (of a TextGrid or of Audacity) last no time and are left out. Raises ArtifactError,
+    with the number of the line, for anything that is not read right.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        return Segmentation.load(path).segments
+    return formats.read(path, name)
 
 
 def _write(path: str | Path, text: str) -> Path:

@@ -26,7 +26,7 @@ from xplain_codecs.replacements.recording import Recording
 from xplain_codecs.replacements.silence import WhiteNoise
 from xplain_devkit.rules.replacements import RULES, ReplacementSubject
 from xplain_devkit.rules.rule import NotApplicable
-from xplain_devkit.toy_models import RATE
+from xplain_devkit.toys.models import RATE
 
 SAMPLES = 1000
 

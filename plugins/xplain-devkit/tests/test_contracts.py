@@ -14,7 +14,7 @@ from xplain import Explanation, PluginError, explain
 from xplain_devkit import ExplainerContract, SynthesizerContract
 from xplain_devkit.check import RULES, check
 from xplain_devkit.rules.rule import Report, Rule, Subject, examine
-from xplain_devkit.toy_models import RATE, Levels, Nothing, noise
+from xplain_devkit.toys.models import RATE, Levels, Nothing, noise
 from xplain_evaluation.planted.planted import CUES, planted_model
 
 WRONG_ONES = [

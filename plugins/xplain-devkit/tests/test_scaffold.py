@@ -13,7 +13,7 @@ from environments import Environment
 
 from xplain import ArtifactError, Explanation, PluginError
 from xplain_devkit.scaffold import KINDS, LICENCES, LONGEST, write_package
-from xplain_devkit.toy_models import tone
+from xplain_devkit.toys.models import tone
 
 RATE = 16000
 ROOT = Path(__file__).parents[3]

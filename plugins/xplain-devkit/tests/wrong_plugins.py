@@ -29,7 +29,7 @@ from xplain import (
     Segmenter,
     Thresholds,
 )
-from xplain_devkit.toy_models import Frames
+from xplain_devkit.toys.models import Frames
 
 # Explainers
 

@@ -86,7 +86,7 @@ class TestParameterRandomisation:
         self, monkeypatch: pytest.MonkeyPatch, bands: xplain.Model
     ) -> None:
         # Where the copies are the model itself, it says the same as before.
-        monkeypatch.setattr(sanity, "cascade", lambda model, **_: [model])
+        monkeypatch.setattr(sanity.checks, "cascade", lambda model, **_: [model])
         found = sanity.parameter_randomisation(CLIPS[1], bands, target="mid", versus="low")
         assert found.figures == pytest.approx((1,))
 

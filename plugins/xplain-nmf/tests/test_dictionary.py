@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from xplain.errors import ArtifactError, XplainError
-from xplain_nmf.cli import app
+from xplain_nmf.cli.main import app
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.dictionary.learning import Plan, draw_segments, learn
 from xplain_nmf.scenes.sources import DataSet, Source

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from xplain import AdditiveSegmenter
 from xplain.errors import ArtifactError, ModelError, XplainError
-from xplain_nmf.cli import app
+from xplain_nmf.cli.main import app
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.prototypes.corpus import measure_corpus
 from xplain_nmf.prototypes.plot import png

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from xplain.errors import XplainError
-from xplain_nmf.cli import app
+from xplain_nmf.cli.main import app
 from xplain_nmf.scenes import folder as scenes_folder
 from xplain_nmf.scenes.folder import Order, make_scenes
 from xplain_nmf.scenes.rooms import filter_stems

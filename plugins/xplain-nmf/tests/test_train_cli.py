@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from xplain import XplainError
 from xplain.errors import ArtifactError, TargetError
-from xplain_nmf.cli import app
+from xplain_nmf.cli.main import app
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.proxy_folder import open_proxy

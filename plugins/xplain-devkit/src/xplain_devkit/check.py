@@ -9,7 +9,7 @@ from xplain.errors import PluginError, nearest
 from xplain.registry import registry
 from xplain_devkit.rules import explainers, metrics, replacements, segmenters, synthesizers
 from xplain_devkit.rules.rule import Outcome, Report, Rule, Subject, examine
-from xplain_devkit.toy_models import RATE
+from xplain_devkit.toys.models import RATE
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "explainer": explainers.RULES,

@@ -11,10 +11,10 @@ from xplain.borrowing import seeded
 from xplain.errors import XplainError
 from xplain.explaining import explain
 from xplain.interfaces import Explainer
-from xplain_devkit.questions import Interrupted, Question, answer, question, readable
 from xplain_devkit.rules import parameters as configuration
+from xplain_devkit.rules.questions import Interrupted, Question, answer, question, readable
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
-from xplain_devkit.toy_models import RATE, Frames, Levels, Nothing, OfOneElement
+from xplain_devkit.toys.models import RATE, Frames, Levels, Nothing, OfOneElement
 from xplain_evaluation.planted.backgrounds import BACKGROUNDS
 from xplain_evaluation.planted.planted import CUES, planted, planted_model
 

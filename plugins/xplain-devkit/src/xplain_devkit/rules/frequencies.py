@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from xplain_devkit.rules.rule import NotApplicable, Subject, demand
-from xplain_devkit.toy_models import half_a_second, noise, tone
+from xplain_devkit.toys.models import half_a_second, noise, tone
 
 TONES = (0.1, 0.3, 0.5, 0.8)
 """Shares of half the sample rate, at which tones sound."""

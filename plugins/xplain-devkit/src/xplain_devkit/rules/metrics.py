@@ -13,9 +13,9 @@ from torch import Tensor
 from xplain.borrowing import seeded
 from xplain.errors import PluginError, XplainError
 from xplain.metric import Evidence, Metric, Undefined
-from xplain_devkit.evidence import evidence, extremes
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import changed, copied
+from xplain_devkit.toys.evidence import evidence, extremes
 
 CLIPS = 5
 

@@ -13,7 +13,7 @@ from xplain.interfaces import Clip, Replacement, Synthesizer
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import changed, close, copied
-from xplain_devkit.toy_models import RATE, Frames, noise
+from xplain_devkit.toys.models import RATE, Frames, noise
 
 SAMPLES = 1500
 

@@ -13,7 +13,7 @@ from xplain.interfaces import AdditiveSegmenter, Segmenter
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import close, leaves_grad_mode, leaves_weights_alone
-from xplain_devkit.toy_models import noise, tone
+from xplain_devkit.toys.models import noise, tone
 
 ROUNDING = 1e-4
 """Difference that another order of the same additions may make, of the largest logit."""

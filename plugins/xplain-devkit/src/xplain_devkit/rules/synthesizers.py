@@ -13,7 +13,7 @@ from xplain_devkit.rules import frequencies
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import changed, close, copied, leaves_grad_mode, leaves_weights_alone
-from xplain_devkit.toy_models import half_a_second, noise, tone
+from xplain_devkit.toys.models import half_a_second, noise, tone
 
 LENGTHS = (1, 7, 255, 256, 257, 4000, 12345)
 """Samples; what is too short for a synthesizer may be refused, half a second may not."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from xplain_nmf.dictionary.cli import dictionary
-from xplain_nmf.prototypes.cli import prototypes
-from xplain_nmf.scenes.cli import scenes
-from xplain_nmf.training.cli import train
+from xplain_nmf.cli.dictionary import dictionary
+from xplain_nmf.cli.prototypes import prototypes
+from xplain_nmf.cli.scenes import scenes
+from xplain_nmf.cli.train import train
 
 app = typer.Typer(
     add_completion=False,

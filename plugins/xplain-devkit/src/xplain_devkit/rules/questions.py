@@ -17,7 +17,7 @@ from xplain.models import wrap
 from xplain.score import ClipScore, Route
 from xplain.targets import ResolvedTarget, Target, resolve
 from xplain_devkit.rules.rule import Broken, NotApplicable, Subject
-from xplain_devkit.toy_models import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
+from xplain_devkit.toys.models import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
 
 Reads: TypeAlias = Literal["sound", "latents", "latents, linearly"]
 """What the model of a question reads: the route is model(decode(z)), or head(z); the last is

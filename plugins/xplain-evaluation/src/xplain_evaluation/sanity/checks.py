@@ -6,17 +6,14 @@ explanations; what one explanation claims is checked by Explanation.check().
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
-from xplain.borrowing import seeded
 from xplain.clips import AudioLike
-from xplain.errors import ModelError, XplainError
+from xplain.errors import XplainError
 from xplain.explaining import explain
 from xplain.explanation import Explanation
 from xplain.interfaces import Explainer
@@ -28,9 +25,8 @@ from xplain_evaluation.controls import Chance, Loudness
 from xplain_evaluation.metrics.localisation import relevance_mass, time_localisation_auc
 from xplain_evaluation.planted.planted import planted_clips, planted_model
 from xplain_evaluation.ranking import rank_correlation
+from xplain_evaluation.sanity.randomisation import STAGES, cascade
 
-STAGES = 5
-"""Copies of a model on the way to one that is randomised as a whole."""
 UNRELATED = 0.3
 """Rank correlation under which two attributions have little to do with each other."""
 AGREEING = 0.9
@@ -76,47 +72,6 @@ def examine(
         except XplainError as error:
             findings.append(Finding(name, None, (), f"cannot be run: {error}"))
     return findings
-
-
-def randomised(model: Model, *, top: int | None = None, seed: int = 0) -> Model:
-    """Copy a model and draw the weights of its ``top`` last layers anew; default: of all.
-
-    A layer is a module with weights of its own; the last is the one registered last. It is
-    initialised as it was made (``reset_parameters``); weights that this leaves as they were
-    are shuffled. Raises ModelError for a model without weights.
-    """
-    layers = list(_layers(model.module))
-    if not layers:
-        raise ModelError(f"{model.name}: the model has no weights that could be randomised")
-    chosen = layers[::-1][: len(layers) if top is None else top]
-    try:
-        module = copy.deepcopy(model.module)
-    except Exception as error:
-        raise ModelError(f"{model.name}: the model cannot be copied: {error}") from error
-    with seeded(seed, torch.device("cpu")), torch.no_grad():
-        for name in chosen:
-            layer = module.get_submodule(name)
-            before = [parameter.clone() for parameter in layer.parameters(recurse=False)]
-            if callable(reset := getattr(layer, "reset_parameters", None)):
-                reset()
-            for parameter, was in zip(layer.parameters(recurse=False), before, strict=True):
-                if torch.equal(parameter, was):  # no reset, or one of what is made of these
-                    flat = parameter.flatten()
-                    parameter.copy_(flat[torch.randperm(len(flat))].view_as(parameter))
-    return replace(model, module=module, name=f"{model.name}, {len(chosen)} layers randomised")
-
-
-def cascade(model: Model, *, stages: int = STAGES, seed: int = 0) -> list[Model]:
-    """Copies with more and more layers randomised, from the last to all of them.
-
-    Adebayo et al. (2018), "Sanity Checks for Saliency Maps", sec. 4.1. stages: at most as many
-    as there are layers, evenly spaced.
-    """
-    count = sum(1 for _ in _layers(model.module))
-    steps = min(stages, count)
-    return [
-        randomised(model, top=-(-count * step // steps), seed=seed) for step in range(1, steps + 1)
-    ] or [randomised(model, seed=seed)]
 
 
 def parameter_randomisation(
@@ -258,12 +213,6 @@ def _by(settings: Settings, explainer: Explainer) -> Settings:
     others: Settings = {**settings, "explainer": explainer}
     others.pop("params", None)
     return others
-
-
-def _layers(module: nn.Module) -> Iterator[str]:
-    for name, layer in module.named_modules():
-        if next(layer.parameters(recurse=False), None) is not None:
-            yield name
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:
