@@ -24,7 +24,7 @@ errors hookspecs progress fingerprint curves intervals
 parameters logits samples tensors discovery bitstreams
 storage validated manifest containers recording audio interfaces selection targets borrowing
 registry clips bands metric explanation_folder
-models score doubts live check record explanation job explaining
+models score job doubts live check record explanation explaining
 segmentation.segment segmentation.formats segmentation.tracker segmentation.windows
 segmentation.result segmentation.adapters segmentation.additive segmentation.blackbox
 segmentation.decoder segmentation.segmenting
@@ -34,7 +34,7 @@ cli.parameters cli.batch cli.commands cli.explain cli.segment cli.report cli.plu
 """Modules of the core; each imports only those named before it."""
 LARGEST_FILE = 400
 """Lines of one file."""
-LARGEST_CORE = 10500
+LARGEST_CORE = 10300
 """Lines of the core, Python alone; to be lowered where it can be."""
 
 PLUGINS = {
