@@ -30,7 +30,7 @@ def test_what_predicts_ranks_and_adds_up_is_sound() -> None:
     assert verdict.figures["beyond_loudness"] == 0.7
     assert verdict.figures["order_by_chance"] == pytest.approx(2.9)
     assert str(verdict).startswith(
-        "sound: it predicts how the score drops when parts are removed "
+        "faithful: it predicts how the score drops when parts are removed "
         "(correlation 0.70 beyond loudness, random signs: at most 0.30); top-ranked elements matter"
     )
 

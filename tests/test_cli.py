@@ -359,7 +359,7 @@ def test_another_method_model_or_target_has_its_own_folder_unless_overwritten(de
     desk.explain("a.wav", "--explainer", "saliency")
     desk.explain("a.wav", "--target", "mid", *few)
     again = desk.explain("a.wav", *few)
-    assert "with the 2 others there: xplain report out" in again.stderr
+    assert "xplain report out shows the 2 earlier ones too" in again.stderr
     desk.run("explain", "--model", "model.py:other", "a.wav", *few)
     every = {"a": integrated, "a-2": saliency, "a-3": ("mid", "integrated-gradients")}
     assert explained(desk.folder / "out") == {**every, "a-4": integrated}

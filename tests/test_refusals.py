@@ -26,6 +26,13 @@ def test_gradient_methods_are_refused_where_no_gradient_passes(noise: Noise) -> 
     assert xplain.explain(noise(0.3), model, explainer=Noisy()).completeness_error is None
 
 
+class ThroughNumpy(nn.Module):
+    """Features computed by NumPy, which takes no tensor that wants gradients."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return torch.from_numpy(waveform.numpy()).reshape(len(waveform), -1)[:, :2]
+
+
 class Nothing(xplain.Replacement):
     """Zeros, as an instance."""
 
@@ -116,7 +123,7 @@ def test_a_method_that_gives_something_else_is_named(
         ({"target": "low", "versus": "low"}, xplain.TargetError, "against itself"),
         ({"target": xplain.Target("low"), "versus": "mid"}, xplain.TargetError, "set it in"),
         ({"target": "low@0-1"}, xplain.TargetError, "once per clip"),
-        ({"sample_rate": -5}, xplain.XplainError, "at least 1"),
+        ({"sample_rate": -5}, xplain.XplainError, "1 to 100,000,000"),
     ],
 )
 def test_wrong_names_are_refused_before_any_clip_is_touched(
@@ -204,3 +211,38 @@ def test_a_replacement_that_is_not_finite_is_named(bands: xplain.Model, bad: flo
 
     with pytest.raises(xplain.PluginError, match=r"Bad.*not finite"):
         xplain.explain(tone(440), bands, replacement=Bad())
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten()), r"Unflatten\(1, \(1, -1\)\)"),
+        (nn.Sequential(nn.Conv1d(40, 2, 3), nn.Flatten()), r"\(batch, samples\)"),
+        (ThroughNumpy(), "differentiable=False .* such as occlusion"),
+    ],
+)
+def test_a_module_that_takes_something_else_is_told_what_arrives(
+    module: nn.Module, says: str
+) -> None:
+    model = xplain.wrap(module, sample_rate=RATE, labels=("a", "b"))
+    with pytest.raises(xplain.ModelError, match=says):
+        xplain.explain(tone(440), model)
+
+
+def test_a_method_that_forgets_to_ask_for_gradients_is_told_so(bands: xplain.Model) -> None:
+    class Forgetful(xplain.Explainer):
+        def attribute(
+            self, score: xplain.Score, latents: torch.Tensor, baseline: torch.Tensor
+        ) -> torch.Tensor:
+            latents.requires_grad_(True)
+            score(latents[None]).sum().backward()
+            assert latents.grad is not None
+            return latents.grad
+
+    with pytest.raises(xplain.PluginError, match="uses_gradients = True"):
+        xplain.explain(tone(440), bands, explainer=Forgetful())
+
+
+def test_a_target_by_number_is_told_the_label(bands: xplain.Model) -> None:
+    with pytest.raises(xplain.TargetError, match="label 1 is 'mid'"):
+        xplain.explain(tone(440), bands, target=1)

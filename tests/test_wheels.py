@@ -116,11 +116,18 @@ def test_a_wheel_works_with_the_core_and_what_it_asks_for(
     for each in ours:
         with zipfile.ZipFile(wheels[each]) as archive:
             archive.extractall(tmp_path / "site")
-    # Without site, so that what is installed as editable is not found: its finders do not run.
-    found = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    # Without site, and with all that is installed here but ours.
+    others = tmp_path / "others"
+    others.mkdir()
+    for place in sys.path:
+        if Path(place).name in ("site-packages", "dist-packages"):
+            for entry in Path(place).iterdir():
+                ours_too = entry.name.startswith(("xplain", "__editable__", "training"))
+                if not ours_too and not (others / entry.name).exists():
+                    (others / entry.name).symlink_to(entry)
     only = sorted(ours - {"xplain", "xplain-devkit"})
     done = subprocess.run(
-        [sys.executable, "-S", "-c", ALONE, json.dumps([str(tmp_path / "site"), *found])],
+        [sys.executable, "-S", "-c", ALONE, json.dumps([str(tmp_path / "site"), str(others)])],
         capture_output=True,
         text=True,
         cwd=tmp_path,

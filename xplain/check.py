@@ -45,6 +45,14 @@ GROSS = 0.5
 """A completeness error, relative, from which an attribution claims what is not so."""
 
 
+FAITHFUL: Mapping[Kind, str] = {
+    "sound": "faithful",
+    "weak": "partly faithful",
+    "broken": "unfaithful",
+}
+"""What people read for a verdict's kind."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What checking an explanation has shown.
@@ -62,7 +70,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """One line."""
-        return f"{self.kind}: {'; '.join(self.reasons)}"
+        return f"{FAITHFUL[self.kind]}: {'; '.join(self.reasons)}"
 
 
 @dataclass(frozen=True)

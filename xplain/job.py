@@ -208,6 +208,9 @@ def _target(model: Model, settings: Settings) -> Target:
         exact = asked in model.labels  # a label may look like LABEL@START-END
         target = Target(asked, versus=versus) if exact else Target.parse(asked, versus)
     else:
-        raise TargetError(f"a target is a label or a Target, not {asked!r}")
+        known = len(model.labels)
+        number = isinstance(asked, int) and not isinstance(asked, bool) and 0 <= asked < known
+        hint = f"; label {asked} is {model.labels[asked]!r}" if number else ""
+        raise TargetError(f"a target is a label or a Target, not {asked!r}{hint}")
     target.check(model.labels, model.frame_step)
     return target

@@ -62,7 +62,7 @@ class Model:
         except Exception as error:
             raise ModelError(
                 f"{self.name}: the model failed on an input of shape {tuple(inputs.shape)}: "
-                f"{one_line(error)}{self._precision()}"
+                f"{one_line(error)}{self._precision()}{self._shape_advice(error)}"
             ) from error
         dims = 2 if self.frame_step is None else 3
         shape = "(batch, labels)" if dims == 2 else "(batch, frames, labels)"
@@ -96,6 +96,20 @@ class Model:
             return of_module(self.module)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
+
+    def _shape_advice(self, error: Exception) -> str:
+        """What to do where a module asks for something else than waveforms of two axes."""
+        if "numpy() on Tensor that requires grad" in str(error):
+            return (
+                "; NumPy cuts the gradients: wrap it with differentiable=False and choose a method "
+                "without gradients, such as occlusion"
+            )
+        if self.reads is None and re.search(r"channel|[1-5]D\b|dimension", str(error)):
+            return (
+                "; waveforms arrive as (batch, samples): put torch.nn.Unflatten(1, (1, -1)) in "
+                "front of a module that takes (batch, 1, samples), or what computes its features"
+            )
+        return ""
 
     def _precision(self) -> str:
         """Advice where the weights have another precision than the input; else nothing."""
@@ -302,7 +316,8 @@ def _by_scheme(reference: str) -> object:
     try:
         load: Callable[[str], Any] = registry().factory(registry().find("model", scheme))
     except PluginError as error:
-        raise ModelError(f"{reference}: {error}") from error
+        file = f"; for the file here, {scheme}.py:{rest}" if Path(f"{scheme}.py").is_file() else ""
+        raise ModelError(f"{reference}: {error}{file}") from error
     outer = _loading.set(True)
     try:
         return load(rest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -162,7 +163,7 @@ class Route(nn.Module):
             raise ModelError(
                 f"{name} needs gradients, and {' and '.join(parts[p] for p in self.broken_at)} "
                 f"cannot be differentiated on the route {self.description}; choose a method "
-                "without gradients"
+                "without gradients, such as occlusion"
             )
 
 
@@ -186,7 +187,7 @@ class ClipScore(Score):
 
 def attributed(explainer: Explainer, score: ClipScore, latents: Tensor, baseline: Tensor) -> Tensor:
     """Call a method: (D, N), finite; PluginError with its name where it gives nothing like it."""
-    with called("explainer", explainer, _advice):
+    with called("explainer", explainer, partial(_advice, explainer)):
         attribution = explainer.attribute(score, latents, baseline)
         if not isinstance(attribution, Tensor) or attribution.shape != latents.shape:
             gave = shown(attribution) if isinstance(attribution, Tensor) else "no tensor"
@@ -201,11 +202,14 @@ def attributed(explainer: Explainer, score: ClipScore, latents: Tensor, baseline
     return attribution
 
 
-def _advice(error: Exception) -> str:
+def _advice(explainer: Explainer, error: Exception) -> str:
     if "does not require grad" in str(error) or "not have been used" in str(error):
+        if not explainer.uses_gradients:
+            return "; it asks for gradients, so its class has to say uses_gradients = True"
         return (
             "; no gradient passes through the model (no_grad, detach or NumPy in it?): wrap it "
-            "with differentiable=False and choose a method without gradients"
+            "with differentiable=False and choose a method without gradients, such as "
+            "occlusion"
         )
     return ""
 

@@ -128,9 +128,9 @@ def run(
     as_json: bool = False,
 ) -> None:
     """Explain, save and report each clip, then write the page of those that are done."""
+    from xplain.check import FAITHFUL
     from xplain.explaining import explain_each
     from xplain.progress import track
-    from xplain.report.sentences import FAITHFUL
     from xplain.selection import checked_ratio
 
     for ratio in (*keep, *remove):
@@ -192,7 +192,7 @@ def page_of(folders: Sequence[Path], page: Path) -> bool:
         say(f"error: the explanations are saved, but not their page: {error}")
         return False
     others = len(set(page.parent.glob("[!.]*/explanation.json"))) - len(set(folders))
-    more = f" (of this call; with the {others} others there: xplain report {page.parent})"
+    more = f" (of this call alone; xplain report {page.parent} shows the {others} earlier ones too)"
     say(f"page: {page}{more if others > 0 else ''}")
     return True
 
@@ -229,7 +229,7 @@ def to_json(
 
 def lines(explanation: Explanation, folder: Path) -> list[str]:
     """What people read of a clip."""
-    from xplain.report.sentences import FAITHFUL
+    from xplain.check import FAITHFUL
 
     target = explanation.target
     decision = max(explanation.probabilities, key=lambda label: explanation.probabilities[label])

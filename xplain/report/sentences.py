@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from xplain.explanation import Explanation
 from xplain.live import Heard, Outcome
 
-FAITHFUL = {"sound": "faithful", "weak": "partly faithful", "broken": "unfaithful"}
-"""What people read for a verdict's kind."""
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _ELEMENTS = {
     "element": "elements",
