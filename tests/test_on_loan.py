@@ -337,25 +337,34 @@ def test_loading_a_model_leaves_the_generators(factory: str, tmp_path: Path) -> 
     assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
 
 
-def explained(seed: int) -> bytes:
-    """Bytes of a clip's attribution; run in threads and other processes too."""
-    torch.manual_seed(0)
-    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
-    e = xplain.explain(noise(seed), model, explainer=Noisy())
+def convolutions_of(seed: int) -> xplain.Model:
+    torch.manual_seed(seed)
+    return xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+
+
+def attributions(seed: int, model: xplain.Model) -> bytes:
+    """Bytes of a clip's attributions by a method that draws numbers, and by one with gradients."""
+    drawn = xplain.explain(noise(seed), model, explainer=Noisy())
     gradients = xplain.explain(noise(seed), model, params={"steps": 8})
-    return bytes(e.attribution.numpy().data) + bytes(gradients.attribution.numpy().data)
+    return bytes(drawn.attribution.numpy().data) + bytes(gradients.attribution.numpy().data)
+
+
+def explained(seed: int) -> bytes:
+    """The same, by a process of its own."""
+    return attributions(seed, convolutions_of(seed))
 
 
 def test_threads_forks_and_spawned_processes_give_the_same_bytes() -> None:
-    serial = [explained(seed) for seed in range(4)]
-    filters = list(warnings.filters)
+    # Made before the threads start, since they would draw each other's weights.
+    models, filters = [convolutions_of(seed) for seed in range(4)], list(warnings.filters)
+    serial = [attributions(seed, model) for seed, model in enumerate(models)]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(explained, range(4))) == serial
+        assert list(pool.map(attributions, range(4), models)) == serial
     assert list(warnings.filters) == filters
     for method in ("fork", "spawn"):
         context = multiprocessing.get_context(method)
-        with ProcessPoolExecutor(2, mp_context=context) as pool:
-            assert list(pool.map(explained, range(4), timeout=120)) == serial
+        with ProcessPoolExecutor(2, mp_context=context) as processes:
+            assert list(processes.map(explained, range(4), timeout=120)) == serial
 
 
 def test_threads_share_a_model_and_warning_filters(

@@ -461,7 +461,7 @@ def test_planted_clips_need_no_files(tmp_path: Path) -> None:
         ({"metrics": [{"name": "sparseness", "x": 1}]}, "has no parameter 'x'"),
         ({"explainers": ["salience"]}, "no explainer 'salience'; did you mean 'saliency'"),
         ({"explainers": ["saliency", "saliency"]}, "same name"),
-        ({"explainers": [1]}, "a name, or a table"),
+        ({"explainers": [1]}, r"explainers\[0\]: expected `str \| object`, got `int`"),
         ({"data": []}, "needs data"),
         ({"data": [{"name": "d", "files": ["no.wav"]}]}, "no file 'no.wav'"),
         (
@@ -471,12 +471,12 @@ def test_planted_clips_need_no_files(tmp_path: Path) -> None:
         ({"data": [{"name": "d", "manifest": "clips.csv", "where": {"lable": 1}}]}, "'label'"),
         ({"data": [{"name": "d", "manifest": "none.csv"}]}, "none.csv cannot be read"),
         ({"data": [{"name": "d"}]}, "one of files, manifest, planted"),
-        ({"models": "m"}, "a list of models"),
-        ({"ratios": [0.1, 2]}, "between 0 and 1"),
+        ({"models": "m"}, "models: expected `array`, got `str`"),
+        ({"ratios": [0.1, 2]}, r"ratios\[1\]: expected `float` <= 1.0"),
         ({"ratios": [0.5, 0.1]}, "ascend"),
         ({"ratio": [0.1]}, "no setting 'ratio'; did you mean 'ratios'"),
         ({"rank_by": "removal"}, "cannot rank by 'removal'"),
-        ({"target": "truth"}, "'prediction' or 'label'"),
+        ({"target": "truth"}, "target: Invalid enum value 'truth'"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_measured(

@@ -533,3 +533,22 @@ def test_nothing_is_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", "")
     assert hf.logging.get_verbosity() == verbosity
     assert hf.logging.is_progress_bar_enabled() == bars
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm"])
+def test_a_model_that_hooks_its_own_layers_works_before_and_after(
+    family: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = configure(family, use_weighted_layer_sum=True)
+    classifier = hf.AutoModelForAudioClassification.from_config(config).eval()
+    classifier.save_pretrained(tmp_path)
+    hf.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    clip = 0.2 * torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    model = xplain.load_model(f"hf:{tmp_path}")
+    for explainer in ("occlusion", "saliency"):
+        e = xplain.explain(clip, model, explainer=explainer)
+        fresh = xplain.load_model(f"hf:{tmp_path}")(clip[None])
+        assert torch.equal(model(clip[None]), fresh)
+        expected = dict(zip(model.labels, fresh.softmax(-1)[0].tolist(), strict=True))
+        assert e.probabilities == pytest.approx(expected, abs=1e-5)

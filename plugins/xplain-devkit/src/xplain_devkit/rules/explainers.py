@@ -11,6 +11,7 @@ from xplain.borrowing import seeded
 from xplain.errors import XplainError
 from xplain.explaining import explain
 from xplain.interfaces import Explainer
+from xplain.registry import Unfit
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.questions import Interrupted, Question, answer, question, readable
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
@@ -228,7 +229,7 @@ def finds_a_planted_cue(subject: Subject) -> None:
     try:
         reached = [localised(subject, *pair) for pair in zip(BACKGROUNDS, CUES, strict=True)]
     except XplainError as error:
-        if error.__cause__ is None or isinstance(error.__cause__, XplainError):
+        if error.__cause__ is None or isinstance(error.__cause__, XplainError | Unfit):
             raise NotApplicable(f"it refuses the model, or is refused: {error}") from error
         raise  # an error that the pipeline has wrapped
     mean = sum(reached) / len(reached)

@@ -1,0 +1,182 @@
+"""Kills each command at random moments and starts it again: whole files, and the same bytes.
+
+    python tests/kill.py --moments 20
+
+Each command is run once undisturbed, then killed (SIGKILL) at a random share of that time and
+started again, with the same call. After the kill nothing is half-written: what has its final name
+can be read. After the second run no draft is left, and every file has the bytes of the
+undisturbed run, apart from those in which times or paths are written down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 16000
+DIFFER = {".html", ".png"}
+"""Suffixes of what is drawn, with the names of temporary folders in it."""
+
+
+def sound(kind: str, seconds: float, seed: int) -> np.ndarray:
+    """Something like speech (bursts of a buzz), music (chords) or noise."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(round(seconds * RATE)) / RATE
+    if kind == "noise":
+        return 0.1 * rng.standard_normal(len(at))
+    pitches = rng.uniform(100, 200, 1) if kind == "speech" else rng.uniform(200, 800, 3)
+    tone = sum(np.sin(2 * np.pi * p * h * at) / h for p in pitches for h in range(1, 9))
+    bursts = np.sin(2 * np.pi * 3 * at) > 0 if kind == "speech" else 1.0
+    return 0.1 * tone * bursts + 0.001 * rng.standard_normal(len(at))
+
+
+def write_clips(folder: Path) -> Path:
+    """A manifest of clips of three kinds, for every command."""
+    rows = ["path,dataset,split,label,speaker"]
+    for kind in ("speech", "music", "noise"):
+        for number in range(8):
+            name = f"{kind}{number}.wav"
+            soundfile.write(folder / name, sound(kind, 3, number), RATE)
+            split = ("train", "train", "train", "train", "dev", "dev", "test", "test")[number]
+            rows.append(f"{name},{kind},{split},{kind},{number}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    (folder / "kinds.json").write_text(
+        '{"speech": {"speech": {}}, "music": {"music": {}}, "noise": {"noise": {}}}'
+    )
+    return folder / "manifest.csv"
+
+
+def calls(clips: Path) -> Mapping[str, list[str]]:
+    """The call of each command, less ``--out``."""
+    manifest = str(clips / "manifest.csv")
+    wavs = [str(path) for path in sorted(clips.glob("*[0-3].wav"))]
+    mapping = ["--mapping", str(clips / "kinds.json")]
+    return {
+        "explain": ["explain", *wavs, "--model", "zoo:digits"],
+        "segment": ["segment", *wavs, "--format", "rttm", "--format", "json"],
+        "fit": ["fit", manifest, "--synthesizer", "stft", "--epochs", "4", "--head", "conv"],
+        "nmf dictionary": [
+            *("nmf", "dictionary", manifest, *mapping),
+            *("--components", "12", "--seconds", "6", "--iterations", "60"),
+        ],
+        "nmf scenes": ["nmf", "scenes", manifest, *mapping, "--count", "8", "--seconds", "4"],
+        "nmf train": [
+            *("nmf", "train", "--teacher", "zoo:radio-teacher", "--audio", manifest),
+            *("--dictionary", str(clips / "dictionary"), "--steps", "12", "--every", "3"),
+            *("--seconds", "2", "--batch", "2"),
+        ],
+    }
+
+
+def start(call: Sequence[str], out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from xplain.cli.main import main; main()", *call, "--out", out],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=out.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(call: Sequence[str], out: Path) -> float:
+    """Run a command to its end; seconds that it took."""
+    begun = time.monotonic()
+    process = start(call, out)
+    _, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, f"{call}: {process.returncode}: {errors[-2000:]}"
+    return time.monotonic() - begun
+
+
+def files(out: Path) -> dict[str, bytes]:
+    found = (p for p in sorted(out.rglob("*")) if p.is_file()) if out.is_dir() else ()
+    return {str(p.relative_to(out)): p.read_bytes() for p in found}
+
+
+def same(name: str, one: bytes, other: bytes) -> bool:
+    """Whether two files are equal, apart from how long the work took and from pictures."""
+    if one == other or Path(name).suffix in DIFFER:
+        return True
+    if not name.endswith(".json"):
+        return False
+    plain = (json.loads(data) for data in (one, other))
+    first, second = ({k: v for k, v in p.items() if k != "seconds"} for p in plain)
+    return first == second
+
+
+def hidden(place: Path) -> list[str]:
+    """Drafts: what has a name that begins with a dot, at any depth."""
+    return sorted(str(p.relative_to(place)) for p in place.rglob(".*"))
+
+
+def check_whole(name: str, out: Path) -> None:
+    """Everything under its final name can be read."""
+    import xplain
+
+    for record in out.rglob("explanation.json"):
+        if not any(part.startswith(".") for part in record.relative_to(out).parts):
+            xplain.Explanation.load(record.parent)
+    if name == "segment" and out.is_dir():
+        for path in out.glob("*.json"):
+            xplain.Segmentation.load(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--only", help="one command")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="kill-") as scratch:
+        clips = Path(scratch) / "clips"
+        clips.mkdir()
+        write_clips(clips)
+        finish(calls(clips)["nmf dictionary"], clips / "dictionary")
+        for name, call in calls(clips).items():
+            if chosen.only not in (None, name):
+                continue
+            rng = random.Random(f"{chosen.seed} {name}")
+            place = Path(scratch) / name.replace(" ", "-")
+            place.mkdir()
+            seconds = finish(call, place / "undisturbed")
+            wanted = files(place / "undisturbed")
+            (place / "undisturbed").rename(place.parent / f"{place.name}-undisturbed")
+            for moment in range(chosen.moments):
+                work = place / str(moment)
+                work.mkdir()
+                process = start(call, work / "out")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(rng.uniform(0.2, 1.0) * seconds)
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                try:
+                    check_whole(name, work / "out")
+                    finish(call, work / "out")
+                    got = files(work / "out")
+                    assert got.keys() == wanted.keys(), sorted(got.keys() ^ wanted.keys())
+                    assert hidden(work) == hidden(place.parent / f"{place.name}-undisturbed")
+                    differ = [n for n in wanted if not same(n, got[n], wanted[n])]
+                    assert not differ, differ
+                except Exception as error:
+                    failed += 1
+                    print(f"FAILED {name}, moment {moment}: {type(error).__name__}: {error}")
+            print(f"{name}: {chosen.moments} moments within {seconds:.1f} s", flush=True)
+    raise SystemExit(f"{failed} failed" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,0 @@
-"""``python -m xplain``: the command line."""
-
-from xplain.cli.main import main
-
-main()
