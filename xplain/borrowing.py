@@ -36,13 +36,17 @@ _own_hooks: set[int] = set()
 """Numbers of the hooks that models on loan have installed themselves."""
 
 
-def _renew_lock() -> None:
+def _begin_child() -> None:
+    """Make a forked process work: threads of its parent are not in it.
+
+    Nobody there would give the lock back, and GNU's OpenMP waits forever for its threads.
+    """
     global _lock
     _lock = threading.RLock()
+    torch.set_num_threads(1)
 
 
-# The thread that held it is not in the child, so nothing there would ever give it back.
-os.register_at_fork(after_in_child=_renew_lock)
+os.register_at_fork(after_in_child=_begin_child)
 
 
 @contextmanager
