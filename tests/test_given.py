@@ -74,7 +74,7 @@ RATES = [
     (22050.5, "whole number"),
     (float("nan"), "whole number"),
     (float("inf"), "whole number"),
-    (-8000, "at least 1"),
+    (-8000, r"whole number in Hz.*not -8000"),
     (True, "not True"),
     ([8000], r"not \[8000\]"),
 ]
