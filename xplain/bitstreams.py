@@ -133,7 +133,8 @@ ZEROS = 1000
 def mpeg(data: mmap, start: int) -> list[Part]:
     """Split an MP3 file where a frame counts those after it (ISO 11172-3; Xing's header).
 
-    Such a count is believed if its bytes are those of the part. Else all is decoded.
+    Such a count is believed if its bytes are those of the part, and no more frames seem to begin
+    there. Else all is decoded.
     """
     found = list(XING.finditer(data, start))
     starts = [match.start() for match in found]
@@ -145,13 +146,25 @@ def mpeg(data: mmap, start: int) -> list[Part]:
         flags, count, size = struct.unpack(">3I", match[1])
         mean = size / count if flags & 3 == 3 and count else 0
         rest = end - at - size
-        if mean and (rest < 2 * mean or only_tags(data, at + size, end)):
+        whole = rest < 2 * mean or only_tags(data, at + size, end)
+        if mean and whole and not _more_frames(data, at, end, count):
             parts.append(Part(range(at, end), cut=-rest > mean, mpeg=True))
         else:
             each = 1152 if data[at + 1] & 8 else 576
             taken_out = {match.start(1) - 4: bytes(4)}
             parts.append(_uncounted(data, at, end, taken_out, count * each * (flags & 1)))
     return parts
+
+
+def _more_frames(data: mmap, at: int, end: int, count: int) -> bool:
+    """Whether clearly more frames begin than a header counts: it is older than the sound.
+
+    What looks like the beginning of a frame is one, or happens once in 2**16 bytes by chance.
+    """
+    kinds = (bits << 4 | data[at + 2] & 0x0C | rest for bits in range(1, 15) for rest in range(4))
+    begins = re.compile(re.escape(data[at : at + 2]) + b"[" + re.escape(bytes(kinds)) + b"]")
+    seen = sum(1 for _ in begins.finditer(data, at + 4, end))
+    return seen > count + 3 + (end - at) // 2**14
 
 
 def _uncounted(
