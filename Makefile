@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test docs lint types clean
+.PHONY: demo test fuzz kill docs lint types clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xplain demo --out out/demo

@@ -3,23 +3,24 @@
     python tests/fuzz.py --mutations 20000
 
 A case is known by its target and its number: the same number gives the same bytes again.
-The parent watches the workers: a case that takes over 20 s of processor time or has its worker
-grow over 2 GB is ended and counted as a failure, and so is a crash of the interpreter.
+The parent watches the workers: a case that takes over 20 s of processor time, waits for 120 s or
+has its worker grow over 2 GB is ended and counted as a failure, and so is a crash of the
+interpreter. Files of ../shared/cases are mutated too, where there are any.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import multiprocessing
+import os
 import random
 import shutil
 import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,115 +29,15 @@ from typing import Any
 import numpy as np
 import psutil
 import soundfile
+from mutations import CONTAINERS, encoded, mutate, mutate_json
 
 SECONDS = 20.0
 """Of processor time, that a case may take."""
+WAIT = 120.0
+"""Seconds by the clock, after which a case is stuck, on a machine that does other work too."""
 BYTES = 2 * 2**30
 """Resident memory that a worker may reach."""
 RATE = 8000
-
-CONTAINERS: Mapping[str, tuple[str, str]] = {
-    "wav": ("WAV", "PCM_16"),
-    "float.wav": ("WAV", "FLOAT"),
-    "flac": ("FLAC", "PCM_16"),
-    "ogg": ("OGG", "VORBIS"),
-    "opus": ("OGG", "OPUS"),
-    "mp3": ("MP3", "MPEG_LAYER_III"),
-    "aiff": ("AIFF", "PCM_16"),
-    "au": ("AU", "PCM_16"),
-    "caf": ("CAF", "PCM_16"),
-    "rf64": ("RF64", "PCM_16"),
-    "w64": ("W64", "PCM_24"),
-}
-NASTY_BYTES = (b"\x00", b"\xff", b"\x7f\xff\xff\xff", b"\x00\x00\xff\x7f", b"\x80\x00\x00\x00")
-NASTY_BYTES += (b"\xff\xff\xff\xff", b"\r\n", b'"', b"{", b"]", b"\xe2\x80\xae", b"1e999", b"-1")
-NASTY_VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    1e308,
-    2**63,
-    10**400,
-    "",
-    "../../x",
-    "/etc/passwd",
-)
-NASTY_VALUES += (
-    float("nan"),
-    float("inf"),
-    [],
-    {},
-    [[]],
-    "\u202e",
-    "x" * 10_000,
-    0.5,
-    "nan",
-    "\x00",
-)
-NASTY_VALUES += ("evil.py:make", "nmf:.", "hf:nobody/nothing", [1, "two", None], {"a": {"b": []}})
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Bytes with some changed: flips, cuts, insertions, repeats, fields set to extremes."""
-    changed = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        size = len(changed)
-        # Headers decide most, so that half of all changes hit the first bytes.
-        place = rng.randrange(min(size, 128) if rng.random() < 0.5 else size) if size else 0
-        match rng.randrange(7):
-            case 0 if size:
-                changed[place] ^= 1 << rng.randrange(8)
-            case 1 if size:
-                changed[place] = rng.randrange(256)
-            case 2:
-                del changed[place:]
-            case 3:
-                changed[place:place] = rng.choice(NASTY_BYTES)
-            case 4:
-                piece = rng.choice(NASTY_BYTES)
-                changed[place : place + len(piece)] = piece
-            case 5:
-                del changed[place : place + rng.randrange(1, 64)]
-            case _:
-                start = rng.randrange(size) if size else 0
-                changed[place:place] = changed[start : start + rng.randrange(1, 256)]
-    return bytes(changed)
-
-
-def mutate_json(data: bytes, rng: random.Random) -> bytes:
-    """A JSON document with values, keys or types changed; at times its bytes."""
-    if rng.random() < 0.25:
-        return mutate(data, rng)
-    document = json.loads(data)
-    for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        holders: list[Any] = [document]
-        for holder in holders:
-            inner = holder.values() if isinstance(holder, dict) else holder
-            holders += [value for value in inner if isinstance(value, dict | list) and value]
-        holder = rng.choice(holders)
-        if not holder:
-            continue
-        key = rng.choice(list(holder)) if isinstance(holder, dict) else rng.randrange(len(holder))
-        match rng.randrange(5):
-            case 0:
-                del holder[key]
-            case 1 if isinstance(holder, dict):
-                holder[rng.choice(("new", "", "__class__", str(key).upper()))] = holder.pop(key)
-            case 2:
-                nested: Any = 1
-                for _ in range(rng.choice((3, 100, 5000))):
-                    nested = [nested]
-                holder[key] = nested
-            case 3:
-                other = rng.choice(holders)
-                holder[key] = json.loads(json.dumps(other)) if len(str(other)) < 10**5 else 7
-            case _:
-                holder[key] = rng.choice(NASTY_VALUES)
-    try:
-        return json.dumps(document).encode()
-    except (RecursionError, ValueError):
-        return b"[" * 100_000
 
 
 @dataclass(frozen=True)
@@ -158,15 +59,20 @@ class Target:
         shutil.copytree(seeds, folder, dirs_exist_ok=True)
         name = names[number % len(names)]
         data = (folder / name).read_bytes()
-        other = mutate_json if name.endswith(".json") else mutate
-        (folder / name).write_bytes(other(data, rng))
+        mutated = mutate_json if name.endswith(".json") else mutate
+        (folder / name).write_bytes(mutated(data, rng))
         return self.read(folder, name)
+
+
+HELD: list[tempfile.TemporaryDirectory[str]] = []
+"""Folders of seeds, removed when the process ends."""
 
 
 @cache
 def seeds_of(target: Target) -> tuple[Path, Sequence[str]]:
     """The right files of a target, made once in a process."""
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-seeds-"))
+    HELD.append(tempfile.TemporaryDirectory(prefix="fuzz-seeds-"))
+    folder = Path(HELD[-1].name)
     return folder, target.make(folder)
 
 
@@ -176,8 +82,8 @@ def samples() -> np.ndarray:
 
 
 def make_audio(folder: Path) -> Sequence[str]:
-    for suffix, (container, subtype) in CONTAINERS.items():
-        soundfile.write(folder / f"clip.{suffix}", samples(), RATE, subtype, format=container)
+    for kind in CONTAINERS:
+        (folder / f"clip.{kind}").write_bytes(encoded(kind, samples(), RATE))
     return [path.name for path in sorted(folder.iterdir())]
 
 
@@ -220,12 +126,10 @@ def make_explanation(folder: Path) -> Sequence[str]:
 
 def read_explanation(folder: Path, name: str) -> object:
     import xplain
+    from xplain.report.page import write_page
 
     explanation = xplain.Explanation.load(folder / "clip")
-    if sum(map(ord, name)) % 3 == 0 or random.random() < 0.1:
-        from xplain.report.page import write_page
-
-        write_page([explanation], folder / "index.html", [folder / "clip"])
+    write_page([explanation], folder / "index.html", [folder / "clip"])
     explanation.save(folder / "again", keep=[], remove=[])
     return explanation
 
@@ -254,11 +158,14 @@ def read_segments(folder: Path, name: str) -> object:
     import math
 
     import xplain
-    from xplain.segmentation import formats
+    from xplain.report.segments import write_page
+    from xplain.segmentation import result
 
-    if name.endswith(".json"):
-        return xplain.Segmentation.load(folder / name)
-    found = formats.read_segments(folder / name)
+    if name == "s.json":
+        segmentation = xplain.Segmentation.load(folder / name)
+        write_page(segmentation, folder / "s.html")
+        return segmentation
+    found = result.read_segments(folder / name)
     assert all(0 <= s.start <= s.end and math.isfinite(s.end) for s in found), found
     return found
 
@@ -303,6 +210,45 @@ def read_dictionary(folder: Path, name: str) -> object:
     from xplain_nmf.dictionary.dictionary import Dictionary
 
     return Dictionary.load(folder / "dictionary")
+
+
+def make_prototypes(folder: Path) -> Sequence[str]:
+    import torch
+
+    from xplain_nmf.prototypes.prototypes import Prototypes
+
+    chance = torch.Generator().manual_seed(0)
+    relevance, spectra = (torch.rand(n, 3, generator=chance) for n in (2, 4))
+    Prototypes(
+        ("a", "b"),
+        relevance - 0.5,
+        spectra,
+        torch.arange(4.0),
+        (1, 2),
+        (1.0, 2.0),
+        0.5,
+        ("a", "b", "b"),
+    ).save(folder / "prototypes")
+    return [f"prototypes/{p.name}" for p in sorted((folder / "prototypes").iterdir())]
+
+
+def read_prototypes(folder: Path, name: str) -> object:
+    from xplain_nmf.prototypes.plot import png
+    from xplain_nmf.prototypes.prototypes import Prototypes
+
+    return png(Prototypes.load(folder / "prototypes"))
+
+
+def read_radio(folder: Path, name: str) -> object:
+    from xplain_zoo.radio import RadioSegmenter
+
+    return RadioSegmenter.from_folder(folder / "radio-teacher")
+
+
+def read_digits(folder: Path, name: str) -> object:
+    from xplain_zoo.digits import DigitClassifier
+
+    return DigitClassifier.from_folder(folder / "digits")
 
 
 def make_hf(folder: Path) -> Sequence[str]:
@@ -354,6 +300,39 @@ def read_manifest(folder: Path, name: str) -> object:
     return list(manifest.rows(folder / name, required=("path", "split", "label")))
 
 
+BENCHMARK = {
+    "models": ["planted:"],
+    "data": [{"name": "cues", "planted": 2}],
+    "explainers": ["input-x-gradient"],
+    "metrics": ["relevance-mass", "removal"],
+    "ratios": [0.1],
+}
+
+
+def make_journal(folder: Path) -> Sequence[str]:
+    read_journal(folder, "")
+    return ["out/journal.jsonl"]
+
+
+def read_journal(folder: Path, name: str) -> object:
+    """Go on with a benchmark: what its journal holds is read, tabulated and drawn."""
+    from xplain_evaluation.benchmark.config import Config
+    from xplain_evaluation.benchmark.run import run
+
+    return run(Config.read(BENCHMARK, folder), folder / "out")
+
+
+SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[1] / ".." / "shared"))
+
+
+def make_shared(kind: str) -> Callable[[Path], Sequence[str]]:
+    def make(folder: Path) -> Sequence[str]:
+        shutil.copytree(SHARED / "cases" / kind, folder, dirs_exist_ok=True)
+        return [path.name for path in sorted(folder.iterdir())]
+
+    return make
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -363,19 +342,29 @@ TARGETS = {
         Target("proxy", make_model("radio"), read_model("nmf")),
         Target("latent", make_latent, read_model("latent")),
         Target("dictionary", make_dictionary, read_dictionary),
+        Target("prototypes", make_prototypes, read_prototypes),
+        Target("radio", make_model("radio-teacher"), read_radio),
+        Target("digits", make_model("digits"), read_digits),
         Target("hf", make_hf, read_model("hf")),
         Target("benchmark", make_toml, read_toml),
+        Target("journal", make_journal, read_journal),
         Target("manifest", make_manifest, read_manifest),
     )
 }
+if (SHARED / "cases").is_dir():
+    TARGETS["real audio"] = Target("real audio", make_shared("audio"), read_audio)
+    TARGETS["real segments"] = Target("real segments", make_shared("segments"), read_segments)
 SHARES = {"audio": 8, "explanation": 3, "segments": 5, "proxy": 1, "latent": 1}
 """How many cases of each target there are in a round; 1 for the others."""
 
 
 def attempt(target: Target, number: int) -> tuple[str, str]:
     """Try one case: "done", "refused", or "failed" with what happened."""
+    import torch
+
     from xplain import XplainError
 
+    state = torch.get_rng_state()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -386,6 +375,8 @@ def attempt(target: Target, number: int) -> tuple[str, str]:
             return ("refused", text) if one_line else ("failed", f"not one line: {text[:2000]!r}")
         except (Exception, SystemExit) as error:
             return "failed", f"{type(error).__name__}: {error}"[:2000]
+    if not torch.equal(torch.get_rng_state(), state):
+        return "failed", "random numbers were drawn"
     return "done", ""
 
 
@@ -396,20 +387,22 @@ def cases(count: int) -> list[tuple[str, int]]:
     return [(name, next(numbers[name])) for name in itertools.islice(itertools.cycle(turn), count)]
 
 
-def _work(todo: Any, told: Any) -> None:
+def _work(todo: Any, told: Any, scratch: str) -> None:
     import torch
 
+    tempfile.tempdir = scratch  # which the parent removes, also where it had to kill this process
     torch.set_num_threads(1)
     for name, number in iter(todo.get, None):
         told.put(("begun", name, number, time.process_time()))
         told.put((*attempt(TARGETS[name], number), name, number))
 
 
-def run(count: int, workers: int, only: str | None = None) -> Counter[str]:
+def run(count: int, workers: int, scratch: str, only: str | None = None) -> Counter[str]:
     """Try many cases in watched processes; prints each failure, and returns the counts."""
     context = multiprocessing.get_context("spawn")
     counts: Counter[str] = Counter()
     wanted = [case for case in cases(count) if only in (None, case[0])]
+    said = 0
     lanes: list[dict[str, Any]] = []
     for lane in range(workers):
         lanes.append({"left": wanted[lane::workers], "process": None})
@@ -428,7 +421,9 @@ def run(count: int, workers: int, only: str | None = None) -> Counter[str]:
                     fail(lane, f"the interpreter ended with {lane['process'].exitcode}")
                     lane["left"].pop(0)
                 lane["todo"], lane["told"] = context.Queue(), context.Queue()
-                lane["process"] = context.Process(target=_work, args=(lane["todo"], lane["told"]))
+                lane["process"] = context.Process(
+                    target=_work, args=(lane["todo"], lane["told"], scratch)
+                )
                 lane["process"].start()
                 lane["case"] = None
                 for case in [*lane["left"][:500], None]:
@@ -437,6 +432,7 @@ def run(count: int, workers: int, only: str | None = None) -> Counter[str]:
                 kind, first, *rest = lane["told"].get()
                 if kind == "begun":
                     lane["case"], lane["since"] = (first, rest[0]), rest[1]
+                    lane["begun"] = time.monotonic()
                 else:
                     lane["left"].pop(0)
                     lane["case"] = None
@@ -449,15 +445,17 @@ def run(count: int, workers: int, only: str | None = None) -> Counter[str]:
                     times, memory = watched.cpu_times(), watched.memory_info().rss
                 except psutil.NoSuchProcess:
                     continue
-                if times.user + times.system - lane["since"] > SECONDS or memory > BYTES:
-                    fail(lane, f"{times.user - lane['since']:.0f} s, {memory / 2**20:.0f} MB")
+                used = times.user + times.system - lane["since"]
+                waited = time.monotonic() - lane["begun"]
+                if used > SECONDS or waited > WAIT or memory > BYTES:
+                    fail(lane, f"{used:.0f} of {waited:.0f} s, {memory / 2**20:.0f} MB")
                     lane["process"].kill()
                     lane["process"].join()
                     lane["left"].pop(0)
                     lane["case"] = None
         time.sleep(0.05)
-        done = sum(counts.values())
-        if done % 1000 < 5 and done:
+        if (done := sum(counts.values())) >= said + 1000:
+            said = done
             print(f"{done} of {len(wanted)}", flush=True)
     for lane in lanes:
         if lane["process"] is not None:
@@ -476,7 +474,8 @@ def main() -> None:
     if chosen.case is not None:
         print(*attempt(TARGETS[chosen.only or "audio"], chosen.case))
         return
-    counts = run(chosen.mutations, chosen.workers, chosen.only)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        counts = run(chosen.mutations, chosen.workers, scratch, chosen.only)
     for what, count in sorted(counts.items()):
         print(f"{what}: {count}")
     failed = sum(count for what, count in counts.items() if what.endswith("failed"))

@@ -6,6 +6,9 @@ Each command is run once undisturbed, then killed (SIGKILL) at a random share of
 started again, with the same call. After the kill nothing is half-written: what has its final name
 can be read. After the second run no draft is left, and every file has the bytes of the
 undisturbed run, apart from those in which times or paths are written down.
+
+Then two processes are started at once with the same --out: each is done or refused in words, and
+what lies there is the undisturbed run's.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,13 +26,25 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
 RATE = 16000
-DIFFER = {".html", ".png"}
-"""Suffixes of what is drawn, with the names of temporary folders in it."""
+DIFFER = (".html", ".png", "timings.csv", "journal.jsonl")
+"""Ends of the names of files that are drawn, with folders' names in them, or hold times."""
+TIMES = re.compile(r"seconds|minutes|(train|eval)_(runtime|\w+_per_second)")
+"""Names of values in JSON that say how long the work took."""
+BENCHMARK = """
+models = ["planted:"]
+explainers = ["input-x-gradient", {name = "occlusion", window = "4x16", stride = "4x16"}]
+metrics = ["relevance-mass", "removal"]
+
+[[data]]
+name = "cues"
+planted = 6
+"""
 
 
 def sound(kind: str, seconds: float, seed: int) -> np.ndarray:
@@ -56,6 +72,7 @@ def write_clips(folder: Path) -> Path:
     (folder / "kinds.json").write_text(
         '{"speech": {"speech": {}}, "music": {"music": {}}, "noise": {"noise": {}}}'
     )
+    (folder / "benchmark.toml").write_text(BENCHMARK)
     return folder / "manifest.csv"
 
 
@@ -78,6 +95,7 @@ def calls(clips: Path) -> Mapping[str, list[str]]:
             *("--dictionary", str(clips / "dictionary"), "--steps", "12", "--every", "3"),
             *("--seconds", "2", "--batch", "2"),
         ],
+        "benchmark": ["benchmark", str(clips / "benchmark.toml")],
     }
 
 
@@ -108,13 +126,16 @@ def files(out: Path) -> dict[str, bytes]:
 
 def same(name: str, one: bytes, other: bytes) -> bool:
     """Whether two files are equal, apart from how long the work took and from pictures."""
-    if one == other or Path(name).suffix in DIFFER:
+    if one == other or name.endswith(DIFFER):
         return True
-    if not name.endswith(".json"):
-        return False
-    plain = (json.loads(data) for data in (one, other))
-    first, second = ({k: v for k, v in p.items() if k != "seconds"} for p in plain)
-    return first == second
+    return name.endswith(".json") and timeless(json.loads(one)) == timeless(json.loads(other))
+
+
+def timeless(value: Any) -> Any:
+    """What JSON holds, without how long anything took."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if not TIMES.fullmatch(k)}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
 def hidden(place: Path) -> list[str]:
@@ -134,6 +155,41 @@ def check_whole(name: str, out: Path) -> None:
             xplain.Segmentation.load(path)
 
 
+def check_same(out: Path, undisturbed: Path) -> None:
+    """A folder holds what the undisturbed run wrote, no draft lies in it or beside it."""
+    got, wanted = files(out), files(undisturbed)
+    assert got.keys() == wanted.keys(), sorted(got.keys() ^ wanted.keys())
+    differ = [name for name in wanted if not same(name, got[name], wanted[name])]
+    assert not differ, differ
+    assert hidden(out.parent) == hidden(undisturbed.parent), hidden(out.parent)
+
+
+def kill(name: str, call: Sequence[str], out: Path, seconds: float, undisturbed: Path) -> None:
+    """Kill a command after so many seconds, and start it again."""
+    out.parent.mkdir()
+    process = start(call, out)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    check_whole(name, out)
+    finish(call, out)
+    check_same(out, undisturbed)
+
+
+def two_at_once(call: Sequence[str], out: Path, undisturbed: Path) -> None:
+    """Start a command twice at once: both are done, or one is refused in words."""
+    out.parent.mkdir()
+    processes = [start(call, out) for _ in range(2)]
+    told = [process.communicate(timeout=900)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert 0 in codes, (codes, told)
+    for code, errors in zip(codes, told, strict=True):
+        refused = "is being written by another" in errors and "Traceback" not in errors
+        assert code == 0 or refused, (code, errors[-2000:])
+    check_same(out, undisturbed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--moments", type=int, default=20)
@@ -145,35 +201,26 @@ def main() -> None:
         clips = Path(scratch) / "clips"
         clips.mkdir()
         write_clips(clips)
-        finish(calls(clips)["nmf dictionary"], clips / "dictionary")
+        if chosen.only in (None, "nmf train"):
+            finish(calls(clips)["nmf dictionary"], clips / "dictionary")
         for name, call in calls(clips).items():
             if chosen.only not in (None, name):
                 continue
             rng = random.Random(f"{chosen.seed} {name}")
             place = Path(scratch) / name.replace(" ", "-")
-            place.mkdir()
-            seconds = finish(call, place / "undisturbed")
-            wanted = files(place / "undisturbed")
-            (place / "undisturbed").rename(place.parent / f"{place.name}-undisturbed")
-            for moment in range(chosen.moments):
-                work = place / str(moment)
-                work.mkdir()
-                process = start(call, work / "out")
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(rng.uniform(0.2, 1.0) * seconds)
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
+            undisturbed = place / "undisturbed" / "out"
+            undisturbed.parent.mkdir(parents=True)
+            seconds = finish(call, undisturbed)
+            for moment in [*range(chosen.moments), "two at once"]:
+                out = place / str(moment) / "out"
                 try:
-                    check_whole(name, work / "out")
-                    finish(call, work / "out")
-                    got = files(work / "out")
-                    assert got.keys() == wanted.keys(), sorted(got.keys() ^ wanted.keys())
-                    assert hidden(work) == hidden(place.parent / f"{place.name}-undisturbed")
-                    differ = [n for n in wanted if not same(n, got[n], wanted[n])]
-                    assert not differ, differ
+                    if moment == "two at once":
+                        two_at_once(call, out, undisturbed)
+                    else:
+                        kill(name, call, out, rng.uniform(0.2, 1.0) * seconds, undisturbed)
                 except Exception as error:
                     failed += 1
-                    print(f"FAILED {name}, moment {moment}: {type(error).__name__}: {error}")
+                    print(f"FAILED {name}, {moment}: {type(error).__name__}: {error}", flush=True)
             print(f"{name}: {chosen.moments} moments within {seconds:.1f} s", flush=True)
     raise SystemExit(f"{failed} failed" if failed else 0)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import xplain
 from xplain.bands import Band
-from xplain.check import Verdict
+from xplain.check import FAITHFUL, Verdict
 from xplain.report import plots, sentences
 from xplain.report.page import write_page
 
@@ -599,5 +599,5 @@ def test_the_verdict_and_its_reasons_are_shown(
     assert "for changed versions of this clip" not in unasked
     explanation._checked.append(Verdict(kind, ("a <reason>", "another"), {}))
     page = write_page([explanation, explanation], tmp_path / "page.html").read_text("utf-8")
-    assert page.count(f'<span class="check check-{kind}">{sentences.FAITHFUL[kind]}</span>') == 4
+    assert page.count(f'<span class="check check-{kind}">{FAITHFUL[kind]}</span>') == 4
     assert page.count("<li>a &lt;reason&gt;</li>") == 2

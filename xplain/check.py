@@ -68,9 +68,14 @@ class Verdict:
     reasons: tuple[str, ...]
     figures: Mapping[str, float | None]
 
+    @property
+    def word(self) -> str:
+        """What people read for the kind."""
+        return FAITHFUL[self.kind]
+
     def __str__(self) -> str:
         """One line."""
-        return f"{FAITHFUL[self.kind]}: {'; '.join(self.reasons)}"
+        return f"{self.word}: {'; '.join(self.reasons)}"
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,6 @@ def to_json(
 
 def lines(explanation: Explanation, folder: Path) -> list[str]:
     """What people read of a clip."""
-    from xplain.check import FAITHFUL
 
     target = explanation.target
     decision = max(explanation.probabilities, key=lambda label: explanation.probabilities[label])
@@ -252,7 +251,7 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
     if verdict is None:
         return [*lines, *(f"  {warning}" for warning in explanation.warnings[-1:])]
     reasons = "; ".join(verdict.reasons)
-    return [*lines, f"  check: {FAITHFUL[verdict.kind]}: {reasons}"]
+    return [*lines, f"  check: {verdict.word}: {reasons}"]
 
 
 def _usable(folder: Path, explanation: Explanation, overwrite: bool) -> bool:
