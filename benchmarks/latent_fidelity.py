@@ -2,7 +2,7 @@
 
 A classifier decides on the latents of a frozen codec. For each test clip its decision is
 explained, in the latents and in the waveform; the most important elements alone are kept, or
-removed, and the clip is decided again: on its latents, and heard again, which is decoded and
+removed, and the clip is decided again: on its latents, and re-encoded, which is decoded and
 encoded once more. Agreement with the model's own decision about the clip is counted, of the
 explained classifier and of one that was trained independently, with the codec's round trip
 and a random order as controls, and 95 % intervals by bootstrap over clips.

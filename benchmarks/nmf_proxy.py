@@ -3,7 +3,7 @@
 The teacher against proxies {paper, causal} × {fixed, trained dictionary} × K {32, 64, 128, 256},
 on scenes mixed from test clips and on a meeting of AMI that nobody was trained on: decisions,
 reconstruction, necessity of the most relevant tenth of the components, distinctness of the
-labels' prototypes, SI-SDR of the explanation heard, and the teacher's recall of a label after
+labels' prototypes, SI-SDR of the explanation as audio, and the teacher's recall of a label after
 its explanation is taken out of the audio, against as much energy of random components. Which
 components explain a label is chosen on training scenes.
 

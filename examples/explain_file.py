@@ -21,7 +21,8 @@ def main(out: str = "out/explain_file", audio: str | None = None) -> None:
         verb = "Keeping only" if outcome.kind == "keep" else "Removing"
         print(
             f"{verb} the most important {outcome.ratio:.0%}: {target.label!r} has probability "
-            f"{outcome.heard.probability:.2f}, the model now predicts {outcome.heard.label!r}"
+            f"{outcome.reencoded.probability:.2f}, "
+            f"the model now predicts {outcome.reencoded.label!r}"
         )
     folder = explanation.save(out)
     print(f"Listen to keep-0.1.wav and remove-0.1.wav in {folder}")

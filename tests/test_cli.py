@@ -142,7 +142,7 @@ def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
     assert (keep["kind"], keep["ratio"], remove["kind"], remove["ratio"]) == (
         "keep", 0.1, "remove", 0.2,
     )  # fmt: skip
-    assert set(remove["heard"]) == {"probability", "label", "agrees"}
+    assert set(remove["reencoded"]) == {"probability", "label", "agrees"}
     assert remove["label"] == "mid" and remove["agrees"] is False
     for clip in (first, second):
         for path in [clip["files"]["page"], clip["files"]["original"], clip["results"][0]["file"]]:

@@ -35,8 +35,8 @@ def test_keep_and_remove_are_what_is_heard(bands: xplain.Model) -> None:
     clip = tone(440) + 0.2 * tone(1200)
     e = xplain.explain(clip, bands)
     kept, removed = e.scores(keep=[0.02], remove=[0.1])
-    assert kept.label == kept.heard.label == "low" and kept.agrees
-    assert removed.label == removed.heard.label == "mid" and not removed.agrees
+    assert kept.label == kept.reencoded.label == "low" and kept.agrees
+    assert removed.label == removed.reencoded.label == "mid" and not removed.agrees
     assert len(e.keep(0.02)) == len(e.remove(0.1)) == len(clip)
     logits = BandEnergies()(e.remove(0.1)[None])
     assert float(logits.softmax(-1)[0, 0]) == pytest.approx(removed.probability, abs=1e-5)

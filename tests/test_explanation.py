@@ -69,7 +69,14 @@ def test_the_json_is_strict_and_holds_what_the_design_asks(
     assert {"model", "explainer", "synthesizer", "replacement", "baseline", "route", "seed"} <= set(
         data["provenance"]
     )
-    assert data["results"][0].keys() >= {"kind", "ratio", "probability", "label", "agrees", "heard"}
+    assert data["results"][0].keys() >= {
+        "kind",
+        "ratio",
+        "probability",
+        "label",
+        "agrees",
+        "reencoded",
+    }
 
 
 def test_bands_come_back_and_what_was_saved_without_them_is_read(

@@ -72,7 +72,7 @@ def change(folder: Path, work: Callable[[Any], object]) -> None:
         (lambda d: d["results"][0].update(gain=0), r"\.gain.* > 0\.0"),
         (lambda d: d["results"].append(d["results"][0]), "of the same ratio"),
         (lambda d: d["results"][0]["probabilities"].pop("low"), "other labels"),
-        (lambda d: d["results"][0]["heard"].update(label="x"), "no label 'x'"),
+        (lambda d: d["results"][0]["reencoded"].update(label="x"), "no label 'x'"),
         (lambda d: d["verdict"].update(kind="splendid"), "enum value 'splendid'"),
         (lambda d: d["frequencies"].pop(), "128 frequencies for 129 channels"),
         (lambda d: d["frequencies"].__setitem__(1, -5.0), r"\$\.frequencies.*>= 0\.0"),

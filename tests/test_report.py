@@ -180,7 +180,7 @@ def test_probabilities_are_those_of_the_explanation(
         for label in labels
         for column in (live.probabilities, *(o.probabilities for o in outcomes))
     ]
-    assert shown == expected + [o.heard.probability for o in outcomes]
+    assert shown == expected + [o.reencoded.probability for o in outcomes]
 
 
 def test_the_table_has_every_decision_whatever_its_place(tmp_path: Path) -> None:
@@ -360,8 +360,10 @@ def said(
     )
     outcomes = []
     for outcome, (winner, chance, agrees) in zip(base.saved, (kept, removed), strict=True):
-        heard = dataclasses.replace(outcome.heard, label=winner, probability=chance, agrees=agrees)
-        outcomes.append(dataclasses.replace(outcome, heard=heard))
+        reencoded = dataclasses.replace(
+            outcome.reencoded, label=winner, probability=chance, agrees=agrees
+        )
+        outcomes.append(dataclasses.replace(outcome, reencoded=reencoded))
     parts = [sentences.decision(explanation), sentences.changes(explanation, outcomes)]
     verdict = sentences.verdict(explanation, outcomes)
     return " ".join([*parts, *([] if verdict is None else [verdict])]).replace("\xa0", " ")

@@ -36,8 +36,8 @@ def test_the_demo_leaves_a_page_and_audio_that_can_be_heard(tmp_path: Path) -> N
             assert -30 < level < 3  # dB
         explanation = json.loads((folder / "explanation.json").read_text())
         keep, remove = explanation["results"]
-        assert keep["heard"]["label"] == "seven"
-        assert remove["heard"]["probability"] < keep["heard"]["probability"]
+        assert keep["reencoded"]["label"] == "seven"
+        assert remove["reencoded"]["probability"] < keep["reencoded"]["probability"]
         assert explanation["verdict"]["kind"] == "sound"
 
 

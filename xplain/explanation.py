@@ -1,4 +1,4 @@
-"""The result of explain(): an attribution that can be heard, seen, saved and loaded."""
+"""The result of explain(): an attribution to listen to, view, save and load."""
 
 from __future__ import annotations
 
@@ -103,17 +103,17 @@ class Explanation:
         """What the model says at each ratio, all ratios asked in one pass."""
         return [r.outcome for r in self._render(_wanted(keep, remove))]
 
-    def curves(self, ratios: Sequence[float] = CURVE, *, heard: bool = False) -> Curves:
+    def curves(self, ratios: Sequence[float] = CURVE, *, reencoded: bool = False) -> Curves:
         """What the model says with the top of each ratio kept, and with it removed.
 
-        heard: of the audio decoded from each variant, which for a model that reads latents
+        reencoded: of the audio decoded from each variant, which for a model that reads latents
         is encoded again. One evaluation of the model for each different variant.
         """
         for ratio in ratios:
             checked_ratio(ratio)
         if not ratios:
             raise XplainError("curves need ratios; give at least one")
-        return self.live.curves(self._claim, ratios, heard)
+        return self.live.curves(self._claim, ratios, reencoded)
 
     @property
     def live(self) -> LiveClip:

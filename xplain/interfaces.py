@@ -45,7 +45,7 @@ class Fingerprinted:
 
 
 class Synthesizer(Fingerprinted, ABC):
-    """A representation of audio that can be changed and heard.
+    """A representation of audio that can be edited and decoded to audio.
 
     One whose constructor has a parameter ``sample_rate`` works at any rate and
     is given the model's; the others have a rate of their own, and the pipeline
@@ -204,7 +204,7 @@ class Segmenter(Fingerprinted, ABC):
     window: float = 20.0
     """Seconds that are decided at once; of a longer recording, one such window after another."""
     context: float = 2.0
-    """Seconds that are heard on each side of a window. Where no logit depends on more than
+    """Seconds of context on each side of a window. Where no logit depends on more than
     this to either side, windows change nothing."""
     fade: float = 0.5
     """Seconds around a border in which one window's logits go over into the next one's."""

@@ -33,8 +33,8 @@ NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The model's decision about the audio itself, as a 16-bit file holds it."""
+class Decision:
+    """The model's decision about a clip: its label, and the explained label's probability."""
 
     probability: Share
     label: str
@@ -46,8 +46,8 @@ class Outcome:
     """The model's decision about the clip with a part kept or removed.
 
     probability: of the explained label. label: the model's decision. agrees: whether that is
-    the explained label; for a multi-label model, whether it decides for that label. heard: the
-    decision about the decoded audio. gain: factor that keeps the audio from clipping.
+    the explained label; for a multi-label model, whether it decides for that label. reencoded:
+    the decision about the decoded audio, as a 16-bit file holds it. gain: factor that keeps the audio from clipping.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class Outcome:
     probability: Share
     label: str
     agrees: bool
-    heard: Heard
+    reencoded: Decision
     gain: Annotated[float, Meta(gt=0, le=1)]
     probabilities: Mapping[str, Share]
 
@@ -93,8 +93,8 @@ class LiveClip:
     target: ResolvedTarget
     baseline: Tensor
     probabilities: Tensor
-    own: Heard
-    reconstruction: Heard
+    own: Decision
+    reconstruction: Decision
     ends: Tensor
     doubts: tuple[str, ...]
     _nothing: dict[Replacement, Tensor] = field(default_factory=dict)
@@ -204,14 +204,14 @@ class LiveClip:
                 renderings += self._render_batch(torch.stack(keeps), part)
         return renderings
 
-    def curves(self, attribution: Tensor, ratios: Sequence[float], heard: bool) -> Curves:
+    def curves(self, attribution: Tensor, ratios: Sequence[float], reencoded: bool) -> Curves:
         """The model's probabilities at every ratio; each different variant is asked once."""
         rank = self.rank(attribution)
         kept = torch.stack([top(rank, ratio) for ratio in ratios])
         keeps = torch.cat([kept, ~kept, torch.ones_like(kept[:1])])
         # Keeping nothing is removing everything, and the other way round.
         firsts, which = _distinct(keeps)
-        logits = self.logits(keeps[firsts], heard=heard)
+        logits = self.logits(keeps[firsts], reencoded=reencoded)
         said = _probabilities(self.job.route, logits, self.target)[which].cpu()
         return Curves(
             ratios=torch.tensor(ratios),
@@ -229,10 +229,10 @@ class LiveClip:
         _probabilities(self.job.route, logits, self.target)  # raises where they are not finite
         return self.target.score(logits).double().cpu()
 
-    def logits(self, keeps: Tensor, *, heard: bool = False) -> Tensor:
+    def logits(self, keeps: Tensor, *, reencoded: bool = False) -> Tensor:
         """Logits of the clip with only ``keeps``, bool (n, D, N), left, within the budget.
 
-        heard: of the audio decoded from it, whatever the model reads.
+        reencoded: of the audio decoded from it, whatever the model reads.
         """
         route, context = self.job.route, self.latents.context
         logits = []
@@ -241,7 +241,7 @@ class LiveClip:
                 variants = self.variants(part)
                 logits.append(
                     route.hear(route.audible(variants, context))
-                    if heard
+                    if reencoded
                     else route(variants, context)
                 )
         return torch.cat(logits)
@@ -276,7 +276,7 @@ class LiveClip:
         written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.job.device)
         # A model that reads audio gets the variants as audio anyway.
         logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
-        heard = _decisions(route, route.hear(route.at_model(written)), target)
+        reencoded = _decisions(route, route.hear(route.at_model(written)), target)
         rows = _probabilities(route, logits, target).tolist()
         decisions = _decisions(route, logits, target)
         return [
@@ -288,7 +288,7 @@ class LiveClip:
                     probability=decisions[place].probability,
                     label=decisions[place].label,
                     agrees=decisions[place].agrees,
-                    heard=heard[place],
+                    reencoded=reencoded[place],
                     gain=files[place][1],
                     probabilities=dict(zip(route.model.labels, rows[place], strict=True)),
                 ),
@@ -309,11 +309,11 @@ class LiveClip:
                 )
 
 
-def _decisions(route: Route, logits: Tensor, target: ResolvedTarget) -> list[Heard]:
+def _decisions(route: Route, logits: Tensor, target: ResolvedTarget) -> list[Decision]:
     """Logits as decisions about the target; a multi-label model decides by a threshold."""
     model = route.model
     return [
-        Heard(
+        Decision(
             probability=float(row[target.index]),
             label=model.labels[int(row.argmax())],
             agrees=bool(row[target.index] >= 0.5)

@@ -78,12 +78,12 @@ class Evidence:
     """f(x_in)_c."""
     u: float | None = None
     """f(x_out)_c."""
-    heard_kept: Tensor | None = None
-    """(L,): what is said of x_in decoded to audio and heard again."""
-    heard_removed: Tensor | None = None
+    reencoded_kept: Tensor | None = None
+    """(L,): the model's output for x_in, decoded and re-encoded."""
+    reencoded_removed: Tensor | None = None
     """(L,): the same of x_out."""
     round_trip: Tensor | None = None
-    """(L,): what is said of the unchanged latents decoded to audio and heard again."""
+    """(L,): the model's output for the unchanged latents, decoded and re-encoded."""
 
     event: Tensor | None = None
     """Bool (N,): the frames in which the annotated event sounds."""
@@ -110,7 +110,7 @@ class Evidence:
     """H, (K, frames)."""
 
 
-AT_A_RATIO = frozenset({"kept", "removed", "o", "u", "heard_kept", "heard_removed"})
+AT_A_RATIO = frozenset({"kept", "removed", "o", "u", "reencoded_kept", "reencoded_removed"})
 """What is known once for each ratio; a metric that needs it has a value at each."""
 
 KNOWN = tuple(f.name for f in fields(Evidence))

@@ -13,7 +13,7 @@ from xplain.bands import Band
 from xplain.check import Verdict
 from xplain.errors import ArtifactError
 from xplain.explanation_folder import RECORD, Origin
-from xplain.live import Heard, Outcome
+from xplain.live import Decision, Outcome
 from xplain.selection import Selection
 from xplain.targets import ResolvedTarget, Share
 from xplain.validated import convert
@@ -35,7 +35,7 @@ class Provenance(Origin):
     """What the pages read of a provenance, beside what identifies it."""
 
     route: str
-    reconstruction: Heard | None = None
+    reconstruction: Decision | None = None
 
 
 class Record(Struct):
@@ -118,7 +118,7 @@ def _check_outcomes(record: Record) -> None:
     labels = record.probabilities.keys()
     keys = [(outcome.kind, outcome.filename) for outcome in record.results]
     _check(len(set(keys)) == len(keys), "two results are of the same ratio")
-    readings: list[Heard | Outcome] = [*(o.heard for o in record.results), *record.results]
+    readings: list[Decision | Outcome] = [*(o.reencoded for o in record.results), *record.results]
     if record.provenance.reconstruction is not None:
         readings.append(record.provenance.reconstruction)
     for reading in readings:

@@ -86,8 +86,8 @@ class Route(nn.Module):
             return logits[:1], logits
         audible = torch.cat([self.audible(part, context) for part in parts])
         if audible.shape[1:] != original.shape[1:]:
-            heard = torch.split(audible, max_batch)
-            return self.hear(original), torch.cat([self.hear(part) for part in heard])
+            parts = torch.split(audible, max_batch)
+            return self.hear(original), torch.cat([self.hear(part) for part in parts])
         asked = torch.split(torch.cat([original, audible]), max_batch)
         logits = torch.cat([self.hear(part) for part in asked])
         return logits[:1], logits[1:]

@@ -112,9 +112,9 @@ def decisions(
     """For each explanation the numbers of the labels that are decided for.
 
     Names of the measurements: "label", the annotated one; "own model" and "own judge", of the
-    clip as it is; and KIND WHERE JUDGE with the ratio, such as "keep heard judge": what is left
+    clip as it is; and KIND WHERE JUDGE with the ratio, such as "keep reencoded judge": what is left
     of the clip when the top ρ alone is kept, decoded, encoded again and given to the judge.
-    "unchanged heard model" is the codec's round trip.
+    "unchanged reencoded model" is the codec's round trip.
     """
     live = explanations[0].live
     route = live.job.route
@@ -122,8 +122,8 @@ def decisions(
     whole = torch.ones_like(masks[0][:1])
     said = _said(cell, live, torch.cat([whole, *masks]))
     with borrowed(route, live.job.device):
-        heard = resample(read(clip.path), cell.model.sample_rate).waveform
-        own = route.reads.encode(heard[None]).values
+        sound = resample(read(clip.path), cell.model.sample_rate).waveform
+        own = route.reads.encode(sound[None]).values
         fixed = [
             Measurement("label", None, float(cell.judge.labels.index(clip.label))),
             *(
@@ -162,7 +162,7 @@ def _said(cell: Cell, live: LiveClip, keeps: Tensor) -> dict[str, list[int]]:
             variants = live.variants(part)
             again = route.reads.encode(route.audible(variants, live.latents.context)).values
             for where, latents in [
-                ("heard", again),
+                ("reencoded", again),
                 *([("latents", variants)] if route.direct else []),
             ]:
                 for who, model in asked:

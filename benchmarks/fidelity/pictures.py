@@ -25,8 +25,8 @@ LINES = {"latent": "-", "waveform": ":"}
 
 
 def curves(rows: Sequence[Share], kind: str, path: Path) -> None:
-    """One panel for each classifier and data set: agreement of what is heard, over the ratios."""
-    chosen = [r for r in rows if (r.where, r.who, r.kind) == ("heard", "model", kind)]
+    """One panel for each classifier and data set: agreement after re-encoding, over the ratios."""
+    chosen = [r for r in rows if (r.where, r.who, r.kind) == ("reencoded", "model", kind)]
     panels = list(dict.fromkeys((r.data, r.classifier) for r in chosen))
     columns = min(5, len(panels))
     lines = -(-len(panels) // columns)
@@ -41,7 +41,7 @@ def curves(rows: Sequence[Share], kind: str, path: Path) -> None:
             r.mean
             for r in rows
             if (r.data, r.classifier, r.space, r.kind) == (data, classifier, "latent", "unchanged")
-            and (r.where, r.who) == ("heard", "model")
+            and (r.where, r.who) == ("reencoded", "model")
         ]
         axes.axhline(control[0], color="#bbbbbb", linewidth=0.8, zorder=0)
         axes.set_xscale("log")
@@ -60,7 +60,7 @@ def curves(rows: Sequence[Share], kind: str, path: Path) -> None:
         grid[0, 0].plot([], [], style, color="black", label=f"{space} space")
     grid[0, 0].plot([], [], color="#bbbbbb", linewidth=0.8, label="codec alone")
     figure.legend(loc="outside lower center", ncols=5, fontsize=8, frameon=False)
-    figure.suptitle(f"{kind} the most important, heard again", fontsize=10)
+    figure.suptitle(f"{kind} the most important, re-encoded", fontsize=10)
     _save(figure, path)
 
 

@@ -96,7 +96,7 @@ DIGITS = Fitting(
 KEYWORDS = Fitting(
     "conv",
     {"width": 64, "layers": 3, "dropout": 0.3},
-    Training(epochs=16, batch=16, emphasis=0.5, heard=0.25),
+    Training(epochs=16, batch=16, emphasis=0.5, reencoded=0.25),
 )
 EMOTION = Fitting(
     "statistics",

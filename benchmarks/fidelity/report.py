@@ -14,7 +14,7 @@ Pair = tuple[str, str]
 QUESTIONS = tuple(
     (kind, where, who)
     for kind in KINDS
-    for where, who in (("latents", "model"), ("heard", "model"), ("heard", "judge"))
+    for where, who in (("latents", "model"), ("reencoded", "model"), ("reencoded", "judge"))
 )
 """What is done, where it is decided, and by whom."""
 PER_CENT = [f"{ratio:.0%}" for ratio in RATIOS]
@@ -34,7 +34,7 @@ def summary(
         note,
         "",
         "Shares of test clips whose decision is the explained model's own about the clip, with",
-        "Wilson's 95 % intervals. Heard: decoded, encoded again. Judge: decided by a classifier",
+        "Wilson's 95 % intervals. Re-encoded: decoded and encoded again. Judge: a classifier",
         "trained independently (another seed, another head).",
         "",
     ]
@@ -58,7 +58,7 @@ def _of_one(
     control = {
         r.who: r
         for r in own
-        if (r.kind, r.where, r.space, r.method) == ("unchanged", "heard", "latent", any_method)
+        if (r.kind, r.where, r.space, r.method) == ("unchanged", "reencoded", "latent", any_method)
     }
     records = grouped[classifier, data, "latent", any_method]
     compared = (
@@ -124,7 +124,7 @@ def _trainings(rows: Sequence[Share]) -> list[str]:
         trips = [
             r.mean
             for r in own
-            if (r.kind, r.where, r.who, r.method) == ("unchanged", "heard", "model", AGAIN[0])
+            if (r.kind, r.where, r.who, r.method) == ("unchanged", "reencoded", "model", AGAIN[0])
             and r.mean is not None
         ]
         lines += ["", f"The codec's round trip: {sum(trips) / len(trips):.3f}.", ""]
@@ -141,8 +141,8 @@ def _areas(grouped: Mapping[Group, Sequence[Record]], seed: int) -> list[str]:
     lines = [
         "## Latent space against waveform space",
         "",
-        f"Area under the keep curve from {low} to {high}, heard, same method and classifier; the",
-        "difference is paired by clip, with its 95 % interval (Bonett, Price).",
+        f"Area under the keep curve from {low} to {high}, re-encoded, same method and classifier;",
+        "the difference is paired by clip, with its 95 % interval (Bonett, Price).",
         "",
         "| data | classifier | method | clips | latent | waveform | difference | wins |",
         "|---|---|---|---|---|---|---|---|",

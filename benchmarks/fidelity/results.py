@@ -24,7 +24,7 @@ Group = tuple[str, str, str, str]
 class Share:
     """Of the clips, how many are decided as the explained model decides the clip itself.
 
-    kind: keep, remove, or unchanged: the control. where: heard (decoded and encoded again) or
+    kind: keep, remove, or unchanged: the control. where: reencoded (decoded and encoded again) or
     latents. who decides: model or judge. low, high: 95 %, Wilson's.
     """
 
@@ -99,7 +99,7 @@ def latent_against_waveform(
 ) -> dict[tuple[str, str, str], tuple[float, float, Difference]]:
     """By classifier, data and method: area in latents, in the waveform, their difference.
 
-    Both are of what is heard: decoded, encoded again, and given to the same classifier; over
+    Both are of the re-encoded audio, given to the same classifier; over
     the clips that were asked in both.
     """
     found = {}
@@ -109,7 +109,7 @@ def latent_against_waveform(
             continue
         places = {r.key[-1] for r in records} & {r.key[-1] for r in other}
         one, two = (
-            areas([r for r in rows if r.key[-1] in places], "keep heard model")
+            areas([r for r in rows if r.key[-1] in places], "keep reencoded model")
             for rows in (records, other)
         )
         compared = difference(one, two, seed, whole=1.0)

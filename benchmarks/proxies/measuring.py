@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from proxies.explaining import Explanations, distinctness, explanations
-from proxies.heard import heard, mask_of, random_mask, si_sdr
+from proxies.resynthesis import mask_of, random_mask, resynthesised, si_sdr
 from proxies.scenes import Scene
 from xplain.interfaces import Thresholds
 from xplain.segmentation.tracker import stretches
@@ -133,7 +133,7 @@ def _sound(
     draw: torch.Generator,
     tally: Tally,
 ) -> None:
-    """The explanations heard: alone against the stems, and taken out of the audio."""
+    """The explanations as audio: alone against the stems, and taken out of the audio."""
     rules, samples = proxy.config.make_thresholds(), len(scene.waveform)
     transform = stft(scene.waveform[None])
     power = transform[0].abs().square()
@@ -148,14 +148,14 @@ def _sound(
         if stem is not None and stem.any():
             mixed = si_sdr(scene.waveform, stem)
             if mixed < ALONE:
-                alone = si_sdr(heard(mask, transform, samples)[0], stem)
+                alone = si_sdr(resynthesised(mask, transform, samples)[0], stem)
                 tally.improved[number].append(alone - mixed)
         energy = float((mask.square() * power)[:, there].sum())
         other = random_mask(proxy, h, power, energy, there, draw)
         tally.hits["frames", number] += int(there.sum())
         tally.hits["audio", number] += int(before[there, number].sum())
         for name, removed in (("explanation", mask), ("random", other)):
-            said = decide(teacher(heard(1 - removed, transform, samples))[0], rules)
+            said = decide(teacher(resynthesised(1 - removed, transform, samples))[0], rules)
             tally.hits[name, number] += int(said[there, number].sum())
 
 
@@ -186,7 +186,7 @@ def _of_label(tally: Tally, number: int) -> dict[str, float]:
     if frames:
         recall = {k: tally.hits[k, number] / frames for k in ("audio", "explanation", "random")}
         found |= {f"recall {name}": value for name, value in recall.items()}
-        found["heard-again difference"] = recall["random"] - recall["explanation"]
+        found["resynthesised difference"] = recall["random"] - recall["explanation"]
     return found
 
 

@@ -242,9 +242,9 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
         part = (
             f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"
         )
-        heard = outcome.heard
+        reencoded = outcome.reencoded
         lines.append(
-            f"  {part}: {heard.label} ({target.label} {heard.probability:.1%})"
+            f"  {part}: {reencoded.label} ({target.label} {reencoded.probability:.1%})"
             f"  {folder / outcome.filename}"
         )
     verdict = explanation.verdict

@@ -1,4 +1,4 @@
-"""The page: one HTML file in which explanations can be seen, heard and checked."""
+"""The page: one HTML file in which explanations are shown, played and verified."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def _sounds(
     takes = [(title, f"The model predicts {labels}.", explanation.waveform, ORIGINAL, gain)]
     for outcome in outcomes:
         render = explanation.keep if outcome.kind == "keep" else explanation.remove
-        said = sentences.heard(explanation, outcome)
+        said = sentences.reencoded(explanation, outcome)
         predicted = f"{said[0].upper()}{said[1:]}."
         title, waveform = sentences.part(outcome), render(outcome.ratio)
         takes.append((title, predicted, waveform, outcome.filename, outcome.gain))
@@ -289,7 +289,7 @@ def _remarks(explanation: Explanation, outcomes: Sequence[Outcome]) -> Iterator[
             "see the control further down."
         )
     for outcome in outcomes:
-        if outcome.agrees != outcome.heard.agrees:
+        if outcome.agrees != outcome.reencoded.agrees:
             yield (
                 f"{sentences.part(outcome)}: the changed representation and the audio made from it "
                 "are predicted differently; the sentences here are about the audio."

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from xplain.explanation import Explanation
-from xplain.live import Heard, Outcome
+from xplain.live import Decision, Outcome
 
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _ELEMENTS = {
@@ -105,9 +105,9 @@ def decision(explanation: Explanation) -> str:
     return sentence
 
 
-def heard(explanation: Explanation, outcome: Outcome) -> str:
+def reencoded(explanation: Explanation, outcome: Outcome) -> str:
     """The model's prediction for a rendering's audio: ``it still predicts “seven” (98 %)``."""
-    return f"it {_verb(explanation, outcome.heard)}"
+    return f"it {_verb(explanation, outcome.reencoded)}"
 
 
 def changes(explanation: Explanation, outcomes: Sequence[Outcome]) -> str:
@@ -117,11 +117,11 @@ def changes(explanation: Explanation, outcomes: Sequence[Outcome]) -> str:
     sentences = []
     if kept is not None:
         part = f"the top {ratio(kept.ratio)} of {elements(explanation)}"
-        sentences.append(f"With only {part} kept, {heard(explanation, kept)}.")
+        sentences.append(f"With only {part} kept, {reencoded(explanation, kept)}.")
     if removed is not None:
         same = kept is not None and kept.ratio == removed.ratio
         part = "them" if same else f"the top {ratio(removed.ratio)} of {elements(explanation)}"
-        sentences.append(f"With {part} removed, {heard(explanation, removed)}.")
+        sentences.append(f"With {part} removed, {reencoded(explanation, removed)}.")
     return " ".join(sentences)
 
 
@@ -131,8 +131,8 @@ def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None
         return "The attribution is the same everywhere, so what was kept or removed is arbitrary."
     if outcomes and explanation.converged is False:
         return "Completeness does not hold (see below), so what was kept proves little."
-    kept = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "keep"}
-    removed = {o.ratio: o.heard.agrees for o in outcomes if o.kind == "remove"}
+    kept = {o.ratio: o.reencoded.agrees for o in outcomes if o.kind == "keep"}
+    removed = {o.ratio: o.reencoded.agrees for o in outcomes if o.kind == "remove"}
     both = sorted(set(kept) & set(removed))
     if not both or not is_own(explanation):
         return None
@@ -161,7 +161,7 @@ def checked(explanation: Explanation) -> str | None:
 
 def short(explanation: Explanation, outcome: Outcome) -> str:
     """An outcome in a table's cell: ``10 %: still “seven” (98 %)``."""
-    label, reading = quoted(explanation.target.label), outcome.heard
+    label, reading = quoted(explanation.target.label), outcome.reencoded
     chance = percent(reading.probability)
     if reading.agrees:
         said = f"{'still ' if is_own(explanation) else ''}{label} ({chance})"
@@ -214,7 +214,7 @@ def control(explanation: Explanation) -> str | None:
     said = explanation.provenance.get("reconstruction")
     if not isinstance(said, Mapping):
         return None
-    reading = _verb(explanation, Heard(**said))
+    reading = _verb(explanation, Decision(**said))
     return f"Control: for the representation with nothing changed, the model {reading}."
 
 
@@ -233,7 +233,7 @@ def decibels(value: float) -> str:
     return f"{value:.0f} dB".replace("-", "\N{MINUS SIGN}")
 
 
-def _verb(explanation: Explanation, reading: Heard) -> str:
+def _verb(explanation: Explanation, reading: Decision) -> str:
     label, chance = quoted(explanation.target.label), percent(reading.probability)
     own = is_own(explanation)
     if reading.agrees:

@@ -149,7 +149,7 @@ def test_it_is_explained_on_the_latents_directly_and_truly(manifest: Path, fitte
     assert e.check().kind != "broken"
 
 
-def test_another_synthesizer_is_heard_and_encoded_again(manifest: Path, fitted: Path) -> None:
+def test_another_synthesizer_is_decoded_and_reencoded(manifest: Path, fitted: Path) -> None:
     e = xplain.explain(
         manifest.parent / "mid-12.wav", f"latent:{fitted}", synthesizer=Stft(RATE, window=0.032)
     )
@@ -380,7 +380,7 @@ def test_the_command_prints_a_table_and_keeps_standard_output_for_json(
         (["--smoothing=1"], "smoothing is a share"),
         (["--masking=2"], "masking is a share from 0 to 1, not 2.0"),
         (["--emphasis=1.5"], "emphasis is a share from 0 to 1, not 1.5"),
-        (["--heard=-0.1"], "heard is a share from 0 to 1"),
+        (["--reencoded=-0.1"], "reencoded is a share from 0 to 1"),
         (["--device=nonsense"], "the device 'nonsense' cannot be used"),
         (["--head=lstm"], "no head 'lstm'"),
         (["--synthesizer=stfft"], "no synthesizer 'stfft'; did you mean 'stft'"),

@@ -110,7 +110,9 @@ def test_edited_clips_keep_only_what_counts_or_lose_it(encoded: list[LatentClip]
     values = values.nan_to_num()
     head = linear_head(values.shape[1])
     torch.manual_seed(1)
-    edited, targets = Emphasis(synthesizer, share=1.0, heard=0.0).apply(head, clips, values, truth)
+    edited, targets = Emphasis(synthesizer, share=1.0, reencoded=0.0).apply(
+        head, clips, values, truth
+    )
     fates = {"kept": 0, "removed": 0, "whole": 0}
     for row, clip in enumerate(clips):
         size, label = clip.frames, clip.label
@@ -138,7 +140,7 @@ def test_edited_clips_keep_only_what_counts_or_lose_it(encoded: list[LatentClip]
     assert torch.equal(values, batch(clips)[0].nan_to_num())  # the caller's own
 
 
-def test_what_is_heard_is_decoded_with_the_clips_own_context(
+def test_what_is_reencoded_is_decoded_with_the_clips_own_context(
     encoded: list[LatentClip], manifest: Path
 ) -> None:
     synthesizer = Codec.of("stft", {"sample_rate": RATE, "window": 0.016})[1]
@@ -146,9 +148,9 @@ def test_what_is_heard_is_decoded_with_the_clips_own_context(
     values = values.nan_to_num()
     head = linear_head(values.shape[1])
     torch.manual_seed(1)
-    edited, targets = Emphasis(synthesizer, 1.0, heard=0.0).apply(head, encoded, values, truth)
+    edited, targets = Emphasis(synthesizer, 1.0, reencoded=0.0).apply(head, encoded, values, truth)
     torch.manual_seed(1)
-    heard, same = Emphasis(synthesizer, 1.0, heard=1.0).apply(head, encoded, values, truth)
+    reencoded, same = Emphasis(synthesizer, 1.0, reencoded=1.0).apply(head, encoded, values, truth)
     assert torch.equal(targets, same)
     changed = 0
     for row, clip in enumerate(encoded):
@@ -156,7 +158,7 @@ def test_what_is_heard_is_decoded_with_the_clips_own_context(
         context = synthesizer.encode(sound[None]).context
         before = edited[row : row + 1, :, : clip.frames]
         expected = synthesizer.encode(synthesizer.decode(before, context)).values[0]
-        torch.testing.assert_close(heard[row, :, : clip.frames], expected, atol=2e-3, rtol=1e-2)
+        torch.testing.assert_close(reencoded[row, :, : clip.frames], expected, atol=2e-3, rtol=1e-2)
         changed += not torch.allclose(expected, before[0], atol=1e-2)
     assert changed >= len(encoded) / 2
 
@@ -167,7 +169,7 @@ def test_it_learns_is_recorded_and_goes_on_to_the_very_same_weights(
     report = fit(task(manifest, epochs=12, emphasis=0.5), tmp_path / "out")
     assert report.accuracy.mean == 1.0
     config = json.loads((tmp_path / "out" / "config.json").read_text("utf-8"))
-    assert (config["training"]["emphasis"], config["training"]["heard"]) == (0.5, 0.5)
+    assert (config["training"]["emphasis"], config["training"]["reencoded"]) == (0.5, 0.5)
     steps, step = [0], training._step
 
     def stopped(*arguments: object) -> float:

@@ -57,7 +57,7 @@ def test_every_registered_metric_has_a_value_or_says_why_not(
         assert (m.value is None) == bool(m.reason)
     lacking = {m.name for m in found if m.value is None}
     assert "randomisation" in lacking and "reconstruction" in lacking
-    assert lacking.isdisjoint({"fidelity", "heard-removal", "relevance-mass", "infidelity"})
+    assert lacking.isdisjoint({"fidelity", "reencoded-removal", "relevance-mass", "infidelity"})
 
 
 def test_without_an_event_localisation_does_not_apply(explained: xplain.Explanation) -> None:
@@ -73,7 +73,7 @@ def test_randomised_copies_are_handed_on(explained: xplain.Explanation) -> None:
 
 
 class Halved(xplain.Synthesizer):
-    """Latents are samples; decoding halves them, so that what is heard is softer."""
+    """Latents are samples; decoding halves them, so that the decoded audio is softer."""
 
     sample_rate = RATE
 
@@ -91,18 +91,18 @@ class Latent(nn.Module):
         return BandEnergies()(latents[:, 0])
 
 
-def test_what_is_heard_again_is_decoded_and_encoded() -> None:
+def test_what_is_reencoded_is_decoded_and_encoded() -> None:
     halved = Halved()
     model = xplain.wrap(
         Latent(), sample_rate=RATE, labels=("low", "mid", "high"), reads=halved,
         differentiable=False,
     )  # fmt: skip
     e = xplain.explain(tone(440), model, explainer="occlusion", replacement="zero")
-    curves, heard = e.curves((0.5, 1.0)), e.curves((0.5, 1.0), heard=True)
+    curves, reencoded = e.curves((0.5, 1.0)), e.curves((0.5, 1.0), reencoded=True)
     module = Latent()
     half = module(tone(440)[None, None] / 2).softmax(-1)[0]
-    assert torch.allclose(heard.unchanged, half, atol=1e-6)
-    assert torch.allclose(heard.kept[1], half, atol=1e-6)
+    assert torch.allclose(reencoded.unchanged, half, atol=1e-6)
+    assert torch.allclose(reencoded.kept[1], half, atol=1e-6)
     assert torch.allclose(curves.unchanged, module(tone(440)[None, None]).softmax(-1)[0])
 
 
@@ -142,7 +142,7 @@ def test_metrics_of_the_project_are_found_by_entry_point() -> None:
 
 
 class Deaf(Halved):
-    """Whatever the latents are, what is heard is silence."""
+    """Whatever the latents are, the decoded audio is silence."""
 
     def decode(self, values: Tensor, context: xplain.Context) -> Tensor:
         return 0 * values[:, 0]

@@ -129,8 +129,8 @@ def test_faithfulness_in_logits_is_their_difference(one: float, other: float) ->
 DECISIONS = (
     metrics.fidelity,
     metrics.removal,
-    metrics.heard_fidelity,
-    metrics.heard_removal,
+    metrics.reencoded_fidelity,
+    metrics.reencoded_removal,
     metrics.round_trip,
 )
 

@@ -16,7 +16,7 @@ from xplain.registry import registry
 from xplain_evaluation.event import Event
 
 CURVES = {"ratios", "keep_curve", "remove_curve", "kept", "removed", "o", "u"}
-HEARD = {"heard_kept", "heard_removed", "round_trip"}
+REENCODED = {"reencoded_kept", "reencoded_removed", "round_trip"}
 PLACED = {"event", "region"}
 ASKING = {"ask", "attribute"}
 
@@ -76,13 +76,13 @@ def measure(
             )
         except XplainError as error:
             unplaced = str(error)
-    curves, heard = _curves(explanation, ratios, needs)
-    clip = _with_curves(clip, curves, heard)
+    curves, reencoded = _curves(explanation, ratios, needs)
+    clip = _with_curves(clip, curves, reencoded)
     with explanation.live.asking() if needs & ASKING else nullcontext((None, None)) as calls:
         clip = replace(clip, ask=calls[0], attribute=calls[1])
         at = []
         if any(metric.at_a_ratio for metric in asked):
-            at = [_at(clip, curves, heard, place) for place in range(len(ratios))]
+            at = [_at(clip, curves, reencoded, place) for place in range(len(ratios))]
         values = []
         for metric in asked:
             if metric.at_a_ratio:
@@ -99,15 +99,15 @@ def _curves(
 ) -> tuple[Curves | None, Curves | None]:
     """Curves of the variants and of their audio, each asked for where it is needed."""
     if explanation.live.hears:
-        curves = explanation.curves(ratios) if needs & (CURVES | HEARD) else None
+        curves = explanation.curves(ratios) if needs & (CURVES | REENCODED) else None
         return curves, curves
     curves = explanation.curves(ratios) if needs & CURVES else None
-    if needs & HEARD == {"round_trip"}:
-        return curves, explanation.curves((1.0,), heard=True)
-    return curves, explanation.curves(ratios, heard=True) if needs & HEARD else None
+    if needs & REENCODED == {"round_trip"}:
+        return curves, explanation.curves((1.0,), reencoded=True)
+    return curves, explanation.curves(ratios, reencoded=True) if needs & REENCODED else None
 
 
-def _with_curves(clip: Evidence, curves: Curves | None, heard: Curves | None) -> Evidence:
+def _with_curves(clip: Evidence, curves: Curves | None, reencoded: Curves | None) -> Evidence:
     if curves is not None:
         clip = replace(
             clip,
@@ -115,16 +115,18 @@ def _with_curves(clip: Evidence, curves: Curves | None, heard: Curves | None) ->
             keep_curve=curves.of(curves.kept),
             remove_curve=curves.of(curves.removed),
         )
-    return clip if heard is None else replace(clip, round_trip=heard.unchanged)
+    return clip if reencoded is None else replace(clip, round_trip=reencoded.unchanged)
 
 
-def _at(clip: Evidence, curves: Curves | None, heard: Curves | None, place: int) -> Evidence:
+def _at(clip: Evidence, curves: Curves | None, reencoded: Curves | None, place: int) -> Evidence:
     if curves is not None:
         kept, removed = curves.kept[place], curves.removed[place]
         o, u = float(kept[curves.label]), float(removed[curves.label])
         clip = replace(clip, kept=kept, removed=removed, o=o, u=u)
-    if heard is not None and place < len(heard.kept):
-        clip = replace(clip, heard_kept=heard.kept[place], heard_removed=heard.removed[place])
+    if reencoded is not None and place < len(reencoded.kept):
+        clip = replace(
+            clip, reencoded_kept=reencoded.kept[place], reencoded_removed=reencoded.removed[place]
+        )
     return clip
 
 

@@ -11,7 +11,7 @@ XPLAIN_API = 1
 
 METRICS: Mapping[str, str] = {
     "drops": "average_increase average_drop average_gain faithfulness",
-    "agreement": "input_fidelity fidelity removal heard_fidelity heard_removal round_trip",
+    "agreement": "input_fidelity fidelity removal reencoded_fidelity reencoded_removal round_trip",
     "curves": "comprehensiveness sufficiency insertion_auc deletion_auc",
     "completeness": "completeness_error",
     "concentration": "sparseness complexity",

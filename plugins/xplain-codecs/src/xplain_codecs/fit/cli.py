@@ -59,7 +59,7 @@ def fit(
             "explanations hold better"
         ),
     ] = 0.0,
-    heard: Annotated[
+    reencoded: Annotated[
         float, typer.Option(help="Of these, the share that is decoded and encoded again")
     ] = 0.5,
     seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
@@ -93,7 +93,7 @@ def fit(
             balanced=balanced,
             masking=masking,
             emphasis=emphasis,
-            heard=heard,
+            reencoded=reencoded,
             seed=seed,
         ),
         where=pairs("--where", where),

@@ -1,4 +1,4 @@
-"""Training for explanations that hold when heard: what counts most is enough, and is needed."""
+"""Training for explanations that hold after re-encoding: the top is enough, and needed."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Emphasis:
     After L-MAC (Paissan et al. 2024), which asks of a mask that what is masked in keeps the
     decision and what is masked out loses it; here the head is asked, with integrated gradients
     from the latents of silence. Of a clip that lost what counts, any other label is the target.
-    share: of a batch's clips that are edited. heard: of those, how many are decoded and encoded
+    share: of a batch's clips that are edited. reencoded: of those, how many are decoded and encoded
     again, as who listens to an explanation hears it: the head then knows what the codec makes of
     latents that no sound has.
     """
 
     synthesizer: Synthesizer
     share: float
-    heard: float
+    reencoded: float
 
     def apply(
         self, head: Head, clips: Sequence[LatentClip], latents: Tensor, truth: Tensor
@@ -61,15 +61,15 @@ class Emphasis:
         for place, row in enumerate(rows):
             clip, size = clips[row], clips[row].frames
             whole, nothing = latents[row, :, :size], silence[row, :, :size]
-            fate, heard = (place + 0.5) / count, float(torch.rand(())) < self.heard
+            fate, reencoded = (place + 0.5) / count, float(torch.rand(())) < self.reencoded
             if fate < WHOLE:
-                edited, heard = whole, True
+                edited, reencoded = whole, True
             elif fate < WHOLE + (1 - WHOLE) * KEPT:
                 edited = torch.where(_top(counts[place, :, :size], KEEP), whole, nothing)
             else:
                 edited = torch.where(_top(counts[place, :, :size], REMOVE), nothing, whole)
                 truth[row] = (1 - truth[row]) / (truth.shape[1] - 1)
-            latents[row, :, :size] = self._again(edited, clip) if heard else edited
+            latents[row, :, :size] = self._again(edited, clip) if reencoded else edited
         return latents, truth
 
     @torch.no_grad()

@@ -96,7 +96,7 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
         sizes = with_positions(sizes, max(clip.frames for clip in parts["train"]))
         labels = tuple(sorted({entry.label for entry in entries}))
         head = _fresh(sizes, codec, labels, parts["train"], task.training.seed).to(home)
-        emphasis = Emphasis(synthesizer, task.training.emphasis, task.training.heard)
+        emphasis = Emphasis(synthesizer, task.training.emphasis, task.training.reencoded)
         history = train(
             head,
             parts["train"],

@@ -89,7 +89,7 @@ class Decisions:
         return tuple(tuple(counts[t, s] for s in range(labels)) for t in range(labels))
 
     def recall(self, labels: Sequence[str]) -> dict[str, float | None]:
-        """Share of each label's clips heard right."""
+        """Share of each label's clips classified correctly."""
         rows = self.confusion(len(labels))
         return {
             label: row[place] / sum(row) if sum(row) else None
@@ -97,7 +97,7 @@ class Decisions:
         }
 
     def majority(self, training: Sequence[int]) -> float:
-        """Share heard right by who always says the most frequent label of training clips."""
+        """Accuracy of always predicting the most frequent label of the training clips."""
         # Of several that are as frequent, the first.
         counts = Counter(training)
         most = min(counts, key=lambda label: (-counts[label], label))

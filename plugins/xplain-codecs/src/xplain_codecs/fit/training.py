@@ -45,7 +45,7 @@ class Training:
 
     epochs: at most. patience: epochs without a better one on dev after which it stops.
     batch: clips. smoothing: of the labels. balanced: whether each label counts the same,
-    however many clips it has. masking: see masked(); emphasis, heard: see Emphasis; shares
+    however many clips it has. masking: see masked(); emphasis, reencoded: see Emphasis; shares
     of the clips.
     """
 
@@ -58,7 +58,7 @@ class Training:
     balanced: bool = False
     masking: float = 0.0
     emphasis: float = 0.0
-    heard: float = 0.5
+    reencoded: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Training:
             raise XplainError(f"the weight decay is 0 or more, not {self.weight_decay}")
         if not 0 <= self.smoothing < 1:
             raise XplainError(f"smoothing is a share from 0, below 1, not {self.smoothing}")
-        for name in ("masking", "emphasis", "heard"):
+        for name in ("masking", "emphasis", "reencoded"):
             if not 0 <= getattr(self, name) <= 1:
                 raise XplainError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 

@@ -1,7 +1,7 @@
 from .agreement import fidelity as fidelity
-from .agreement import heard_fidelity as heard_fidelity
-from .agreement import heard_removal as heard_removal
 from .agreement import input_fidelity as input_fidelity
+from .agreement import reencoded_fidelity as reencoded_fidelity
+from .agreement import reencoded_removal as reencoded_removal
 from .agreement import removal as removal
 from .agreement import round_trip as round_trip
 from .completeness import completeness_error as completeness_error

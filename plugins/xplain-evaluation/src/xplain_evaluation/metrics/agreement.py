@@ -65,45 +65,47 @@ def removal(probabilities: Tensor, removed: Tensor, label: int, multilabel: bool
 @metric(
     better="higher",
     range=(0, 1),
-    category="heard-again",
+    category="re-encoded",
     source="fidelity, of the decoded audio",
     share=True,
 )
-def heard_fidelity(
-    probabilities: Tensor, heard_kept: Tensor, label: int, multilabel: bool
+def reencoded_fidelity(
+    probabilities: Tensor, reencoded_kept: Tensor, label: int, multilabel: bool
 ) -> float:
     """Whether the prediction stays when the top ρ alone is decoded and re-encoded.
 
     Read it beside round-trip: what decoding itself changes is no fault of the explanation.
-    probabilities: f(x), heard_kept: of the audio, (L,) each.
+    probabilities: f(x), reencoded_kept: of the audio, (L,) each.
     """
-    return _agreement(probabilities, heard_kept, "heard_kept", label=label, multilabel=multilabel)
+    return _agreement(
+        probabilities, reencoded_kept, "reencoded_kept", label=label, multilabel=multilabel
+    )
 
 
 @metric(
     better="lower",
     range=(0, 1),
-    category="heard-again",
+    category="re-encoded",
     source="removal, of the decoded audio",
     share=True,
 )
-def heard_removal(
-    probabilities: Tensor, heard_removed: Tensor, label: int, multilabel: bool
+def reencoded_removal(
+    probabilities: Tensor, reencoded_removed: Tensor, label: int, multilabel: bool
 ) -> float:
     """Whether the prediction stays when all but the top ρ is decoded and re-encoded.
 
     Read it beside round-trip: what decoding itself changes is no merit of the explanation.
-    probabilities: f(x), heard_removed: of the audio, (L,) each.
+    probabilities: f(x), reencoded_removed: of the audio, (L,) each.
     """
     return _agreement(
-        probabilities, heard_removed, "heard_removed", label=label, multilabel=multilabel
+        probabilities, reencoded_removed, "reencoded_removed", label=label, multilabel=multilabel
     )
 
 
 @metric(
     better="higher",
     range=(0, 1),
-    category="heard-again",
+    category="re-encoded",
     source="fidelity, of the decoded audio with nothing removed",
     share=True,
 )

@@ -165,7 +165,7 @@ def alone_among_others(
 def round_trip(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> Finding:
     """Does the decision survive decoding and re-encoding the unchanged latents?"""
     own = explain(clip, model, **_by(settings, Loudness()))
-    curves = own.curves((1.0,), heard=True)
+    curves = own.curves((1.0,), reencoded=True)
     before, after = (float(said[curves.label]) for said in (curves.probabilities, curves.unchanged))
     same = bool(curves.agrees(curves.unchanged[None]) == curves.agrees(curves.probabilities[None]))
     return Finding(

@@ -18,7 +18,7 @@ from xplain_nmf.training.teachers import Teacher
 RELEVANT = 0.1
 """Share of the components that a label is to stand and fall with."""
 FEW = 25
-"""Frames of a label in a scene below which its explanation is not heard again."""
+"""Frames of a label in a scene below which its explanation is not resynthesised."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,14 @@ class Objective:
     weights: see Weights. start: share of the training after which necessity, removal and
     keeping begin: first there has to be something to be necessary. thinning: factorisation and
     separation look at every so manyth frame, another one each step (windows overlap 3.2-fold).
-    heard: scenes of a batch that are decoded and heard again; every: in every so manyth step.
+    resynthesised: scenes of a batch whose explanations the teacher segments as audio; every: in
+    every so manyth step.
     """
 
     weights: Weights = Weights()
     start: float = 0.0
     thinning: int = 1
-    heard: int = 2
+    resynthesised: int = 2
     every: int = 2
 
     def terms(
@@ -88,7 +89,7 @@ class Objective:
         if weights.necessity:
             terms["necessity"] = weights.necessity * necessity(proxy, logits, h, said)
         if teacher is not None and (weights.removal or weights.keeping) and step % self.every == 0:
-            removed, kept = self._heard_again(proxy, h, batch, teacher)
+            removed, kept = self._removed_and_kept(proxy, h, batch, teacher)
             terms["removal"] = self.every * weights.removal * removed
             terms["keeping"] = self.every * weights.keeping * kept
         return terms
@@ -96,7 +97,7 @@ class Objective:
     def _separation(
         self, proxy: NmfProxy, h: Tensor, x: Tensor, batch: Mapping[str, Tensor], thin: slice
     ) -> Tensor:
-        """Masks of the kinds against the stems; overlap is speech where two are heard."""
+        """Masks of the kinds against the stems; overlap is speech where two sound."""
         stems = batch["stems"]
         mixture = stft(batch["waveform"])[..., thin]
         parts = stft(stems.reshape(-1, stems.shape[-1]))[..., thin]
@@ -120,11 +121,12 @@ class Objective:
                 loss = loss + losses.separation(both, split, x)
         return loss
 
-    def _heard_again(
+    def _removed_and_kept(
         self, proxy: NmfProxy, h: Tensor, batch: Mapping[str, Tensor], teacher: Teacher
     ) -> tuple[Tensor, Tensor]:
         """One label's explanation, taken out of some scenes and left alone in them."""
-        waveform, said = batch["waveform"][: self.heard], batch["teacher"][: self.heard]
+        first = slice(self.resynthesised)
+        waveform, said = batch["waveform"][first], batch["teacher"][first]
         there = decided(proxy, said)
         known = [
             label
@@ -135,7 +137,7 @@ class Objective:
             return h.new_zeros(()), h.new_zeros(())
         label = known[int(torch.randint(len(known), ()))]
         own = proxy.config.kinds_of(proxy.config.labels[label])
-        shares, _ = losses.group_shares(proxy.dictionary, h[: self.heard], _membership(proxy, h))
+        shares, _ = losses.group_shares(proxy.dictionary, h[first], _membership(proxy, h))
         mask = sum(
             (shares[:, n] for n, kind in enumerate(proxy.config.kinds) if kind in own),
             torch.zeros(()),

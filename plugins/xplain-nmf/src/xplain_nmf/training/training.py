@@ -167,7 +167,7 @@ class ProxyTrainer(Trainer):
             compute_metrics=lambda prediction: agreement(prediction, proxy.config.labels),
         )
         self._objective = objective
-        # What gives no gradient teaches nothing by being heard again.
+        # A teacher without gradients teaches nothing by segmenting an explanation.
         self._teacher = teacher.to(arguments.device) if teacher.passes_gradients() else None
         self._terms: dict[str, list[float]] = defaultdict(list)
 
@@ -183,7 +183,7 @@ class ProxyTrainer(Trainer):
         proxy: NmfProxy = self.accelerator.unwrap_model(model)
         step, training = self.state.global_step, model.training
         hearing = self._teacher if training else None
-        # Mixed precision is for the network: the teacher is heard, and W H added up, in full.
+        # Mixed precision is for the network: the teacher and W H are computed in float32.
         with torch.autocast(self.args.device.type, enabled=False):
             terms = self._objective.terms(
                 proxy, output, inputs, hearing, step, step / self.args.max_steps

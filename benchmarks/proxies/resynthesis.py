@@ -56,7 +56,7 @@ def bisect(function: Callable[[float], float], value: float) -> float:
     return high
 
 
-def heard(mask: Tensor, transform: Tensor, samples: int) -> Tensor:
+def resynthesised(mask: Tensor, transform: Tensor, samples: int) -> Tensor:
     """What a mask (F, T) lets through of the complex spectrum (1, F, T): (1, samples)."""
     return istft(mask[None] * transform, samples)
 
