@@ -104,9 +104,9 @@ def test_the_clip_is_explained_without_a_network(seven, monkeypatch):
     assert e.target.label == "seven" and e.target.probability >= 0.8
     assert e.provenance["route"] == "head(z)"
     assert e.converged and e.check().kind == "sound"
-    curves, heard = e.curves([0.1]), e.curves([0.1], heard=True)
+    curves, again = e.curves([0.1]), e.curves([0.1], reencoded=True)
     assert curves.agrees(curves.kept).all() and not curves.agrees(curves.removed).any()
-    assert heard.agrees(heard.kept).all()
+    assert again.agrees(again.kept).all()
 
 
 def test_without_the_plugin_the_error_says_what_to_install():

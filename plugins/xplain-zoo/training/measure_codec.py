@@ -3,7 +3,7 @@
     python -m training.measure_codec MANIFEST --dataset fsdd --split test
 
 prints, of the clips of a manifest: how the classifier decides, how alike the codec leaves
-them, and whether explanations hold on the latents and when they are heard again. Needs the
+them, and whether explanations hold on the latents and after re-encoding. Needs the
 plugins that make explanations, xplain-codecs and xplain-captum.
 """
 
@@ -35,7 +35,7 @@ class Figures:
     accuracy: share of clips decided right. round_trip: whose decision stays when they are
     decoded and encoded again. correlation: of log spectra with what comes back, with its
     least; see log_spectral_correlation. kept, removed: share whose decision stays the model's own
-    with only, or without, the top tenth of the latents' elements, by method; heard: of the
+    with only, or without, the top tenth of the latents' elements, by method; reencoded: of the
     same as it is decoded and encoded again.
     """
 
@@ -45,9 +45,9 @@ class Figures:
     correlation: float
     least_correlation: float
     kept: dict[str, float]
-    kept_heard: dict[str, float]
+    kept_reencoded: dict[str, float]
     removed: dict[str, float]
-    removed_heard: dict[str, float]
+    removed_reencoded: dict[str, float]
 
 
 class Chance(xplain.Explainer):
@@ -96,7 +96,7 @@ def measure(model: xplain.Model, clips: Sequence[Clip]) -> Figures:
         same.append(decision == again)
         alike.append(log_spectral_correlation(clip.waveform, heard[0]))
     stays = {name: _stays(model, clips, method) for name, method in METHODS.items()}
-    kept, kept_heard, removed, removed_heard = (
+    kept, kept_reencoded, removed, removed_reencoded = (
         {name: _mean(found[which]) for name, found in stays.items()} for which in range(4)
     )
     return Figures(
@@ -106,21 +106,21 @@ def measure(model: xplain.Model, clips: Sequence[Clip]) -> Figures:
         correlation=_mean(alike),
         least_correlation=round(min(alike), 4),
         kept=kept,
-        kept_heard=kept_heard,
+        kept_reencoded=kept_reencoded,
         removed=removed,
-        removed_heard=removed_heard,
+        removed_reencoded=removed_reencoded,
     )
 
 
 def _stays(
     model: xplain.Model, clips: Sequence[Clip], method: str | xplain.Explainer
 ) -> list[list[bool]]:
-    """Of each clip, whether the decision stays: kept, kept heard, removed, removed heard."""
+    """Whether each clip's decision stays: kept, removed, each on latents and re-encoded."""
     found: list[list[bool]] = [[], [], [], []]
     for clip in clips:
         e = xplain.explain(clip.waveform, model, sample_rate=model.sample_rate, explainer=method)
-        on_latents, heard = e.curves([RATIO]), e.curves([RATIO], heard=True)
-        said = (on_latents.kept, heard.kept, on_latents.removed, heard.removed)
+        on_latents, again = e.curves([RATIO]), e.curves([RATIO], reencoded=True)
+        said = (on_latents.kept, again.kept, on_latents.removed, again.removed)
         for place, one in zip(found, said, strict=True):
             place.append(bool(on_latents.agrees(one)))
     return found

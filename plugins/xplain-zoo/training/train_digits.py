@@ -222,7 +222,7 @@ def blend(bands: Tensor, targets: Tensor, order: random.Random) -> tuple[Tensor,
 
 @torch.no_grad()
 def accuracy(model: nn.Module, clips: Sequence[Clip]) -> float:
-    """Share of clips heard right, each by itself as in use."""
+    """Accuracy on clips, each classified by itself as in use."""
     model.eval()
     right = [int(model(c.waveform[None]).argmax()) == c.label for c in clips]
     return sum(right) / len(right)
