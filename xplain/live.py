@@ -47,7 +47,8 @@ class Outcome:
 
     probability: of the explained label. label: the model's decision. agrees: whether that is
     the explained label; for a multi-label model, whether it decides for that label. reencoded:
-    the decision about the decoded audio, as a 16-bit file holds it. gain: factor that keeps the audio from clipping.
+    the decision about the decoded audio, as a 16-bit file holds it. gain: factor that keeps
+    the audio from clipping.
     """
 
     kind: Kind

@@ -26,7 +26,7 @@ class FeatureAblation(Explainer):
     """What the score loses when a group of elements is replaced by the baseline.
 
     Leave-one-out (Li, Monroe, Jurafsky 2016, "Understanding neural networks through
-    representation erasure"), in equal shares to the group's elements. Does not add up where
+    representation erasure"), in equal shares to the group's elements. Completeness fails where
     groups stand in for each other: of two that say the same, neither is missed.
     """
 

@@ -1,15 +1,14 @@
-"""Integrated gradients with as many gradients as a clip needs, where it needs them.
+"""Integrated gradients by adaptive quadrature.
 
-Most of a score's way from silence to a clip happens in a small part of the path, which
-points that are spread beforehand hit by luck. Completeness holds on every part of the path:
-over a panel [a, b] the integral of the slope is score(b) − score(a), and every gradient gives
-the score of its point for free. So the error of each panel is known, and the panels with the
-largest are halved. Simpson's rule, whose three points are points of the halves too, lets no
-gradient go to waste (adaptive Simpson, Kuncir 1962, with the error known and not estimated).
+A score changes mostly on a small part of the path from baseline to clip, which fixed points may
+miss. Completeness holds on every panel [a, b] of the path: the integral of the slope is
+score(b) − score(a), and each gradient gives its point's score for free. The error of every panel
+is therefore known, and the panels with the largest errors are halved. Simpson's rule reuses all
+points after halving (adaptive Simpson, Kuncir 1962, with known instead of estimated errors).
 
-It stops when their sum, the completeness error, is within the tolerance of the score
-difference, and the errors *without their signs* are within SLACK times that. Completeness alone
-would do with a sum that is right because large errors cancel, and with few points they often do.
+The refinement stops when the sum of the errors, the completeness error, is within the tolerance
+of the score difference, and the sum of their absolute values is within SLACK times that. The
+second condition refuses sums that are right because large errors cancel.
 """
 
 from __future__ import annotations
@@ -25,25 +24,24 @@ from torch import Tensor
 from xplain import Score, XplainWarning
 
 MOST_GRADIENTS = 401
-"""Where it gives up. A path that needs more has a jump, which no number of points resolves."""
+"""Limit on gradients. A path that needs more has a jump, which no number of points resolves."""
 
 SLACK = 5.0
-"""How many times the tolerance the panels' errors may be without their signs. With 1, nothing is
-left to luck, for twice the gradients on a network of ReLUs."""
+"""Limit on the sum of absolute errors, in tolerances. With 1, no errors cancel, at twice the
+gradients on a network of ReLUs."""
 
 FIRST_PANELS = 3
-"""What it begins with. A rise and fall that is narrower than these, between two points, can
-leave every sum right and go unseen."""
+"""Panels at the start. A rise and fall between two of their points goes unseen."""
 
 ROUNDING = 1e-6
-"""Error of a score in float32, relative to its size; what is below cannot be reached."""
+"""Relative error of a score in float32: the smallest error that can be reached."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What is known at one place of the path from the baseline (0) to the latents (1).
+    """Score and gradient at one place of the path from the baseline (0) to the latents (1).
 
-    slope: of the score along the path, by the place. gradient: (D, N).
+    slope: derivative of the score along the path. gradient: (D, N).
     """
 
     place: float
@@ -67,7 +65,7 @@ class Panel:
 
     @property
     def excess(self) -> float:
-        """By how much Simpson's rule gives more than the score difference over this panel."""
+        """Error of Simpson's rule on this panel: its integral less the score difference."""
         slope = (self.start.slope + 4 * self.middle.slope + self.end.slope) / 6
         return self.width * slope - (self.end.score - self.start.score)
 
@@ -113,16 +111,16 @@ def adaptive_path_integral(
 
 
 def _converged(panels: Sequence[Panel], allowed: float) -> bool:
-    """Whether the path's error is within what is allowed, and not by luck alone."""
+    """Whether the sum of the errors, and of their absolute values, is small enough."""
     excess = [panel.excess for panel in panels]
     return abs(sum(excess)) <= allowed and sum(map(abs, excess)) <= SLACK * allowed
 
 
 def _too_many(panels: Sequence[Panel], allowed: float) -> int:
-    """How many panels, sorted by their errors, have to be halved for the others to be allowed.
+    """Count the panels, sorted by error, to halve so that the others stay within ``allowed``.
 
-    Whoever halves one panel after another, the worst first, comes to each of these, so that
-    asking about them at once costs no gradient more. One at least, whatever rounding says.
+    Halving them at once costs no more gradients than one after another. At least 1, since
+    rounding may leave none.
     """
     left = accumulate(abs(panel.excess) for panel in panels)
     return max(1, sum(error > allowed for error in left))

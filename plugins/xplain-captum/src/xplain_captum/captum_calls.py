@@ -21,7 +21,7 @@ INSTEAD = (
 def mean_over_draws(attribute: Callable[[Tensor], Tensor], baseline: Tensor) -> Tensor:
     """Take the mean (D, N) of what ``attribute`` gives for each draw of a baseline.
 
-    baseline: (D, N), or draws (S, D, N). The mean of the attributions adds up to the mean of
+    baseline: (D, N), or draws (S, D, N). The mean of the attributions sums to the mean of
     the score differences; an attribution from the mean of the draws would not, since the
     mean of noise is not noise.
     """

@@ -1,4 +1,4 @@
-"""Methods that ask about many coalitions: some groups as they are, the rest the baseline."""
+"""Methods that score many coalitions: some groups kept, the others set to the baseline."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from xplain_captum.groups import checked_grouping, groups, several_groups, share
 from xplain_captum.sampling import checked_samples
 
 GROUPS = 64
-"""Of the grid that is explained by default. Coalitions of many more need many more samples
-than there is time for."""
+"""Blocks of the default grid. More groups need far more samples."""
 
 
 class ShapleySampling(Explainer):
-    """Shapley values: what a group adds to those before it, over random orders of all.
+    """Shapley values: the mean contribution of a group over random orders.
 
     Castro, Gómez, Tejada (2009), "Polynomial calculation of the Shapley value based on
-    sampling". In equal shares to the group's elements. Every order adds up, so their mean
-    does, to rounding.
+    sampling". A group's value is shared equally among its elements. Completeness holds for
+    every order, and so for their mean, up to rounding.
     """
 
     completeness_tolerance = 0.01
@@ -58,14 +57,14 @@ class KernelShap(Explainer):
     """Shapley values by a linear regression on coalitions, weighted by the Shapley kernel.
 
     Lundberg, Lee (2017), "A Unified Approach to Interpreting Model Predictions", theorem 2.
-    In equal shares to the group's elements. All and nothing weigh a million times as much as
-    any other coalition, so that it adds up.
+    A group's value is shared equally among its elements. The full and the empty coalition
+    weigh a million times as much as any other, so that completeness holds.
     """
 
     completeness_tolerance = 0.01
 
     def __init__(self, grouping: str | None = None, samples: int | None = None) -> None:
-        """Ask about ``samples`` coalitions; None for 512 and two for each group.
+        """Score ``samples`` coalitions; None for 512 and two for each group.
 
         grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
         """
@@ -99,12 +98,12 @@ class Lime(Explainer):
     Ribeiro, Singh, Guestrin (2016), "Why Should I Trust You?", sec. 3. Each group stays with
     probability one half; a coalition weighs exp(−distance²), with the cosine distance of its
     latents from the clip's. Ridge regression with the penalty 1 of the authors' own package:
-    Captum's own choice, a lasso, sets everything to zero where scores are small. In equal
-    shares to the group's elements. Does not add up.
+    Captum's own choice, a lasso, sets everything to zero where scores are small. A
+    group's value is shared equally among its elements. Completeness is not claimed.
     """
 
     def __init__(self, grouping: str | None = None, samples: int | None = None) -> None:
-        """Ask about ``samples`` coalitions; None for 512 and two for each group.
+        """Score ``samples`` coalitions; None for 512 and two for each group.
 
         grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
         """
@@ -130,5 +129,5 @@ class Lime(Explainer):
 
 
 def enough_samples(numbers: Tensor) -> int:
-    """So many that the regression over groups (D, N) has more equations than unknowns."""
+    """Samples that give the regression over groups (D, N) more equations than unknowns."""
     return 512 + 2 * (int(numbers.max()) + 1)

@@ -15,7 +15,7 @@ from xplain_captum.effects import Effect
 from xplain_captum.tracing import Trace, trace
 
 EXACT = frozenset(SUPPORTED_NON_LINEAR) - {nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.Softmax}
-"""Activations whose rule always adds up; Captum's for pooling and softmax often do not."""
+"""Activations whose rule keeps completeness; Captum's for pooling and softmax often do not."""
 
 LINEAR = frozenset({Effect.MOVE, Effect.LINEAR, Effect.IDLE})
 """What needs no rule: there the gradient is how a difference is handed on."""
@@ -31,11 +31,10 @@ class DeepLift(Explainer):
     Activation Differences", the rescale rule. About one gradient, two variants at once. Over
     draws (S, D, N) of the baseline the mean is DeepLIFT SHAP (Lundberg and Lee 2017).
 
-    Every rule hands all of a difference on, so the attribution adds up *exactly*. Where it
-    does not, something has no rule that holds (a layer, a function that no hook sees, a decoder
-    that is not linear), the plain gradient went through, and what comes out is neither DeepLIFT nor
-    anything else with a name. So it is refused, and not returned with a warning: more steps
-    or another setting would not mend it.
+    Every rule passes all of a difference on, so completeness holds *exactly*. Where it does not,
+    a layer, an unhooked function or a nonlinear decoder has no rule and the plain gradient
+    passed through; the result would not be DeepLIFT. It is refused instead of returned with a
+    warning, since no setting mends it.
     """
 
     uses_gradients = True
@@ -73,8 +72,8 @@ class DeepLift(Explainer):
         if not abs(total - difference) <= allowed:
             raise refusal(
                 "deep-lift",
-                f"the attribution adds up to {total:.3g} and not to the score difference "
-                f"{difference:.3g}, since no rule holds for {suspect(seen)}",
+                f"completeness does not hold: the attribution sums to {total:.3g}, the scores "
+                f"differ by {difference:.3g}; no rule holds for {suspect(seen)}",
             )
         return attribution
 

@@ -16,15 +16,15 @@ from xplain_captum.captum_calls import mean_over_draws
 class IntegratedGradients(Explainer):
     """Path integral of gradients from the baseline to the latents.
 
-    Sundararajan, Taly, Yan (2017), "Axiomatic Attribution for Deep Networks", eq. 1. Adds up
-    to the difference of the scores. Approximated by Gauss-Legendre quadrature with a fixed
-    number of points, or by adaptive_path_integral with as many as it takes.
+    Sundararajan, Taly, Yan (2017), "Axiomatic Attribution for Deep Networks", eq. 1.
+    Completeness: it sums to the difference of the scores. Approximated by Gauss-Legendre
+    quadrature with a fixed number of points, or adaptively (adaptive_path_integral).
     """
 
     uses_gradients = True
 
     def __init__(self, steps: int | Literal["adaptive"] = 50, tolerance: float = 0.05) -> None:
-        """Integrate with ``steps`` points, or "adaptive" until the tolerance is kept.
+        """Integrate with ``steps`` points, or "adaptive": until the error is within tolerance.
 
         tolerance: relative completeness error up to which it is called converged.
         """
@@ -62,7 +62,7 @@ class Saliency(Explainer):
     """Absolute value of the score's gradient: where a small change changes most.
 
     Simonyan, Vedaldi, Zisserman (2014), "Deep Inside Convolutional Networks", sec. 3.
-    Says nothing of the direction, and needs no baseline.
+    Unsigned; uses no baseline.
     """
 
     uses_gradients = True
@@ -78,8 +78,8 @@ class InputXGradient(Explainer):
     """Latents times the score's gradient: the score's linear part, element by element.
 
     Shrikumar, Greenside, Shcherbina, Kundaje (2016), "Not Just a Black Box". One gradient.
-    The baseline is zero, whatever is asked for: what adds up, and only for a score that is
-    linear, is the difference to the score of zeros, so no completeness is claimed.
+    The baseline is zero, whichever is given: completeness holds against the score of zeros, and
+    for linear scores only, so it is not claimed.
     """
 
     uses_gradients = True

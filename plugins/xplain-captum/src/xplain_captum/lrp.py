@@ -41,7 +41,7 @@ class Lrp(Explainer):
 
     No completeness is claimed: it distributes the score itself and not the difference to a
     baseline's, and the biases' shares of it are nobody's. For a network of ReLUs without
-    biases it is latents × gradient, and adds up to the score.
+    biases it is latents × gradient, and sums to the score.
 
     Rules are for layers that are modules, called once: linear, convolution, batch norm,
     pooling, activations. Between them only views, slices and the like may happen: relevance

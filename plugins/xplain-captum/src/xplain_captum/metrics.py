@@ -35,15 +35,15 @@ def infidelity(
     grouping: str = "block",
     normalize: bool = False,
 ) -> float:
-    """Mean squared error of the attribution as a forecast of what removals cost.
+    """Mean squared error of the attribution as a prediction of score drops.
 
     Each of ``samples`` times, every group of elements (see xplain.selection) is replaced by
     the baseline with probability ``share``, by one of its draws where there are several. The
-    forecast is the sum of the attribution over what was replaced, the truth the fall of the
-    score; the value is in squared units of the score. That is the paper's perturbation from a
-    subset of the latents to the baseline, the fitting one for attributions that say what an
-    element *added*. For those in other units (gradients) ``normalize`` scales the forecast by
-    the factor that serves it best.
+    prediction is the sum of the attribution over the replaced elements, the truth the drop of
+    the score; the value is in squared units of the score. This is the paper's perturbation of a
+    subset of the latents to the baseline, which suits attributions that are contributions to
+    the score. For those in other units (gradients) ``normalize`` scales the prediction by the
+    factor of least squared error.
     """
     numbers = Selection(grouping).groups(*latents.shape).to(latents.device)
     draws = baseline if baseline.ndim == 3 else baseline[None]
@@ -79,7 +79,7 @@ def max_sensitivity(
     samples: int = 10,
     radius: float = 0.02,
 ) -> float:
-    """Largest relative change of the attribution when the latents change a little.
+    """Largest relative change of the attribution under small changes of the latents.
 
     Over ``samples`` draws of uniform noise within ±``radius`` of the latents' range on every
     element: ‖attribution of the changed − attribution‖ / ‖attribution‖, Euclidean. Costs

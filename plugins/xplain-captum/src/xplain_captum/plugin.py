@@ -60,7 +60,11 @@ EXPLAINERS = (
 )
 
 METRICS = (
-    ("infidelity", "metrics:infidelity", "Error of the attribution as a forecast of removals"),
+    (
+        "infidelity",
+        "metrics:infidelity",
+        "The attribution's squared error in predicting score drops",
+    ),
     ("max-sensitivity", "metrics:max_sensitivity", "Largest change under a small change of input"),
 )
 

@@ -1,4 +1,4 @@
-"""Gradients averaged over variants that are drawn by chance."""
+"""Gradients averaged over random variants."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class GradientShap(Explainer):
 
     Erion, Janizek, Sturmfels, Lundberg, Lee (2021), "Improving performance of deep learning
     models with axiomatic attribution priors and expected gradients". The baseline's
-    draws are its distribution; with a single baseline it is integrated gradients by chance.
-    Adds up in expectation: the error falls with the square root of ``samples``.
+    draws are its distribution; with a single baseline it is Monte Carlo integrated gradients.
+    Completeness holds in expectation: the error falls with the square root of ``samples``.
     """
 
     uses_gradients = True
@@ -36,7 +36,7 @@ class GradientShap(Explainer):
         method = captum.attr.GradientShap(score)
         draws = baseline if baseline.ndim == 3 else baseline[None]
         total = torch.zeros_like(latents)
-        # Captum asks about all samples at once, so they come in parts of the budget's size.
+        # Captum scores all samples at once, so they come in parts of the budget's size.
         for first in range(0, self.samples, score.max_batch):
             count = min(score.max_batch, self.samples - first)
             inputs = latents[None].requires_grad_()
@@ -49,7 +49,7 @@ class SmoothGrad(Explainer):
     """The gradient's mean over noisy copies of the latents, with its sign.
 
     Smilkov, Thorat, Kim, Viégas, Wattenberg (2017), "SmoothGrad: removing noise by adding
-    noise". A direction, like any gradient, and not what an element added to the score.
+    noise". Like any gradient a direction, and not an element's contribution to the score.
     """
 
     uses_gradients = True
@@ -71,8 +71,8 @@ class VarGrad(Explainer):
     """The gradient's variance over noisy copies of the latents: where it is unstable.
 
     Adebayo, Gilmer, Goodfellow, Kim (2018), "Local explanation methods for deep neural
-    networks lack sensitivity to parameter values". Zero or more; says nothing of the
-    direction. Where the score is linear it is zero.
+    networks lack sensitivity to parameter values". Not negative; unsigned evidence.
+    Zero where the score is linear.
     """
 
     uses_gradients = True

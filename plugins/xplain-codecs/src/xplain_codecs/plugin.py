@@ -53,7 +53,7 @@ def register_replacements(register: Register) -> None:
     register(
         "mean",
         "xplain_codecs.replacements.silence:Mean",
-        summary="Each channel's mean over the clip; for models that divide loudness out",
+        summary="Each channel's mean over the clip; for models that normalise loudness",
     )
     register(
         "white-noise",

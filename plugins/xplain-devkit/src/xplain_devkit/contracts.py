@@ -23,7 +23,7 @@ from xplain_devkit.check import RULES, registered
 from xplain_devkit.rules.rule import NotApplicable, Rule, Subject
 
 one = cache(registered)
-"""One subject for all rules, so that what is found out about it is found out once."""
+"""One subject for all rules, so that its properties are computed once."""
 
 
 class Contract:

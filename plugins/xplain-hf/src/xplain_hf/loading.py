@@ -288,7 +288,7 @@ def _refuse_other_pieces(source: Source) -> None:
 
 
 def _refuse_chance(source: Source, model: PreTrainedModel, report: dict[str, Any]) -> None:
-    """ModelError where weights were drawn by chance, as transformers does for missing ones."""
+    """Raise ModelError where weights are missing, which transformers initialises at random."""
     mismatched = {name for name, *_ in report["mismatched_keys"]}
     missing = sorted(report["missing_keys"] | mismatched)
     drawn = [name for name in missing if not name.endswith(UNUSED)]
@@ -302,7 +302,7 @@ def _refuse_chance(source: Source, model: PreTrainedModel, report: dict[str, Any
         )
     with torch.no_grad():
         for name in missing:
-            # Never read, but drawn by chance it would give each loading another fingerprint.
+            # Never read, but initialised at random it would give each loading another fingerprint.
             model.get_parameter(name).zero_()
 
 

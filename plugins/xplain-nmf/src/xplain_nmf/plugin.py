@@ -18,7 +18,7 @@ def register_synthesizers(register: Register) -> None:
     register(
         "nmf",
         "xplain_nmf.synthesizer:NmfSynthesizer",
-        summary="The components of an NMF proxy's dictionary, heard by a soft mask",
+        summary="Activations of an NMF proxy's dictionary, decoded by a soft mask",
     )
 
 

@@ -1,4 +1,4 @@
-"""A proxy's activations as a representation that can be changed and heard."""
+"""A proxy's activations as a representation that can be edited and decoded to audio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NmfSynthesizer(Proxied, Synthesizer):
     Decoding H' is the soft mask Σ_k w_k h'_k / Σ_k w_k h_k on the complex spectrum, whose
     phase stays (arXiv 2401.08268). With nothing changed it gives the waveform back; so do
     frames in which no component is active. Components that are switched off are zero in H
-    and taken out of what is heard.
+    and removed from the decoded audio.
     """
 
     encode_differentiable = True

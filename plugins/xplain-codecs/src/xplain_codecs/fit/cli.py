@@ -42,37 +42,38 @@ def fit(
     batch: Annotated[int, typer.Option(help="Clips of a step")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW, at its highest")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW")] = 0.01,
-    smoothing: Annotated[float, typer.Option(help="Of the labels")] = 0.1,
+    smoothing: Annotated[float, typer.Option(help="Label smoothing")] = 0.1,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Each label counts the same, however rare")
+        bool, typer.Option("--balanced", help="Weigh all labels equally, however rare")
     ] = False,
     masking: Annotated[
         float,
         typer.Option(
-            help="Share of clips that lose some elements by chance: decisions hang less on each"
+            help="Share of clips trained on with random elements masked: the classifier "
+            "depends less on each"
         ),
     ] = 0.0,
     emphasis: Annotated[
         float,
         typer.Option(
-            help="Share of clips that are trained on with what counts alone, or without it: "
-            "explanations hold better"
+            help="Share of clips trained on with their top-ranked elements alone, or without them: "
+            "explanations become more faithful"
         ),
     ] = 0.0,
     reencoded: Annotated[
-        float, typer.Option(help="Of these, the share that is decoded and encoded again")
+        float, typer.Option(help="Share of these clips that is decoded and re-encoded")
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     latents: Annotated[
         Path | None,
-        typer.Option(help="Keep the encoded clips here, and use those that are [default: remove]"),
+        typer.Option(help="Keep encoded clips in this folder and reuse them [default: remove]"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     as_json: Annotated[
-        bool, typer.Option("--json", help="The report as JSON on standard output")
+        bool, typer.Option("--json", help="Print the report as JSON on standard output")
     ] = False,
 ) -> None:
-    """Fit a classifier on the latents of a frozen codec; goes on where it was interrupted."""
+    """Fit a classifier on the latents of a frozen codec; an interrupted fit resumes."""
     from xplain_codecs.fit.fit import Task
     from xplain_codecs.fit.fit import fit as fitted
     from xplain_codecs.fit.training import Training

@@ -22,19 +22,18 @@ KEEP = (0.03, 0.15)
 REMOVE = (0.008, 0.06)
 """Least and greatest share of a clip's elements that count as the most important."""
 STEPS = 2
-"""Gradients on the path from silence, each at a place by chance in its part of it."""
+"""Gradients on the path from silence, at stratified random points."""
 
 
 @dataclass(frozen=True)
 class Emphasis:
-    """Edits some clips of each batch, by what the head itself says is important at that moment.
+    """Edits some clips of each batch by the current head's own attribution.
 
     After L-MAC (Paissan et al. 2024), which asks of a mask that what is masked in keeps the
     decision and what is masked out loses it; here the head is asked, with integrated gradients
     from the latents of silence. Of a clip that lost what counts, any other label is the target.
     share: of a batch's clips that are edited. reencoded: of those, how many are decoded and encoded
-    again, as who listens to an explanation hears it: the head then knows what the codec makes of
-    latents that no sound has.
+    again: the head then learns what the codec makes of latents that no sound has.
     """
 
     synthesizer: Synthesizer

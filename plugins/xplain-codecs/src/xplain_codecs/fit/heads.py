@@ -248,7 +248,7 @@ def head_sizes(kind: str, given: Mapping[str, Any]) -> Sizes:
 
 
 def make_head(sizes: Sizes, channels: int, labels: int) -> Head:
-    """A head with weights by chance, for latents of so many channels; ModelError if impossible."""
+    """A head with random weights, for latents of so many channels; ModelError if impossible."""
     network: nn.Module
     try:
         if isinstance(sizes, TransformerSizes):

@@ -1,6 +1,6 @@
 """Training of a head: AdamW, early stopping, and a checkpoint after each epoch.
 
-What an epoch draws by chance is drawn from its own seed, and the learning rate is a function
+An epoch draws from its own random seed, and the learning rate is a function
 of the step. So a checkpoint needs no more than weights, the optimiser's moments and a few
 numbers, and a training that goes on from one gives, on one machine's CPU and with as many
 threads, the very weights of one that was not interrupted.

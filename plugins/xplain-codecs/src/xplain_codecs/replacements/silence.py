@@ -32,7 +32,7 @@ class Zero(Replacement):
 class Mean(Replacement):
     """Each channel's mean over the clip: its colour and level, without what happens in it.
 
-    The baseline for models that divide loudness out, as many speech encoders do. From
+    The baseline for models that normalise loudness, as many speech encoders do. From
     silence to the clip their score changes at the very start of the path alone, and
     integrated gradients do not converge.
     """

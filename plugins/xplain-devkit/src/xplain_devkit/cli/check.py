@@ -35,9 +35,9 @@ def check(
     """
     kind = _kind(name) if kind is None else kind
     with machines() as output:
-        from xplain_devkit.check import check as held_against_the_rules
+        from xplain_devkit.check import check as run_contract
 
-        report = held_against_the_rules(kind, name, parameters("--param", param))
+        report = run_contract(kind, name, parameters("--param", param))
         if as_json:
             output.tell(report.to_dict(), indent=1)
     if not as_json:

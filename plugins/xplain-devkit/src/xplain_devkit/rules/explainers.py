@@ -1,4 +1,4 @@
-"""Rules for explainers: what attribute() gives, and what it leaves as it was."""
+"""Rules for explainers: what attribute() returns, and what it must not change."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from xplain_evaluation.planted.backgrounds import BACKGROUNDS
 from xplain_evaluation.planted.planted import CUES, planted, planted_model
 
 ABOVE_CHANCE = 0.7
-"""Mean area under the ROC curve that the frames of planted cues have to reach; chance gives
-0.5, with a standard deviation of 0.05 over the three clips that are asked about."""
+"""Mean area under the ROC curve that the frames of planted cues have to reach; random
+attributions reach 0.5, with a standard deviation of 0.05 over the three clips."""
 
 
 DECIDING = ((1, 2), (5, 6), (6, 1))
-"""Channel and frame of elements that are elsewhere after a mirror or a transpose."""
+"""Channel and frame of elements that a flip or a transpose moves."""
 
 ROUNDING = 1e-5
-"""Share by which two values that are meant to be the same may differ."""
+"""Relative tolerance of values that should be equal."""
 
 
 def gives_the_latents_shape(subject: Subject) -> None:
@@ -47,26 +47,26 @@ def gives_float32(subject: Subject) -> None:
 
 
 def gives_finite_values(subject: Subject) -> None:
-    """An attribution holds neither NaN nor infinity."""
+    """An attribution is finite: no NaN, no infinity."""
     got = answer(subject, question(subject))
     bad = int((~torch.isfinite(got)).sum())
     demand(bad == 0, f"{bad} of {got.numel()} values that are NaN or infinite.")
 
 
 def says_something(subject: Subject) -> None:
-    """An attribution is not zero everywhere, where the score depends on the latents."""
+    """An attribution is not all zeros where the score depends on the latents."""
     demand(bool(answer(subject, question(subject)).count_nonzero()), "zeros only.")
 
 
 def puts_the_element_that_decides_in_its_place(subject: Subject) -> None:
-    """Where one element alone decides, none has a larger absolute attribution."""
+    """If the score depends on one element alone, none has a larger absolute attribution."""
     for element in DECIDING:
         asked, got = decided_by(element, subject)
         if got.shape != asked.latents.shape:
             raise NotApplicable("its attribution has not the latents' shape")
         sizes = torch.nan_to_num(got.detach()).abs()
         largest = float(sizes.max())
-        # As large is enough, for methods that give a group one value.
+        # Equal is enough, for methods that give all elements of a group one value.
         kept = float(sizes[element]) >= largest * (1 - ROUNDING)
         channel, frame = divmod(int(sizes.argmax()), sizes.shape[1])
         found = (
@@ -77,7 +77,7 @@ def puts_the_element_that_decides_in_its_place(subject: Subject) -> None:
 
 
 def explains_the_shortest_clip(subject: Subject) -> None:
-    """A clip of a single frame, (D, 1), is explained, or refused with an XplainError."""
+    """A clip of one frame, (D, 1), is explained, or refused with an XplainError."""
     asked = question(subject, samples=1)
     try:
         got = asked.put_to(subject.make())
@@ -99,7 +99,7 @@ def takes_draws_of_the_baseline(subject: Subject) -> None:
 
 
 def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
-    """Latents on an accelerator give an attribution on the same."""
+    """The attribution is on the device of the latents."""
     if not torch.cuda.is_available():
         raise NotApplicable("there is no accelerator here")
     got = answer(subject, question(subject, device="cuda"))
@@ -107,17 +107,17 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def changes_neither_latents_nor_baseline(subject: Subject) -> None:
-    """The latents and the baseline hold the same values afterwards."""
+    """attribute() does not change the latents or the baseline."""
     asked = question(subject)
     latents, baseline = asked.latents.clone(), asked.baseline.clone()
     asked.put_to(subject.make())
     demand(torch.equal(asked.latents, latents), "other latents.")
     demand(torch.equal(asked.baseline, baseline), "another baseline.")
-    demand(not asked.latents.requires_grad, "latents that want gradients.")
+    demand(not asked.latents.requires_grad, "latents that require gradients.")
 
 
 def leaves_no_hook(subject: Subject) -> None:
-    """The score and the model in it have the hooks afterwards that they had before."""
+    """attribute() removes the hooks that it registered on the score and the model."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         before = hooks_of(asked.score)
@@ -127,7 +127,7 @@ def leaves_no_hook(subject: Subject) -> None:
 
 
 def leaves_weights_and_gradients_alone(subject: Subject) -> None:
-    """Weights and buffers keep their values, and hold no gradients afterwards."""
+    """attribute() does not change weights or buffers and leaves no gradients in them."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         before = {name: t.clone() for name, t in asked.module.state_dict().items()}
@@ -136,11 +136,11 @@ def leaves_weights_and_gradients_alone(subject: Subject) -> None:
             demand(torch.equal(tensor, before[name]), f"other values in {name}.")
         for name, parameter in asked.module.named_parameters():
             demand(parameter.grad is None, f"a gradient in {name}.")
-            demand(not parameter.requires_grad, f"{name} wants gradients.")
+            demand(not parameter.requires_grad, f"{name} requires gradients.")
 
 
 def leaves_the_mode_as_it_was(subject: Subject) -> None:
-    """Every part of the model is in evaluation mode afterwards, as it was before."""
+    """attribute() leaves every submodule in evaluation mode."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         explainer.attribute(asked.score, asked.latents, asked.baseline)
@@ -149,7 +149,7 @@ def leaves_the_mode_as_it_was(subject: Subject) -> None:
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """Whether torch records gradients is the same afterwards."""
+    """attribute() restores torch's gradient mode."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         before = torch.is_grad_enabled()
@@ -159,7 +159,7 @@ def leaves_grad_mode_as_it_was(subject: Subject) -> None:
 
 
 def tidies_up_when_the_score_fails(subject: Subject) -> None:
-    """An error of the score gets out, and leaves hooks, modes and grad mode as they were."""
+    """An error of the score is raised, with hooks, modes and gradient mode restored."""
     asked, explainer = question(subject), subject.make()
     usual = traces(asked, explainer)
     if usual:
@@ -178,7 +178,7 @@ def is_the_same_again_for_a_seed(subject: Subject) -> None:
 
 
 def remembers_no_clip(subject: Subject) -> None:
-    """A clip explained after another is explained as it is alone, and stays so after a third."""
+    """An attribution does not depend on the clips explained before or after it."""
     alone, again = (answer(subject, question(subject)) for _ in range(2))
     if not same(alone, again):
         raise NotApplicable("it does not give the same twice, even alone")
@@ -190,11 +190,11 @@ def remembers_no_clip(subject: Subject) -> None:
     demand(after.shape == alone.shape, f"the shape {tuple(after.shape)} after another clip.")
     demand(same(alone, after), f"values that differ by up to {difference(alone, after):.2g}.")
     question(subject, seed=8).put_to(explainer)
-    demand(same(given, after), "that the next clip is written into what was given for this one.")
+    demand(same(given, after), "an attribution that the next clip overwrites.")
 
 
 def keeps_the_memory_budget(subject: Subject) -> None:
-    """The score is never asked about more than score.max_batch variants at once; a method that
+    """The score is never called with more than score.max_batch variants at once; a method that
     has to compare two may refuse a budget of one."""
     for budget in (1, 3):
         asked = question(subject, max_batch=budget)
@@ -207,7 +207,8 @@ def keeps_the_memory_budget(subject: Subject) -> None:
 
 
 def adds_up_where_it_says_so(subject: Subject) -> None:
-    """With a completeness_tolerance, it adds up to score(latents) − score(baseline) within it."""
+    """Completeness holds within the declared completeness_tolerance: the attribution sums to
+    score(latents) − score(baseline)."""
     tolerance = configuration.promises_of(subject.make())
     if tolerance is None:
         raise NotApplicable("it declares no completeness_tolerance")
@@ -219,11 +220,11 @@ def adds_up_where_it_says_so(subject: Subject) -> None:
         ends = asked.score(torch.stack([asked.latents, asked.baseline])).double()
     wanted = float(ends[0] - ends[1])
     kept = abs(total - wanted) <= tolerance * abs(wanted)
-    demand(kept, f"a sum of {total:.4g}, where {wanted:.4g} ± {tolerance:.0%} is promised.")
+    demand(kept, f"a sum of {total:.4g}, expected {wanted:.4g} ± {tolerance:.0%}.")
 
 
 def finds_a_planted_cue(subject: Subject) -> None:
-    """Where the reason is known, its frames are attributed more than the others."""
+    """Frames with a planted cue have larger attributions than the other frames."""
     if readable(subject) != "sound":
         raise NotApplicable("it takes no model that reads a waveform")
     try:
@@ -233,11 +234,11 @@ def finds_a_planted_cue(subject: Subject) -> None:
             raise NotApplicable(f"it refuses the model, or is refused: {error}") from error
         raise  # an error that the pipeline has wrapped
     mean = sum(reached) / len(reached)
-    demand(mean >= ABOVE_CHANCE, f"an ROC-AUC of {mean:.2f} (chance 0.5, asked {ABOVE_CHANCE}).")
+    demand(mean >= ABOVE_CHANCE, f"an ROC-AUC of {mean:.2f} (random 0.5, required {ABOVE_CHANCE}).")
 
 
 def refuses_text_for_a_number(subject: Subject) -> None:
-    """A parameter that is a number is refused where it is set to text, at the latest in use."""
+    """Text for a numeric parameter is refused, at the latest by attribute()."""
     made = subject.make()
     numbers = [
         name
@@ -257,7 +258,7 @@ def refuses_text_for_a_number(subject: Subject) -> None:
 
 
 def decided_by(element: tuple[int, int], subject: Subject) -> tuple[Question, Tensor]:
-    """A question that one element (channel, frame) decides, and a new instance's answer."""
+    """Explain, with a new instance, a score that depends on one element (channel, frame)."""
     refusal: XplainError | None = None
     samples = 12 * Frames.size  # not as many frames as channels, so that a transpose is seen
     for rectified in (False, True):
@@ -274,7 +275,7 @@ def decided_by(element: tuple[int, int], subject: Subject) -> tuple[Question, Te
 
 
 def traces(asked: Question, explainer: Explainer) -> str:
-    """What is left behind by an attempt: a list in words, empty where nothing is."""
+    """What an attempt leaves behind, in words; empty if nothing."""
     with asked.posed(explainer):
         hooks, grad = hooks_of(asked.score), torch.is_grad_enabled()
         try:
@@ -303,7 +304,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def hooks_of(module: nn.Module) -> set[tuple[int, str, int]]:
-    """Every hook on a module and its parts, each as something that can be told apart."""
+    """Identify every hook on a module and its submodules."""
     # torch has no public way to list hooks.
     tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return {
@@ -315,7 +316,7 @@ def hooks_of(module: nn.Module) -> set[tuple[int, str, int]]:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two attributions are the same to the bit; NaN counts as itself."""
+    """Whether two attributions are bitwise equal; NaN equals NaN."""
     return torch.equal(torch.isnan(one), torch.isnan(other)) and torch.equal(
         torch.nan_to_num(one), torch.nan_to_num(other)
     )

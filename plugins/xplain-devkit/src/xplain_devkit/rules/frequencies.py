@@ -1,4 +1,4 @@
-"""Rules for what a synthesizer says of where its channels lie in the spectrum."""
+"""Rules for a synthesizer's frequencies and spectra."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TONES = (0.1, 0.3, 0.5, 0.8)
 
 
 def names_one_frequency_per_channel_or_none(subject: Subject) -> None:
-    """Where it has frequencies, there is one in Hz for each channel, up to half the rate."""
+    """frequencies, if given, holds one frequency in Hz per channel, up to half the rate."""
     made = subject.make()
     if made.frequencies is None:
         raise NotApplicable("its channels are no frequencies")
@@ -24,7 +24,7 @@ def names_one_frequency_per_channel_or_none(subject: Subject) -> None:
 
 
 def names_the_frequency_of_a_tone(subject: Subject) -> None:
-    """The channel that a tone changes most is named within two channels of its frequency."""
+    """The channel that a tone changes most is within two channels of the tone's frequency."""
     made = subject.make()
     if made.frequencies is None:
         raise NotApplicable("its channels are no frequencies")
@@ -44,7 +44,7 @@ def names_the_frequency_of_a_tone(subject: Subject) -> None:
 
 
 def says_where_each_channel_lies_or_nothing(subject: Subject) -> None:
-    """Where it has spectra, there is one for each channel: finite, not negative, over its Hz."""
+    """spectra, if given, holds one finite, nonnegative spectrum per channel."""
     made = subject.make()
     if made.spectra is None:
         raise NotApplicable("it does not say where its channels lie")

@@ -1,4 +1,4 @@
-"""Rules for metrics: they say how to read a value, and give one that can be read."""
+"""Rules for metrics: what they declare and return, and what they must not change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLIPS = 5
 
 
 def is_a_declared_function(subject: Subject) -> None:
-    """It is a function that xplain.metric.metric declares, registered by its name."""
+    """It is declared by xplain.metric.metric and registered by its name."""
     made = subject.make()
     demand(isinstance(made, Metric), f"a {type(made).__name__}.")
     if subject.name is not None:
@@ -30,7 +30,7 @@ def is_a_declared_function(subject: Subject) -> None:
 
 
 def says_how_to_read_it(subject: Subject) -> None:
-    """It declares which direction is better, its range, a category, a source and a summary."""
+    """It declares its direction, range, category, source and summary."""
     made = subject.make()
     low, high = made.range
     demand(made.better in ("higher", "lower"), f"better = {made.better!r}.")
@@ -40,7 +40,7 @@ def says_how_to_read_it(subject: Subject) -> None:
 
 
 def gives_a_value_in_its_range(subject: Subject) -> None:
-    """The value of a clip, of an odd one too, is a number in the declared range."""
+    """The value of every clip, of edge cases too, is in the declared range."""
     made = subject.make()
     low, high = made.range
     usual = [value(made, evidence(seed)) for seed in range(CLIPS)]
@@ -52,7 +52,7 @@ def gives_a_value_in_its_range(subject: Subject) -> None:
 
 
 def gives_a_python_float(subject: Subject) -> None:
-    """The value is a Python float: no tensor, which holds on to memory, and no bool."""
+    """The value is a Python float, not a tensor (which holds memory) or a bool."""
     made = subject.make()
     for seed in range(CLIPS):
         known = evidence(seed)
@@ -65,7 +65,7 @@ def gives_a_python_float(subject: Subject) -> None:
 
 
 def says_undefined_instead_of_nan(subject: Subject) -> None:
-    """Where there is no value it raises Undefined, and does not give NaN."""
+    """It raises Undefined instead of returning NaN."""
     made = subject.make()
     for name, odd in extremes():
         try:
@@ -77,7 +77,7 @@ def says_undefined_instead_of_nan(subject: Subject) -> None:
 
 
 def is_undefined_without_its_evidence(subject: Subject) -> None:
-    """Of a clip of which nothing is known it is Undefined."""
+    """It raises Undefined if its evidence is missing."""
     made = subject.make()
     if not made.needs:
         raise Broken("a metric that needs no evidence.")
@@ -89,7 +89,7 @@ def is_undefined_without_its_evidence(subject: Subject) -> None:
 
 
 def is_pure(subject: Subject) -> None:
-    """With the same seed, the same evidence gives the same value, after other evidence too."""
+    """The value depends on the evidence and the seed only."""
     made = subject.make()
     found = [value(made, evidence()), value(subject.make(), evidence())]
     value(made, evidence(3))
@@ -98,7 +98,7 @@ def is_pure(subject: Subject) -> None:
 
 
 def changes_no_evidence(subject: Subject) -> None:
-    """The evidence holds the same afterwards."""
+    """It does not change the evidence."""
     made = subject.make()
     known = evidence()
     tensors = {
@@ -111,7 +111,7 @@ def changes_no_evidence(subject: Subject) -> None:
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """Whether torch records gradients is the same afterwards."""
+    """It restores torch's gradient mode."""
     made = subject.make()
     for on in (True, False):
         with torch.set_grad_enabled(on):
@@ -121,7 +121,7 @@ def leaves_grad_mode_as_it_was(subject: Subject) -> None:
 
 
 def comes_back_from_its_description(subject: Subject) -> None:
-    """Its parameters go through JSON, and the metric set to them gives the same value."""
+    """Its parameters survive JSON, and a metric made from them gives the same value."""
     made = subject.make()
     signature = inspect.signature(made.function).parameters
     parameters = {name: signature[name].default for name in made.settable} | dict(made.parameters)
@@ -133,7 +133,7 @@ def comes_back_from_its_description(subject: Subject) -> None:
 
 
 def refuses_a_parameter_it_does_not_have(subject: Subject) -> None:
-    """A parameter that does not exist is a PluginError that names it."""
+    """An unknown parameter raises a PluginError that names it."""
     try:
         subject.make().configured(no_such_parameter=1)
     except PluginError as error:
@@ -143,7 +143,7 @@ def refuses_a_parameter_it_does_not_have(subject: Subject) -> None:
 
 
 def value(made: Metric, known: Evidence) -> float | None:
-    """The value of a clip, always with the same seed; None where it is undefined."""
+    """The value of a clip with a fixed seed; None if undefined."""
     missing = [need for need in made.needs if getattr(known, need) is None]
     if missing:
         raise NotApplicable(f"no {' and no '.join(missing)} is made here")

@@ -1,4 +1,4 @@
-"""Rules for whatever is made from parameters: they can be written down and read again."""
+"""Rules for the parameters of every kind: they can be recorded and set again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, deman
 
 
 def is_what_its_kind_asks(subject: Subject) -> None:
-    """It can be made, and is an instance of its kind's interface."""
+    """The factory returns an instance of its kind's interface."""
     asked = interface(subject.kind)
     made = subject.make()
     demand(isinstance(made, asked), f"a {type(made).__name__}, not an xplain.{asked.__name__}.")
 
 
 def comes_back_from_its_description(subject: Subject) -> None:
-    """Each parameter is an attribute of the same name that goes through JSON unchanged."""
+    """Each parameter is an attribute of the same name, and survives JSON unchanged."""
     made = subject.make()
     described = subject.parameters(made)
     missing = [p for p in constructor_parameters(type(made)) if p not in described]
@@ -28,7 +28,7 @@ def comes_back_from_its_description(subject: Subject) -> None:
 
 
 def follows_its_parameters(subject: Subject) -> None:
-    """A number that is set is the number that is written down."""
+    """A number that is set is the number that is recorded."""
     made = subject.make()
     changed = 0
     for name, value in subject.parameters(made).items():
@@ -41,14 +41,14 @@ def follows_its_parameters(subject: Subject) -> None:
         except (PluginError, ValueError):
             continue  # not every number has a neighbour that is allowed
         found = subject.parameters(other)[name]
-        demand(found == another, f"{name}={another} is written down as {found!r}.")
+        demand(found == another, f"{name}={another} is recorded as {found!r}.")
         changed += 1
     if not changed:
         raise NotApplicable("it has no numbers to set")
 
 
 def refuses_a_parameter_it_does_not_have(subject: Subject) -> None:
-    """A parameter that does not exist is a PluginError that names it."""
+    """An unknown parameter raises a PluginError that names it."""
     if subject.name is None:
         raise NotApplicable("only what is registered is made by name")
     try:

@@ -1,4 +1,4 @@
-"""One clip and a score over its variants, as an explainer sees them, and closely watched."""
+"""One clip and an instrumented score over its variants, as an explainer sees them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from xplain_devkit.rules.rule import Broken, NotApplicable, Subject
 from xplain_devkit.toys.models import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
 
 Reads: TypeAlias = Literal["sound", "latents", "latents, linearly"]
-"""What the model of a question reads: the route is model(decode(z)), or head(z); the last is
-of methods that explain linear heads alone."""
+"""What the model of a question reads: the route is model(decode(z)) or head(z); the last is for
+methods that explain linear heads only."""
 
 NETWORKS: Mapping[Reads, type[nn.Module]] = {
     "sound": OfSound,
@@ -32,11 +32,11 @@ SEED = 1
 
 
 class Interrupted(Exception):
-    """What a watched score raises where it is told to fail."""
+    """Raised by a score that is set to fail."""
 
 
 class Watched(ClipScore):
-    """A score that notes how many variants it was asked at once, and can fail.
+    """A score that records its batch sizes, and can be set to fail.
 
     fails_at: the number of the call, from 1, at which it raises Interrupted.
     """
@@ -44,7 +44,7 @@ class Watched(ClipScore):
     def __init__(
         self, route: Route, context: Context, target: ResolvedTarget, max_batch: int
     ) -> None:
-        """Ask a route about one clip."""
+        """Score variants of one clip by a route."""
         super().__init__(route, context, target, max_batch)
         self.sizes: list[int] = []
         self.fails_at: int | None = None
@@ -58,7 +58,7 @@ class Watched(ClipScore):
 
 
 class Question:
-    """A clip of noise, a network that was never trained or another, and its second label."""
+    """A clip of noise, an untrained network (or another), and its second label."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Question:
 
     @contextmanager
     def posed(self, explainer: Explainer) -> Iterator[None]:
-        """Lend the model as the pipeline does: evaluating, seeded, gradients where asked for."""
+        """Lend the model as the pipeline does: evaluation mode, seeded, gradients if used."""
         with (
             borrowed(self.score, self.device),
             seeded(SEED, self.device),
@@ -105,14 +105,14 @@ class Question:
             yield
 
     def put_to(self, explainer: Explainer) -> Tensor:
-        """What the explainer answers, as it gives it."""
+        """The explainer's attribution, unchecked."""
         with self.posed(explainer):
             return explainer.attribute(self.score, self.latents, self.baseline)
 
 
 @cache
 def readable(subject: Subject) -> Reads:
-    """What the model must read for a method to take it: sound, unless it refuses that."""
+    """What the model must read for a method to accept it: sound, unless it refuses that."""
     refusal: XplainError | None = None
     for reads in NETWORKS:
         try:
@@ -136,7 +136,7 @@ def question(
     draws: int = 0,
     device: str = "cpu",
 ) -> Question:
-    """Put a question together that the method takes."""
+    """Make a question that the method accepts."""
     return Question(
         readable(subject),
         samples=samples,
@@ -149,7 +149,7 @@ def question(
 
 
 def answer(subject: Subject, asked: Question) -> Tensor:
-    """A new instance's answer, where its shape is right; NotApplicable where it is not."""
+    """A new instance's attribution; NotApplicable if its shape is wrong."""
     got = asked.put_to(subject.make())
     if not isinstance(got, Tensor) or got.shape != asked.latents.shape:
         raise NotApplicable("its attribution has not the latents' shape")

@@ -1,4 +1,4 @@
-"""Rules for replacements: what fills the places that are not kept."""
+"""Rules for replacements: what fill() returns, and what it must not change."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def gap(subject: Subject, *, kept: bool = False, seed: int = 0, device: str = "c
 
 
 def gives_the_latents_shape(subject: Subject) -> None:
-    """Where some elements are kept it gives (D, N); where none is, (D, N) or draws (S, D, N)."""
+    """fill() returns (D, N); where no element is kept, (D, N) or draws (S, D, N)."""
     for kept in (True, False):
         asked = gap(subject, kept=kept)
         got = asked.filled(subject.make())
@@ -65,7 +65,7 @@ def gives_the_latents_shape(subject: Subject) -> None:
 
 
 def replaces_something(subject: Subject) -> None:
-    """Where nothing is kept, what it gives is not the latents themselves."""
+    """Where no element is kept, fill() does not return the latents."""
     asked = gap(subject)
     before = asked.latents.clone()
     got = asked.filled(subject.make())
@@ -75,13 +75,13 @@ def replaces_something(subject: Subject) -> None:
 
 
 def gives_float32(subject: Subject) -> None:
-    """What it gives for float32 latents is float32."""
+    """fill() returns float32 for float32 latents."""
     got = gap(subject).filled(subject.make())
     demand(got.dtype == torch.float32, f"{got.dtype}.")
 
 
 def gives_finite_values(subject: Subject) -> None:
-    """What stands in the places that are not kept is neither NaN nor infinite."""
+    """Replaced elements are finite: no NaN, no infinity."""
     for kept in (True, False):
         asked = gap(subject, kept=kept)
         got = asked.filled(subject.make())
@@ -92,7 +92,7 @@ def gives_finite_values(subject: Subject) -> None:
 
 
 def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
-    """Latents on an accelerator are filled on the same."""
+    """fill() returns a tensor on the device of the latents."""
     if not torch.cuda.is_available():
         raise NotApplicable("there is no accelerator here")
     got = gap(subject, device="cuda").filled(subject.make())
@@ -100,7 +100,7 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def changes_no_input(subject: Subject) -> None:
-    """The latents, what is kept and the clip's context hold the same afterwards."""
+    """fill() does not change the latents, the mask or the clip's context."""
     asked = gap(subject, kept=True)
     before = Gap(asked.latents.clone(), asked.keep.clone(), asked.clip)
     context = copied(asked.clip.context)
@@ -112,7 +112,7 @@ def changes_no_input(subject: Subject) -> None:
 
 
 def draws_from_the_clips_generator_alone(subject: Subject) -> None:
-    """The clip's generator decides all: no other generator is drawn from, none is seeded."""
+    """fill() draws from the clip's generator only, and neither uses nor seeds a global one."""
     filled = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -126,7 +126,7 @@ def draws_from_the_clips_generator_alone(subject: Subject) -> None:
 
 
 def remembers_no_clip(subject: Subject) -> None:
-    """A clip filled after another is filled as it is alone."""
+    """fill() does not depend on the clips filled before."""
     alone, again = (gap(subject).filled(subject.make()) for _ in range(2))
     if not close(alone, again, 0):
         raise NotApplicable("it does not give the same twice, even alone")
@@ -137,16 +137,16 @@ def remembers_no_clip(subject: Subject) -> None:
 
 
 def depends_on_what_is_kept_only_where_it_says_so(subject: Subject) -> None:
-    """With depends_on_keep = False, it gives the same whatever is kept."""
+    """With depends_on_keep = False, fill() returns the same for every mask."""
     made = subject.make()
     if made.depends_on_keep:
-        raise NotApplicable("it declares that it depends on what is kept")
+        raise NotApplicable("it declares depends_on_keep")
     some, none = gap(subject, kept=True).filled(made), gap(subject).filled(made)
     demand(close(some, none, 0), "other values where half of the elements are kept.")
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """Whether torch records gradients is the same afterwards."""
+    """fill() restores torch's gradient mode."""
     for on in (True, False):
         with torch.set_grad_enabled(on):
             gap(subject).filled(subject.make())

@@ -1,8 +1,8 @@
-"""What a contract is made of: rules, what each of them found, and the report of all.
+"""Rules, their outcomes and the report that a contract gives.
 
-A rule is a function of a Subject. Its docstring says in one sentence what it demands; it
-returns where the subject keeps it, raises Broken where not, and NotApplicable where there
-is nothing to check.
+A rule is a function of a Subject. Its docstring states the requirement in one sentence; it
+returns if the subject meets it, raises Broken if not, and NotApplicable if there is
+nothing to check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules for segmenters: logits per frame, in step with the time that passed."""
+"""Rules for segmenters: what logits() returns, and what it must not change."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from xplain_devkit.rules.state import close, leaves_grad_mode, leaves_weights_al
 from xplain_devkit.toys.models import noise, tone
 
 ROUNDING = 1e-4
-"""Difference that another order of the same additions may make, of the largest logit."""
+"""Rounding error of a sum, relative to the largest logit."""
 
 IN_STEP = 0.1
-"""Seconds that all frames together may fall short of the recording, or exceed it."""
+"""Tolerance in seconds between the frames' total duration and the recording's."""
 
 AGREEMENT = 0.05
-"""Mean difference of a probability in a window from the same in the whole recording."""
+"""Largest mean difference of probabilities between a window and the whole recording."""
 
 BORDER = 0.25
-"""Seconds on each side of a border between windows in which a seam is looked for."""
+"""Seconds on each side of a window border that are compared."""
 
 TOO_SHORT = (1, 7, 255)
-"""Samples that may be refused."""
+"""Lengths in samples that a segmenter may refuse."""
 
 
 def says_what_it_decides(subject: Subject) -> None:
-    """It has a sample rate in Hz, a frame step in seconds, and labels, each once."""
+    """It has a sample rate in Hz, a frame step in seconds and distinct labels."""
     made = subject.make()
     rate, step, labels = made.sample_rate, made.frame_step, made.labels
     demand(isinstance(rate, int) and rate > 0, f"sample_rate = {rate!r}.")
@@ -42,7 +42,7 @@ def says_what_it_decides(subject: Subject) -> None:
 
 
 def gives_logits_per_frame_and_label(subject: Subject) -> None:
-    """Waveforms (B, samples) give a float32 tensor (B, frames, labels)."""
+    """logits() returns a float32 tensor (B, frames, labels) for waveforms (B, samples)."""
     made = subject.make()
     got = made.logits(scenes(made))
     demand(isinstance(got, Tensor), f"{type(got).__name__}.")
@@ -53,7 +53,7 @@ def gives_logits_per_frame_and_label(subject: Subject) -> None:
 
 
 def keeps_step_with_time(subject: Subject) -> None:
-    """Frames follow each other by frame_step: so many for one second, and so many for more."""
+    """The number of frames grows with the duration as frame_step says."""
     made = subject.make()
     counts = {}
     for seconds in (1, 2, 4):
@@ -68,7 +68,7 @@ def keeps_step_with_time(subject: Subject) -> None:
 
 
 def gives_finite_logits(subject: Subject) -> None:
-    """Logits of noise, tones, silence and full scale are neither NaN nor infinite."""
+    """Logits of noise, tones, silence and full-scale audio are finite."""
     made = subject.make()
     for name, waveform in {
         "noise and tones": scenes(made),
@@ -80,7 +80,7 @@ def gives_finite_logits(subject: Subject) -> None:
 
 
 def gives_logits_not_probabilities(subject: Subject) -> None:
-    """Over silence, noise and tones, some value lies outside 0 … 1, as no probability does."""
+    """For silence, noise and tones some values lie outside 0 … 1: logits, not probabilities."""
     made = subject.make()
     silence = torch.zeros(1, made.sample_rate)
     values = torch.cat([logits(made, w).flatten() for w in (scenes(made), silence)])
@@ -89,7 +89,7 @@ def gives_logits_not_probabilities(subject: Subject) -> None:
 
 
 def agrees_with_its_windows(subject: Subject) -> None:
-    """Away from its edges, a window is decided as it is in the whole recording."""
+    """Away from its edges, a window gives the probabilities of the whole recording."""
     made = subject.make()
     rate = made.sample_rate
     # A loud end, so that whatever is normalised by the whole recording shows.
@@ -109,7 +109,7 @@ def agrees_with_its_windows(subject: Subject) -> None:
 
 
 def segments_a_recording(subject: Subject) -> None:
-    """Of a recording, segment() gives the logits' probabilities and segments that lie in it."""
+    """segment() returns the logits' probabilities, and segments within the recording."""
     only_where(subject, *BEFORE_SEGMENTS)
     made = subject.make()
     clip = scenes(made)[1]
@@ -124,7 +124,7 @@ def segments_a_recording(subject: Subject) -> None:
 
 
 def leaves_no_seam_between_windows(subject: Subject) -> None:
-    """With its context, windows of a second are decided at their borders as the whole is."""
+    """With the declared context, one-second windows agree with the whole at their borders."""
     only_where(subject, *BEFORE_SEGMENTS, segments_a_recording, agrees_with_its_windows)
     made = subject.make()
     recording = torch.cat([scenes(made)[1], scenes(made)[0], scenes(made)[1]])
@@ -141,7 +141,7 @@ def leaves_no_seam_between_windows(subject: Subject) -> None:
 
 
 def says_what_its_parts_are(subject: Subject) -> None:
-    """An additive one has weights (L, K), bias (L,), spectra (K, F) from 0, frequencies (F,)."""
+    """An additive segmenter has weights (L, K), bias (L,), spectra (K, F) ≥ 0, frequencies (F,)."""
     made = additive(subject)
     weights, spectra, frequencies = made.weights, made.spectra, made.frequencies
     labels, parts, bins = len(made.labels), weights.shape[-1], frequencies.shape[-1]
@@ -155,7 +155,7 @@ def says_what_its_parts_are(subject: Subject) -> None:
 
 
 def adds_up_its_parts(subject: Subject) -> None:
-    """An additive one's parts (B, K, frames) are not negative; with its weights they add up."""
+    """An additive segmenter's parts (B, K, frames) are ≥ 0 and, weighted, sum to the logits."""
     made = additive(subject)
     clips = scenes(made)
     with torch.no_grad():
@@ -167,7 +167,7 @@ def adds_up_its_parts(subject: Subject) -> None:
 
 
 def separates_the_clips_of_a_batch(subject: Subject) -> None:
-    """A clip is decided beside another as it is alone."""
+    """The logits of a clip in a batch are the same as alone."""
     made = subject.make()
     clips = scenes(made)
     both = logits(made, clips)
@@ -177,7 +177,7 @@ def separates_the_clips_of_a_batch(subject: Subject) -> None:
 
 
 def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
-    """A waveform on an accelerator gives logits on the same."""
+    """The logits are on the device of the waveform."""
     if not torch.cuda.is_available():
         raise NotApplicable("there is no accelerator here")
     made = subject.make()
@@ -188,7 +188,7 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def changes_no_input(subject: Subject) -> None:
-    """The waveform holds the same afterwards."""
+    """logits() does not change the waveform."""
     made = subject.make()
     clips = scenes(made)
     made.logits(clips)
@@ -196,25 +196,25 @@ def changes_no_input(subject: Subject) -> None:
 
 
 def leaves_its_weights_alone(subject: Subject) -> None:
-    """Weights, gradients and modes of one that has weights are the same afterwards."""
+    """logits() changes no weights, gradients or training modes."""
     made = subject.make()
     leaves_weights_alone(made, lambda: made.logits(scenes(made)))
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """Whether torch records gradients is the same afterwards."""
+    """logits() restores torch's gradient mode."""
     made = subject.make()
     leaves_grad_mode(lambda: made.logits(scenes(made)))
 
 
 def is_the_same_again(subject: Subject) -> None:
-    """Two new instances give the same logits of one clip."""
+    """Two new instances give the same logits for a clip."""
     one, other = (logits(made, scenes(made)) for made in (subject.make(), subject.make()))
     demand(close(one, other, 0), "other logits.")
 
 
 def remembers_no_clip(subject: Subject) -> None:
-    """A clip is decided after another as it is alone."""
+    """The logits do not depend on the clips before."""
     made = subject.make()
     alone, again = (logits(each, scenes(each)) for each in (subject.make(), subject.make()))
     if not close(alone, again, 0):
@@ -224,7 +224,7 @@ def remembers_no_clip(subject: Subject) -> None:
 
 
 def refuses_what_is_too_short(subject: Subject) -> None:
-    """What is too short it refuses with an XplainError; a second is long enough."""
+    """Clips that are too short raise an XplainError; one second is accepted."""
     made = subject.make()
     for samples in (*TOO_SHORT, made.sample_rate):
         try:
@@ -237,7 +237,7 @@ def refuses_what_is_too_short(subject: Subject) -> None:
 
 
 def additive(subject: Subject) -> AdditiveSegmenter:
-    """The subject; NotApplicable where it is no additive segmenter."""
+    """The subject; NotApplicable if it is no additive segmenter."""
     made = subject.make()
     if not isinstance(made, AdditiveSegmenter):
         raise NotApplicable("it is no xplain.AdditiveSegmenter")
@@ -245,7 +245,7 @@ def additive(subject: Subject) -> AdditiveSegmenter:
 
 
 def only_where(subject: Subject, *rules: Callable[[Subject], None]) -> None:
-    """Raise NotApplicable where other rules are broken, so that each fault is named once."""
+    """Raise NotApplicable if other rules are broken, so that each fault is reported once."""
     for rule in rules:
         try:
             rule(subject)
@@ -265,7 +265,7 @@ def scenes(made: Segmenter) -> Tensor:
 
 
 def logits(made: Segmenter, waveform: Tensor) -> Tensor:
-    """The logits (B, frames, labels) of waveforms; NotApplicable where they have no such shape."""
+    """The logits (B, frames, labels) of waveforms; NotApplicable if they have another shape."""
     with torch.no_grad():
         got = made.logits(waveform)
     if got.ndim != 3 or len(got) != len(waveform):
@@ -274,7 +274,7 @@ def logits(made: Segmenter, waveform: Tensor) -> Tensor:
 
 
 BEFORE_SEGMENTS = (keeps_step_with_time, gives_finite_logits, adds_up_its_parts)
-"""Rules whose breach shows in every segmentation too."""
+"""Rules that every segmentation depends on."""
 
 RULES = (
     *configuration.RULES,

@@ -1,4 +1,4 @@
-"""Rules for whatever listens to waveforms with weights of its own: it leaves itself alone."""
+"""Checks of modules with weights: using them changes nothing in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for synthesizers: latents that can be changed, and waveforms that come back."""
+"""Rules for synthesizers: what encode() and decode() return, and what they must not change."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from xplain_devkit.rules.state import changed, close, copied, leaves_grad_mode, 
 from xplain_devkit.toys.models import half_a_second, noise, tone
 
 LENGTHS = (1, 7, 255, 256, 257, 4000, 12345)
-"""Samples; what is too short for a synthesizer may be refused, half a second may not."""
+"""Lengths in samples; a synthesizer may refuse short ones, but not half a second."""
 
 EXACT = 1e-4
-"""Largest difference of a sample that a synthesizer without loss may make."""
+"""Largest error of a sample of a lossless synthesizer."""
 
 QUIETER = 20
-"""dB that the latents of silence take away from a clip at least."""
+"""dB by which the latents of silence have to attenuate a clip."""
 
 ROUNDING = 1e-4
-"""Difference that another order of the same additions may make, of the largest value."""
+"""Rounding error of a sum, relative to the largest value."""
 
 
 def encodes_a_batch(subject: Subject) -> None:
@@ -42,56 +42,57 @@ def encodes_a_batch(subject: Subject) -> None:
 
 
 def gives_finite_values(subject: Subject) -> None:
-    """Latents of noise and of silence hold neither NaN nor infinity, nor do their waveforms."""
+    """Latents and decoded waveforms of noise and of silence are finite."""
     made = subject.make()
     samples = half_a_second(made)
     for waveform in (noise(samples)[None], torch.zeros(1, samples)):
         latents = made.encode(waveform)
-        heard = made.decode(latents.values, latents.context)
+        audible = made.decode(latents.values, latents.context)
         what = "silence" if not waveform.any() else "noise"
         demand(bool(torch.isfinite(latents.values).all()), f"latents of {what} that are not.")
-        demand(bool(torch.isfinite(heard).all()), f"a waveform of {what} that is not.")
+        demand(bool(torch.isfinite(audible).all()), f"a waveform of {what} that is not.")
 
 
 def gives_the_length_back(subject: Subject) -> None:
-    """Latents (n, D, N) become float32 waveforms (n, samples), as long as what went in."""
+    """decode() returns float32 waveforms (n, samples) of the encoded length."""
     made = subject.make()
     for samples, latents in everywhere(subject, batch=2):
-        heard = made.decode(latents.values, latents.context)
-        shape = tuple(heard.shape)
+        audible = made.decode(latents.values, latents.context)
+        shape = tuple(audible.shape)
         demand(shape == (2, samples), f"{shape} of two clips of {samples} samples.")
-        demand(heard.dtype == torch.float32, f"{heard.dtype}.")
+        demand(audible.dtype == torch.float32, f"{audible.dtype}.")
 
 
 def gives_back_what_went_in(subject: Subject) -> None:
-    """Nothing changed, nothing lost; with lossy = True, at least which of six sounds it was."""
+    """Decoding unchanged latents returns the waveform; with lossy = True, each of six sounds
+    stays the nearest to itself."""
     made = subject.make()
     if made.lossy:
         tells_sounds_apart(made)
         return
     for samples, latents in everywhere(subject, batch=2):
         waveform = torch.stack([noise(samples), noise(samples, 1)])
-        heard = decoded(made, latents, samples)
-        lost = float((heard - waveform).abs().max())
+        audible = decoded(made, latents, samples)
+        lost = float((audible - waveform).abs().max())
         found = f"a difference of {lost:.2g} in {samples} samples; a codec says lossy = True."
         demand(lost < EXACT, found)
 
 
 def keeps_the_sound_in_the_latents(subject: Subject) -> None:
-    """Latents of silence with a loud clip's context are 20 dB quieter than the clip, or more."""
+    """Latents of silence, decoded in a loud clip's context, are at least 20 dB quieter."""
     made = subject.make()
     if made.lossy:
         raise NotApplicable("it is lossy, so that its silence may sound")
     clip = noise(half_a_second(made))[None]
     loud, silent = made.encode(clip), made.encode(torch.zeros_like(clip))
-    heard = decoded(made, Latents(silent.values, loud.context), clip.shape[1])
-    quieter = 20 * math.log10(float(clip.norm()) / max(float(heard.norm()), 1e-12))
+    audible = decoded(made, Latents(silent.values, loud.context), clip.shape[1])
+    quieter = 20 * math.log10(float(clip.norm()) / max(float(audible.norm()), 1e-12))
     found = f"{quieter:.1f} dB; what the context holds cannot be removed, so keep it in the values."
     demand(quieter >= QUIETER, found)
 
 
 def hears_the_variants(subject: Subject) -> None:
-    """Latents of half the size sound different from what they were."""
+    """Halving the latents changes the decoded waveform."""
     made = subject.make()
     samples = half_a_second(made)
     latents = made.encode(noise(samples)[None])
@@ -101,7 +102,7 @@ def hears_the_variants(subject: Subject) -> None:
 
 
 def serves_many_variants_with_one_context(subject: Subject) -> None:
-    """The context of one clip decodes n variants of it, each as it would be alone."""
+    """One clip's context decodes n variants at once as it decodes each alone."""
     made = subject.make()
     latents = made.encode(noise(half_a_second(made))[None])
     variants = latents.values * torch.tensor([1.0, 0.5, 0.0])[:, None, None]
@@ -113,23 +114,23 @@ def serves_many_variants_with_one_context(subject: Subject) -> None:
 
 
 def separates_the_clips_of_a_batch(subject: Subject) -> None:
-    """A clip is encoded and decoded beside another as it is alone."""
+    """Encoding and decoding a clip in a batch gives the same as alone."""
     made = subject.make()
     samples = half_a_second(made)
     clips = torch.stack([noise(samples), noise(samples, 1)])
     both = made.encode(clips)
-    heard = made.decode(both.values, both.context)
+    audible = made.decode(both.values, both.context)
     for number in range(2):
         alone = made.encode(clips[number : number + 1])
         off = gap(both.values[number], alone.values[0])
         demand(close(both.values[number], alone.values[0], ROUNDING), f"latents off by {off:.2g}.")
         back = made.decode(alone.values, alone.context)[0]
-        off = gap(heard[number], back)
-        demand(close(heard[number], back, ROUNDING), f"a waveform that is off by {off:.2g}.")
+        off = gap(audible[number], back)
+        demand(close(audible[number], back, ROUNDING), f"a waveform that is off by {off:.2g}.")
 
 
 def agrees_with_its_pieces(subject: Subject) -> None:
-    """Away from its edges, a piece of a clip sounds as it does in the whole, within the loss."""
+    """Away from its edges, a part of a clip decodes as within the whole, up to the coding error."""
     made = subject.make()
     quarter = half_a_second(made)
     clip = noise(4 * quarter)
@@ -144,7 +145,7 @@ def agrees_with_its_pieces(subject: Subject) -> None:
 
 
 def is_differentiable_where_it_says_so(subject: Subject) -> None:
-    """Where it is declared, a finite gradient passes, at silence too, and is not zero."""
+    """Where declared differentiable, gradients are finite, also at silence, and not zero."""
     made = subject.make()
     if not made.decode_differentiable and not made.encode_differentiable:
         raise NotApplicable("it declares neither encode nor decode differentiable")
@@ -156,8 +157,8 @@ def is_differentiable_where_it_says_so(subject: Subject) -> None:
         if made.decode_differentiable:
             values = latents.values.detach().clone().requires_grad_()
             with torch.enable_grad():
-                heard = made.decode(values, latents.context)
-                passes(heard.square().sum(), values, f"decode, at {where}", where == "noise")
+                audible = made.decode(values, latents.context)
+                passes(audible.square().sum(), values, f"decode, at {where}", where == "noise")
         if made.encode_differentiable:
             sound = waveform.clone().requires_grad_()
             with torch.enable_grad():
@@ -166,7 +167,7 @@ def is_differentiable_where_it_says_so(subject: Subject) -> None:
 
 
 def changes_no_input(subject: Subject) -> None:
-    """The waveform, the values and the context hold the same afterwards."""
+    """encode() and decode() do not change their inputs."""
     made = subject.make()
     waveform = noise(half_a_second(made))[None]
     before = waveform.clone()
@@ -182,7 +183,7 @@ def changes_no_input(subject: Subject) -> None:
 
 
 def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
-    """A waveform on an accelerator gives latents, and those a waveform, on the same."""
+    """Latents and decoded waveforms are on the device of the waveform."""
     if not torch.cuda.is_available():
         raise NotApplicable("there is no accelerator here")
     made = subject.make()
@@ -190,36 +191,36 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
     if isinstance(made, nn.Module):
         made.cuda()
     latents = made.encode(clip)
-    heard = made.decode(latents.values, latents.context)
+    audible = made.decode(latents.values, latents.context)
     demand(latents.values.is_cuda, f"latents on {latents.values.device}.")
-    demand(heard.is_cuda, f"a waveform on {heard.device}.")
+    demand(audible.is_cuda, f"a waveform on {audible.device}.")
 
 
 def leaves_its_weights_alone(subject: Subject) -> None:
-    """Weights, gradients and modes of one that has weights are the same afterwards."""
+    """encode() and decode() change no weights, gradients or training modes."""
     made = subject.make()
     leaves_weights_alone(made, lambda: round_trip(made, noise(half_a_second(made))))
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """Whether torch records gradients is the same afterwards."""
+    """encode() and decode() restore torch's gradient mode."""
     made = subject.make()
     leaves_grad_mode(lambda: round_trip(made, noise(half_a_second(made))))
 
 
 def is_the_same_again(subject: Subject) -> None:
-    """Two new instances give the same latents, and the same waveform, of one clip."""
+    """Two new instances give the same latents and the same waveform for a clip."""
     made, other = subject.make(), subject.make()
     clip = noise(half_a_second(made))[None]
     one, two = made.encode(clip), other.encode(clip)
     off = gap(one.values, two.values)
     demand(close(one.values, two.values, 0), f"latents that differ by {off:.2g}.")
-    heard, again = (s.decode(one.values, one.context) for s in (made, other))
-    demand(close(heard, again, 0), f"waveforms that differ by {gap(heard, again):.2g}.")
+    audible, again = (s.decode(one.values, one.context) for s in (made, other))
+    demand(close(audible, again, 0), f"waveforms that differ by {gap(audible, again):.2g}.")
 
 
 def remembers_no_clip(subject: Subject) -> None:
-    """A clip is encoded and decoded after another as it is alone."""
+    """Results do not depend on the clips encoded or decoded before."""
     made = subject.make()
     clip = noise(half_a_second(made))
     alone, again = round_trip(subject.make(), clip), round_trip(subject.make(), clip)
@@ -234,7 +235,7 @@ def remembers_no_clip(subject: Subject) -> None:
 
 
 def refuses_what_is_too_short(subject: Subject) -> None:
-    """What it cannot encode it refuses with a PluginError, and half a second it can encode."""
+    """Clips too short to encode raise a PluginError; half a second is encoded."""
     made = subject.make()
     rate = made.sample_rate
     demand(isinstance(rate, int) and rate > 0, f"a sample_rate of {rate!r} Hz.")
@@ -269,10 +270,10 @@ def round_trip(made: Synthesizer, clip: Tensor) -> Tensor:
 
 def decoded(made: Synthesizer, latents: Latents, samples: int) -> Tensor:
     """The waveforms of latents; NotApplicable where their length is not kept."""
-    heard = made.decode(latents.values, latents.context)
-    if heard.shape != (len(latents.values), samples):
+    audible = made.decode(latents.values, latents.context)
+    if audible.shape != (len(latents.values), samples):
         raise NotApplicable("it does not give the length back")
-    return heard.detach()
+    return audible.detach()
 
 
 def gap(one: Tensor, other: Tensor) -> float:
@@ -291,10 +292,10 @@ def passes(output: Tensor, leaf: Tensor, where: str, asked: bool) -> None:
 
 
 def tells_sounds_apart(made: Synthesizer) -> None:
-    """Demand that each of six sounds, coded, is more like itself than like the others.
+    """Demand that each of six sounds, re-encoded, is nearer to itself than to the others.
 
-    Likeness is the correlation of coarse log spectrograms: what every codec has to keep, if
-    it keeps neither the phase nor the level.
+    Nearness is the correlation of coarse log spectrograms, which every codec has to keep even
+    if it keeps neither phase nor level.
     """
     samples = 2 * half_a_second(made)
     sounds = [
@@ -304,8 +305,8 @@ def tells_sounds_apart(made: Synthesizer) -> None:
     ]
     originals = [picture(sound, made.sample_rate) for sound in sounds]
     for number, sound in enumerate(sounds):
-        heard = picture(round_trip(made, sound), made.sample_rate)
-        likeness = [float(torch.corrcoef(torch.stack([heard, o]))[0, 1]) for o in originals]
+        audible = picture(round_trip(made, sound), made.sample_rate)
+        likeness = [float(torch.corrcoef(torch.stack([audible, o]))[0, 1]) for o in originals]
         nearest = max(range(len(sounds)), key=likeness.__getitem__)
         demand(nearest == number, f"sound {number} of six comes back as sound {nearest}.")
 

@@ -1,1 +1,1 @@
-"""What subjects are tried on: sounds, representations, networks, and evidence for metrics."""
+"""Test inputs: sounds, representations, networks, and evidence for metrics."""

@@ -1,4 +1,4 @@
-"""Evidence that metrics are tried on: clips that never were, all of whose numbers agree."""
+"""Synthetic evidence for testing metrics, with all numbers consistent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Linear(Score):
 
 
 def evidence(seed: int = 0) -> Evidence:
-    """Everything that can be known of one clip, drawn by a seed."""
+    """Complete random evidence of one clip, from a seed."""
     generator = torch.Generator().manual_seed(seed)
 
     def drawn(*shape: int) -> Tensor:
@@ -86,7 +86,7 @@ def evidence(seed: int = 0) -> Evidence:
 
 
 def extremes() -> Iterator[tuple[str, Evidence]]:
-    """Evidence at the edge of what can be, by a name: there a division by zero is near."""
+    """Edge cases of evidence, by name: zeros, constants, single elements."""
     usual = evidence()
     certain = torch.zeros(LABELS)
     certain[usual.label or 0] = 1

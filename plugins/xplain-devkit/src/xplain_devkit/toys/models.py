@@ -1,4 +1,4 @@
-"""What subjects are tried on: sounds, representations and networks.
+"""Test inputs: sounds, representations and networks.
 
 All of it is made here, small enough for hundreds of evaluations in a second, and needs no
 plugin to be installed.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from xplain.interfaces import Clip, Context, Latents, Replacement, Synthesizer
 
 RATE = 8000
-"""Hz, of the sounds that explainers and replacements are tried on."""
+"""Hz, of the sounds that explainers and replacements are tested on."""
 
 
 def half_a_second(made: Synthesizer) -> int:
@@ -102,7 +102,7 @@ class Nothing(Replacement):
 
 
 class OfSound(nn.Module):
-    """A network that reads waveforms, with what methods meddle with."""
+    """A network on waveforms, with parts that methods may disturb (dropout, batch norm)."""
 
     def __init__(self) -> None:
         """Draw the weights."""
@@ -145,7 +145,7 @@ class OfOneElement(nn.Module):
 
 
 class OfLatents(nn.Module):
-    """A network that reads the latents of Frames, all of it layers that most methods know."""
+    """A network on the latents of Frames, of layers that most methods support."""
 
     def __init__(self) -> None:
         """Draw the weights."""
@@ -165,7 +165,7 @@ class OfLatents(nn.Module):
 
 
 class LinearlyOfLatents(nn.Module):
-    """A network of one layer that reads the latents of Frames, for methods that know no other."""
+    """A network of one layer on the latents of Frames, for methods that support no other."""
 
     def __init__(self) -> None:
         """Draw the weights."""

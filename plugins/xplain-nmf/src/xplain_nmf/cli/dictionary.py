@@ -13,44 +13,46 @@ def dictionary(
         Path, typer.Argument(help="CSV: path (from its folder), dataset, split, label")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the dictionary")],
-    components: Annotated[int, typer.Option(help="How many, of all kinds together")] = 256,
+    components: Annotated[
+        int, typer.Option(help="Number of components of all classes together")
+    ] = 256,
     preset: Annotated[
         str,
         typer.Option(
-            help="causal: class-wise, of levelled spectra; paper: of all kinds at once, "
+            help="causal: class-wise, of level-normalised spectra; paper: of all classes at once, "
             "of log(1 + power). As in xplain nmf train"
         ),
     ] = "causal",
     class_wise: Annotated[
         bool | None,
-        typer.Option(
-            "--class-wise/--no-class-wise", help="Components of its own for each kind of sound"
-        ),
+        typer.Option("--class-wise/--no-class-wise", help="Separate components for each class"),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(help="Of the power, before its logarithm is taken")
+        float | None, typer.Option(help="Factor on the power before its logarithm")
     ] = None,
     level_seconds: Annotated[
-        float | None, typer.Option(help="Over which the level is brought to 1; 0: not at all")
+        float | None, typer.Option(help="Time constant of the level normalisation; 0: none")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of audio of each kind")] = 300.0,
+    seconds: Annotated[float, typer.Option(help="Audio of each class")] = 300.0,
     loss: Annotated[
         str, typer.Option(help="frobenius, kullback-leibler or itakura-saito")
     ] = "frobenius",
-    sparsity: Annotated[float, typer.Option(help="Weight of the activations' sum")] = 0.0,
-    iterations: Annotated[int, typer.Option(help="At most")] = 200,
-    split: Annotated[str, typer.Option(help="Of which clips: train, dev, test")] = "train",
+    sparsity: Annotated[
+        float, typer.Option(help="Weight of the L1 penalty on the activations")
+    ] = 0.0,
+    iterations: Annotated[int, typer.Option(help="Maximum number of updates")] = 200,
+    split: Annotated[str, typer.Option(help="Split of the clips: train, dev, test")] = "train",
     mapping: Annotated[
         Path | None,
         typer.Option(
-            help="JSON: kind (speech, music, noise) → data set → share, without "
+            help="JSON file that gives each class (speech, music, noise) its data sets and shares "
             "[default: the project's own data sets]"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
-    device: Annotated[str, typer.Option(help="Of the computation: cpu, cuda")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda")] = "cpu",
 ) -> None:
-    """Learn the spectra that recordings of speech, music and noise are sums of."""
+    """Learn the dictionary of an NMF from recordings of speech, music and noise."""
     from dataclasses import replace
     from typing import cast, get_args
 

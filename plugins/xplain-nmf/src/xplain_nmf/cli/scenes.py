@@ -12,21 +12,21 @@ def scenes(
     manifest: Annotated[
         Path, typer.Argument(help="CSV: path (from its folder), dataset, split, label, speaker")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the scenes; goes on where it stopped")],
-    split: Annotated[str, typer.Option(help="Of which clips: train, dev, test")] = "train",
-    seconds: Annotated[float, typer.Option(help="Of each scene")] = 10.0,
-    count: Annotated[int, typer.Option(help="How many")] = 100,
-    seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the scenes; an interrupted run resumes")],
+    split: Annotated[str, typer.Option(help="Split of the clips: train, dev, test")] = "train",
+    seconds: Annotated[float, typer.Option(help="Length of each scene")] = 10.0,
+    count: Annotated[int, typer.Option(help="Number of scenes")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     mapping: Annotated[
         Path | None,
         typer.Option(
-            help="JSON: kind (speech, music, noise) → data set → share, without "
+            help="JSON file that gives each class (speech, music, noise) its data sets and shares "
             "[default: the project's own data sets]"
         ),
     ] = None,
     augment: Annotated[
         bool,
-        typer.Option("--augment", help="Change tempo, rooms, microphones: to train on few clips"),
+        typer.Option("--augment", help="Vary tempo, rooms and microphones, to train on few clips"),
     ] = False,
 ) -> None:
     """Mix scenes of speech, a second speaker, music and noise, with labels for each 20 ms."""

@@ -33,14 +33,20 @@ def train(
         typer.Option(help="CSV with a column path, of scenes or any recordings; may repeat"),
     ],
     dictionary: Annotated[Path, typer.Option(help="Folder that xplain nmf dictionary wrote")],
-    out: Annotated[Path, typer.Option(help="Folder for the proxy; goes on where it stopped")],
-    preset: Annotated[Name, typer.Option(help="The paper's loss, or ours")] = Name.causal,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the proxy; an interrupted training resumes")
+    ],
+    preset: Annotated[
+        Name, typer.Option(help="Loss of the paper, or of this project")
+    ] = Name.causal,
     evaluation: Annotated[
-        Path | None, typer.Option(help="CSV of recordings to measure on meanwhile")
+        Path | None, typer.Option(help="CSV of recordings to evaluate on during training")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows of this split of --audio")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Rows of --audio to use, by their split")
+    ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="Of the teacher, may repeat [default: all]")
+        list[str] | None, typer.Option(help="Label of the teacher, may repeat [default: all]")
     ] = None,
     encoder: Annotated[
         str | None,
@@ -53,16 +59,18 @@ def train(
         bool | None,
         typer.Option(help="Train the dictionary too [default: paper no, causal yes]"),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of each piece of a recording")] = 10.0,
-    steps: Annotated[int, typer.Option(help="How many")] = 2000,
-    batch: Annotated[int, typer.Option(help="Pieces in a step, on each device")] = 4,
-    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    seconds: Annotated[float, typer.Option(help="Length of each excerpt")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Training steps")] = 2000,
+    batch: Annotated[int, typer.Option(help="Excerpts per step and device")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="Peak AdamW learning rate")] = 2e-3,
     every: Annotated[int, typer.Option(help="Steps between checkpoints, and evaluations")] = 250,
-    precision: Annotated[Precision, typer.Option()] = Precision.float32,
-    seed: Annotated[int, typer.Option(help="Of everything drawn by chance")] = 0,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the network's arithmetic; weights stay float32")
+    ] = Precision.float32,
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     device: Annotated[str, typer.Option(help='"cpu", or what accelerate finds')] = "cpu",
 ) -> None:
-    """Train a proxy that decides as the teacher does and says which frequencies decided."""
+    """Train a proxy of the teacher whose predictions are sums over parts of the spectrum."""
     from xplain.progress import say
     from xplain_nmf.training.building import Features
     from xplain_nmf.training.distilling import Task, distil

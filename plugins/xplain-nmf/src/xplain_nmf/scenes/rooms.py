@@ -1,4 +1,4 @@
-"""How rooms, microphones and lines sound, as frequency responses that are drawn by chance."""
+"""Random frequency responses of rooms, microphones and telephone lines."""
 
 from __future__ import annotations
 
