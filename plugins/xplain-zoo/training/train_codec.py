@@ -236,7 +236,7 @@ def run(
 def step_losses(
     model: Codec, sound: Tensor, recipe: Recipe, draw: random.Random, quantised: bool
 ) -> Tensor:
-    """Of stretches (B, samples), the last one silent: (2,), sound re-encoded and edits re-encoded."""
+    """Of stretches (B, samples), the last one silent: (2,), sound and edits re-encoded."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         latents = model.encoder(sound[:, None]).float()
     fixed = latents.detach()
