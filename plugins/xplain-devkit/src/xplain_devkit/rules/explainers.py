@@ -107,7 +107,7 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def changes_neither_latents_nor_baseline(subject: Subject) -> None:
-    """attribute() does not change the latents or the baseline."""
+    """It does not change the latents or the baseline."""
     asked = question(subject)
     latents, baseline = asked.latents.clone(), asked.baseline.clone()
     asked.put_to(subject.make())
@@ -117,7 +117,7 @@ def changes_neither_latents_nor_baseline(subject: Subject) -> None:
 
 
 def leaves_no_hook(subject: Subject) -> None:
-    """attribute() removes the hooks that it registered on the score and the model."""
+    """It removes the hooks that it registered on the score and the model."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         before = hooks_of(asked.score)
@@ -127,7 +127,7 @@ def leaves_no_hook(subject: Subject) -> None:
 
 
 def leaves_weights_and_gradients_alone(subject: Subject) -> None:
-    """attribute() does not change weights or buffers and leaves no gradients in them."""
+    """It does not change weights or buffers and leaves no gradients in them."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         before = {name: t.clone() for name, t in asked.module.state_dict().items()}
@@ -140,7 +140,7 @@ def leaves_weights_and_gradients_alone(subject: Subject) -> None:
 
 
 def leaves_the_mode_as_it_was(subject: Subject) -> None:
-    """attribute() leaves every submodule in evaluation mode."""
+    """It leaves every submodule in evaluation mode."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         explainer.attribute(asked.score, asked.latents, asked.baseline)
@@ -149,7 +149,7 @@ def leaves_the_mode_as_it_was(subject: Subject) -> None:
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """attribute() restores torch's gradient mode."""
+    """It restores torch's gradient mode."""
     asked, explainer = question(subject), subject.make()
     with asked.posed(explainer):
         before = torch.is_grad_enabled()

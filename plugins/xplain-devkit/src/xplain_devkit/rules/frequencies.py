@@ -12,7 +12,7 @@ TONES = (0.1, 0.3, 0.5, 0.8)
 
 
 def names_one_frequency_per_channel_or_none(subject: Subject) -> None:
-    """frequencies, if given, holds one frequency in Hz per channel, up to half the rate."""
+    """Its frequencies, if given, hold one frequency in Hz per channel, up to half the rate."""
     made = subject.make()
     if made.frequencies is None:
         raise NotApplicable("its channels are no frequencies")
@@ -44,7 +44,7 @@ def names_the_frequency_of_a_tone(subject: Subject) -> None:
 
 
 def says_where_each_channel_lies_or_nothing(subject: Subject) -> None:
-    """spectra, if given, holds one finite, nonnegative spectrum per channel."""
+    """Its spectra, if given, hold one finite, nonnegative spectrum per channel."""
     made = subject.make()
     if made.spectra is None:
         raise NotApplicable("it does not say where its channels lie")

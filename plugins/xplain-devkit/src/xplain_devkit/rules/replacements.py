@@ -54,7 +54,7 @@ def gap(subject: Subject, *, kept: bool = False, seed: int = 0, device: str = "c
 
 
 def gives_the_latents_shape(subject: Subject) -> None:
-    """fill() returns (D, N); where no element is kept, (D, N) or draws (S, D, N)."""
+    """It returns (D, N); where no element is kept, (D, N) or draws (S, D, N)."""
     for kept in (True, False):
         asked = gap(subject, kept=kept)
         got = asked.filled(subject.make())
@@ -75,7 +75,7 @@ def replaces_something(subject: Subject) -> None:
 
 
 def gives_float32(subject: Subject) -> None:
-    """fill() returns float32 for float32 latents."""
+    """It returns float32 for float32 latents."""
     got = gap(subject).filled(subject.make())
     demand(got.dtype == torch.float32, f"{got.dtype}.")
 
@@ -92,7 +92,7 @@ def gives_finite_values(subject: Subject) -> None:
 
 
 def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
-    """fill() returns a tensor on the device of the latents."""
+    """It returns a tensor on the device of the latents."""
     if not torch.cuda.is_available():
         raise NotApplicable("there is no accelerator here")
     got = gap(subject, device="cuda").filled(subject.make())
@@ -100,7 +100,7 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def changes_no_input(subject: Subject) -> None:
-    """fill() does not change the latents, the mask or the clip's context."""
+    """It does not change the latents, the mask or the clip's context."""
     asked = gap(subject, kept=True)
     before = Gap(asked.latents.clone(), asked.keep.clone(), asked.clip)
     context = copied(asked.clip.context)
@@ -112,7 +112,7 @@ def changes_no_input(subject: Subject) -> None:
 
 
 def draws_from_the_clips_generator_alone(subject: Subject) -> None:
-    """fill() draws from the clip's generator only, and neither uses nor seeds a global one."""
+    """It draws from the clip's generator only, and neither uses nor seeds a global one."""
     filled = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -126,7 +126,7 @@ def draws_from_the_clips_generator_alone(subject: Subject) -> None:
 
 
 def remembers_no_clip(subject: Subject) -> None:
-    """fill() does not depend on the clips filled before."""
+    """It does not depend on the clips filled before."""
     alone, again = (gap(subject).filled(subject.make()) for _ in range(2))
     if not close(alone, again, 0):
         raise NotApplicable("it does not give the same twice, even alone")
@@ -146,7 +146,7 @@ def depends_on_what_is_kept_only_where_it_says_so(subject: Subject) -> None:
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """fill() restores torch's gradient mode."""
+    """It restores torch's gradient mode."""
     for on in (True, False):
         with torch.set_grad_enabled(on):
             gap(subject).filled(subject.make())

@@ -42,7 +42,7 @@ def says_what_it_decides(subject: Subject) -> None:
 
 
 def gives_logits_per_frame_and_label(subject: Subject) -> None:
-    """logits() returns a float32 tensor (B, frames, labels) for waveforms (B, samples)."""
+    """Its logits() returns a float32 tensor (B, frames, labels) for waveforms (B, samples)."""
     made = subject.make()
     got = made.logits(scenes(made))
     demand(isinstance(got, Tensor), f"{type(got).__name__}.")
@@ -109,7 +109,7 @@ def agrees_with_its_windows(subject: Subject) -> None:
 
 
 def segments_a_recording(subject: Subject) -> None:
-    """segment() returns the logits' probabilities, and segments within the recording."""
+    """Its segment() returns the logits' probabilities, and segments within the recording."""
     only_where(subject, *BEFORE_SEGMENTS)
     made = subject.make()
     clip = scenes(made)[1]
@@ -188,7 +188,7 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def changes_no_input(subject: Subject) -> None:
-    """logits() does not change the waveform."""
+    """Its logits() does not change the waveform."""
     made = subject.make()
     clips = scenes(made)
     made.logits(clips)
@@ -196,13 +196,13 @@ def changes_no_input(subject: Subject) -> None:
 
 
 def leaves_its_weights_alone(subject: Subject) -> None:
-    """logits() changes no weights, gradients or training modes."""
+    """Its logits() changes no weights, gradients or training modes."""
     made = subject.make()
     leaves_weights_alone(made, lambda: made.logits(scenes(made)))
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """logits() restores torch's gradient mode."""
+    """Its logits() restores torch's gradient mode."""
     made = subject.make()
     leaves_grad_mode(lambda: made.logits(scenes(made)))
 

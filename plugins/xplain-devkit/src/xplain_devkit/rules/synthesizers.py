@@ -54,7 +54,7 @@ def gives_finite_values(subject: Subject) -> None:
 
 
 def gives_the_length_back(subject: Subject) -> None:
-    """decode() returns float32 waveforms (n, samples) of the encoded length."""
+    """Its decode() returns float32 waveforms (n, samples) of the encoded length."""
     made = subject.make()
     for samples, latents in everywhere(subject, batch=2):
         audible = made.decode(latents.values, latents.context)
@@ -167,7 +167,7 @@ def is_differentiable_where_it_says_so(subject: Subject) -> None:
 
 
 def changes_no_input(subject: Subject) -> None:
-    """encode() and decode() do not change their inputs."""
+    """Its encode() and decode() do not change their inputs."""
     made = subject.make()
     waveform = noise(half_a_second(made))[None]
     before = waveform.clone()
@@ -197,13 +197,13 @@ def answers_on_the_device_it_is_asked_on(subject: Subject) -> None:
 
 
 def leaves_its_weights_alone(subject: Subject) -> None:
-    """encode() and decode() change no weights, gradients or training modes."""
+    """Its encode() and decode() change no weights, gradients or training modes."""
     made = subject.make()
     leaves_weights_alone(made, lambda: round_trip(made, noise(half_a_second(made))))
 
 
 def leaves_grad_mode_as_it_was(subject: Subject) -> None:
-    """encode() and decode() restore torch's gradient mode."""
+    """Its encode() and decode() restore torch's gradient mode."""
     made = subject.make()
     leaves_grad_mode(lambda: round_trip(made, noise(half_a_second(made))))
 
