@@ -1,4 +1,4 @@
-"""What can be set for an explanation, and how it is made sure of before the first clip."""
+"""Settings of an explanation, resolved and validated before the first clip."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from xplain.targets import Target
 
 
 class Settings(TypedDict, total=False):
-    """What can be set for explain() and explain_each(); names or instances."""
+    """Settings of explain() and explain_each(); names or instances."""
 
     synthesizer: str | Synthesizer | None
-    """What the attribution is computed in; default: what the model reads, else "stft"."""
+    """Representation of the attribution; default: what the model reads, else "stft"."""
     synthesizer_params: Mapping[str, object]
-    """The synthesizer's parameters, where it is given by name; so for the others."""
+    """Parameters of a synthesizer given by name; likewise for the others."""
     explainer: str | Explainer
-    """Default "integrated-gradients"."""
+    """Attribution method; default "integrated-gradients"."""
     params: Mapping[str, object]
     """The explainer's parameters."""
     target: str | Target | None
-    """A label, "label@start-end" in seconds; default: the model's own decision."""
+    """A label, or "label@start-end" in seconds; default: the model's prediction."""
     versus: str | None
     """Another label, whose logit is subtracted."""
     replacement: str | Replacement
-    """What stands in place of elements that are removed; default "silence"."""
+    """What replaces removed elements; default "silence"."""
     replacement_params: Mapping[str, object]
     baseline: str | Replacement | None
-    """What the attribution compares with; default: the replacement."""
+    """What the method compares with; default: the replacement."""
     baseline_params: Mapping[str, object]
     grouping: str
-    """What is ranked: "element" (default), "channel", "frame", "block" or "block:CxF"."""
+    """Ranking unit: "element" (default), "channel", "frame", "block" or "block:CxF"."""
     order: str
-    """"signed" (default, descending) or "absolute"."""
+    """Rank by "signed" value (default, descending) or "absolute" value."""
     seed: int
     """Random seed; default 0."""
     device: str | torch.device | None
     """Where to compute; default: where the model is."""
     max_batch: int | None
-    """How many variants of a clip the model sees at once; default: by the clip's length."""
+    """Variants of a clip per batch; default: by the clip's length."""
     sample_rate: int | None
     """Hz, of audio given as a tensor; default: the model's."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Settings made sure of: everything that is the same for all clips of a call."""
+    """Resolved settings, the same for all clips of a call."""
 
     route: Route
     explainer: Explainer
@@ -75,7 +75,7 @@ class Job:
 
     @classmethod
     def prepare(cls, model: Model, settings: Settings) -> Job:
-        """Resolve names and refuse what cannot work for any clip."""
+        """Resolve names and refuse settings that cannot work for any clip."""
         _check(model, settings)
         synthesizer, synthesizer_record = _resolve(
             "synthesizer",
@@ -146,7 +146,7 @@ class Job:
         )
 
     def by(self, explainer: str | Explainer, params: Mapping[str, object]) -> Job:
-        """Make the same job by another method."""
+        """Copy the job with another method."""
         made, record = _resolve("explainer", explainer, params)
         self.route.check(made, record["name"])
         return replace(self, explainer=made, provenance={**self.provenance, "explainer": record})
@@ -198,7 +198,7 @@ def _resolve(
 
 
 def _target(model: Model, settings: Settings) -> Target:
-    """The question, refused where the model can answer it for no clip."""
+    """The target; TargetError where the model cannot answer it for any clip."""
     asked, versus = settings.get("target"), settings.get("versus")
     if isinstance(asked, Target):
         if versus is not None:

@@ -126,7 +126,7 @@ def changes(explanation: Explanation, outcomes: Sequence[Outcome]) -> str:
 
 
 def verdict(explanation: Explanation, outcomes: Sequence[Outcome]) -> str | None:
-    """Whether one part was enough for the decision and needed for it; None where not asked."""
+    """Whether one part is sufficient and necessary for the prediction; None if not computed."""
     if outcomes and not bool(explanation.attribution.any()):
         return "The attribution is the same everywhere, so what was kept or removed is arbitrary."
     if outcomes and explanation.converged is False:
@@ -179,7 +179,7 @@ def elements(explanation: Explanation) -> str:
 
 
 def what_an_element_is(explanation: Explanation) -> str:
-    """What was ranked, for someone who hears of it for the first time."""
+    """Explain what an element is."""
     synthesizer = str(explanation.provenance["synthesizer"]["name"])
     channels, frames = explanation.attribution.shape
     if explanation.frequencies is not None:
@@ -201,7 +201,7 @@ def what_an_element_is(explanation: Explanation) -> str:
 
 
 def where(explanation: Explanation) -> str | None:
-    """Which frequencies counted for the label; None where that is not known, or none did."""
+    """The bands with positive evidence for the label; None if unknown or empty."""
     if not explanation.bands:
         return None
     target, bands = explanation.target, ", ".join(map(str, explanation.bands))
@@ -210,7 +210,7 @@ def where(explanation: Explanation) -> str | None:
 
 
 def control(explanation: Explanation) -> str | None:
-    """What the model says of the representation with nothing changed; None where not known."""
+    """The model's prediction for the unchanged representation; None if unknown."""
     said = explanation.provenance.get("reconstruction")
     if not isinstance(said, Mapping):
         return None

@@ -1,4 +1,4 @@
-"""Attributions that explain nothing: what every method has to do better than."""
+"""Control attributions that ignore the model; every method has to beat them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xplain.interfaces import Explainer, Score
 
 
 class Chance(Explainer):
-    """The control of every comparison: a random attribution."""
+    """A random attribution, the control of every comparison."""
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Normal noise (D, N)."""
@@ -17,7 +17,7 @@ class Chance(Explainer):
 
 
 class Loudness(Explainer):
-    """The control that knows the clip and not the model: how far each element is from nothing."""
+    """Each element's distance from the baseline: a control that sees the clip, not the model."""
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """|latents − baseline| (D, N); over draws of the baseline, its mean."""

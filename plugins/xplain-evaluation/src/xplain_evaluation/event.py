@@ -13,7 +13,7 @@ from xplain.errors import XplainError
 
 @dataclass(frozen=True)
 class Event:
-    """An event that somebody marked: from start to end, in seconds, from low to high Hz.
+    """An annotated event: start to end in seconds, low to high in Hz.
 
     low, high: None where no band was marked.
     """
@@ -24,7 +24,7 @@ class Event:
     high: float | None = None
 
     def frames(self, frames: int, samples: int, sample_rate: int) -> Tensor:
-        """Say in which of N frames of a clip it sounds: bool (N,).
+        """Mark the frames, of N, in which the event is active: bool (N,).
 
         Frame t of N covers t/N … (t + 1)/N of the clip, and counts if the event sounds in its
         middle. For samples that is exact. The centred frames of an STFT lie up to half a hop
@@ -50,7 +50,7 @@ class Event:
         sample_rate: int,
         frequencies: Sequence[float] | None = None,
     ) -> Tensor:
-        """Say which elements of a representation are the event's: bool (D, N).
+        """Mark the event's elements in a representation: bool (D, N).
 
         shape: (D, N). frequencies: Hz of the D channels, as an Explanation has them; where
         channels are no frequencies, or no band was marked, all of them count in the frames in

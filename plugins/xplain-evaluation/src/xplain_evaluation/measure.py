@@ -1,4 +1,4 @@
-"""From a fresh explanation to the values of metrics: what each needs is gathered, once."""
+"""Measure an explanation by metrics; the evidence that they need is gathered once."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def measure(
 def _curves(
     explanation: Explanation, ratios: Sequence[float], needs: set[str]
 ) -> tuple[Curves | None, Curves | None]:
-    """Curves of the variants and of their audio, each asked for where it is needed."""
+    """Curves of the variants and of their re-encoded audio, each computed if needed."""
     if explanation.live.hears:
         curves = explanation.curves(ratios) if needs & (CURVES | REENCODED) else None
         return curves, curves

@@ -1,4 +1,4 @@
-"""What this distribution registers; light, since discovery imports it."""
+"""Registration of this distribution; imports no torch, since discovery loads it."""
 
 import ast
 from collections.abc import Mapping

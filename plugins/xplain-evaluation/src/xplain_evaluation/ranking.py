@@ -1,4 +1,4 @@
-"""Ranks in which ties share: no value depends on where an element stands."""
+"""Mid-ranks and Spearman's correlation: ties share their mean rank."""
 
 from __future__ import annotations
 

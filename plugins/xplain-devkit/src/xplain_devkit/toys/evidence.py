@@ -86,7 +86,7 @@ def evidence(seed: int = 0) -> Evidence:
 
 
 def extremes() -> Iterator[tuple[str, Evidence]]:
-    """Edge cases of evidence, by name: zeros, constants, single elements."""
+    """Edge cases of evidence, by name, where a division by zero is near."""
     usual = evidence()
     certain = torch.zeros(LABELS)
     certain[usual.label or 0] = 1

@@ -1,4 +1,4 @@
-"""What is measured: models × data × synthesizers × methods × metrics, from TOML or Python."""
+"""A benchmark's configuration: models × data × synthesizers × methods × metrics."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from xplain_evaluation.intervals import DRAWS
 __all__ = ["CONTROLS", "Config", "Data", "Item", "Method", "Representation"]
 
 METRICS = ("fidelity", "removal", "comprehensiveness", "sufficiency", "sparseness", "round-trip")
-"""Where none are named."""
+"""Metrics by default."""
 ALWAYS = "round-trip"
-"""Measured whatever is asked, since what decoding costs is no fault of an explanation."""
+"""Always measured, since errors of decoding are no fault of an explanation."""
 UNAVAILABLE = {
     "truth",
     "teacher",
@@ -40,7 +40,7 @@ UNAVAILABLE = {
     "reconstruction",
     "activations",
 }
-"""Evidence of proxy models, which no explanation of a clip has."""
+"""Evidence of proxy models, which an explanation of a clip lacks."""
 NAMES = ("grouping", "order", "device")
 """Settings of explain() that are texts."""
 FILLED = ("replacement", "baseline")
@@ -53,7 +53,7 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What the TOML file may hold; see Config."""
+    """Schema of the TOML file; see Config."""
 
     models: list[Text]
     data: list[dict[str, Any]]
@@ -76,7 +76,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Values(msgspec.Struct, frozen=True):
-    """What a Config's own values have to be, whether they come from a file or from Python."""
+    """Constraints on a Config's values, from a file or from Python."""
 
     models: list[Text]
     synthesizers: list[Text | None]
@@ -111,7 +111,7 @@ class Representation:
 
 
 CONTROLS = (Method("random", Chance()), Method("loudness", Loudness()))
-"""In every table: what knows nothing, and what knows the clip but not the model."""
+"""Controls of every table: a random one, and one that sees the clip but not the model."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Config:
     sanity: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured, and complete what is always measured."""
+        """Validate the values and add what is always measured."""
         for name in ("models", "data", "explainers", "synthesizers", "ratios"):
             if not getattr(self, name):
                 raise XplainError(f"a benchmark needs {name}; name at least one")
@@ -176,7 +176,7 @@ class Config:
         )
 
     def _check_values(self) -> None:
-        """Refuse values that have the wrong type, lie outside of their range or come twice."""
+        """Refuse values of a wrong type, out of range or repeated."""
         names = ("models", "ratios", "target", "rank_by", "seed", "draws", "check", "sanity")
         synthesizers = [representation.synthesizer for representation in self.representations]
         values = {name: getattr(self, name) for name in names} | {"synthesizers": synthesizers}
@@ -278,7 +278,7 @@ def _metric(entry: str | dict[str, Any]) -> Metric:
 
 
 def _check_methods(methods: Sequence[Method]) -> None:
-    """Refuse labels that come twice, or say of a method that it is a control."""
+    """Refuse repeated labels, and methods labelled like a control."""
     _once("explainers", [method.label for method in methods], "give one of them another label")
     for method in methods:
         for control in CONTROLS:
@@ -291,7 +291,7 @@ def _check_methods(methods: Sequence[Method]) -> None:
 
 
 def _once(what: str, names: Iterable[str | None], advice: str) -> None:
-    """Refuse a name that comes twice, since results are told apart by it."""
+    """Refuse a repeated name, since it identifies results."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise XplainError(f"two {what} have the same name, {twice[0]!r}; {advice}")

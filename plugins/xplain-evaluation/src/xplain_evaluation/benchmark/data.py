@@ -27,7 +27,7 @@ Natural = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class DataTable(msgspec.Struct, frozen=True):
-    """What a [[data]] table may hold; see Data.read."""
+    """Schema of a [[data]] table; see Data.read."""
 
     name: Text
     planted: Natural | UnsetType = UNSET

@@ -27,7 +27,7 @@ TIMINGS = (*GROUP, "explainer", "place", "clip", "seconds")
 
 
 def check_free(out: Path) -> None:
-    """Refuse a folder in which somebody else's files have the names of a benchmark's."""
+    """Refuse a folder with foreign files under a benchmark's names."""
     for name in FILES:
         if (out / name).exists():
             raise ArtifactError(

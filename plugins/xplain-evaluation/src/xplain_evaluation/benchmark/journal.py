@@ -111,7 +111,7 @@ class Journal:
     def findings(
         self, tried: Tried, examine: Callable[[], Sequence[Finding]]
     ) -> tuple[Finding, ...]:
-        """What the sanity checks found; they are run where that is not known yet."""
+        """Findings of the sanity checks; missing ones are computed."""
         if tried not in self._findings:
             self._findings[tried] = tuple(examine())
             found = [asdict(finding) for finding in self._findings[tried]]
@@ -146,7 +146,7 @@ def _finding(data: Mapping[str, Any]) -> Finding:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep others out for as long as the file is open."""
+    """Lock the file against other processes while it is open."""
     if fcntl is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""The page of a benchmark: which method is how good, how sure that is, and where it fails."""
+"""The HTML page of a benchmark: rankings with intervals, differences, failures."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ CONTROLS = {
     "loudness": "Loudness is how far each element is from the baseline (silence, unless another "
     "was asked for): it knows the clip, not the model.",
 }
-"""What stands in every table beside the methods."""
+"""The controls, listed in every table beside the methods."""
 KINDS = ("sound", "weak", "broken")
 """Verdicts of check(), from best to worst."""
 SURE = 0.05
-"""The p, corrected for all pairs, under which two methods are told apart."""
+"""Significance level of the corrected p for a difference between two methods."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b3294")
-"""Told apart with any colour vision: after Okabe, Ito (2008), the yellow darker on white."""
+"""Colours for any colour vision, after Okabe, Ito (2008), with a darker yellow."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", "X", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
 GREYS: Mapping[str, Mapping[str, Any]] = {
@@ -39,7 +39,7 @@ GREYS: Mapping[str, Mapping[str, Any]] = {
     "loudness": {"color": "#555555", "marker": "+", "linestyle": (0, (5, 2))},
 }
 NAMED = 6
-"""Methods that a sentence names."""
+"""Maximum number of methods that a sentence names."""
 TICKS = 12
 """Of the axis of ratios; of more, some go without a number."""
 
@@ -62,7 +62,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean with its interval. near: it is not told apart from the best."""
+    """A mean with its interval. near: not significantly different from the best."""
 
     row: Row
     best: bool
@@ -119,7 +119,7 @@ class Section:
 
 
 def page(results: Results) -> str:
-    """Lay a benchmark out as one HTML page that needs nothing else."""
+    """Render a benchmark as one self-contained HTML page."""
     styles = _styles(results)
     sections = [_section(n, results, group, styles) for n, group in enumerate(results.order, 1)]
     metrics = dict.fromkeys((row.metric, row.better) for row in results.rows)
@@ -178,7 +178,7 @@ def _section(number: int, results: Results, group: Group, styles: Mapping[str, S
 
 
 def _what(results: Results, group: Group, clips: int) -> str:
-    """What was measured, in a sentence or two."""
+    """Summarise the benchmark in a sentence or two."""
     model, data, synthesizer = group
     order = results.order[group]
     controls = len(CONTROLS.keys() & set(order))
@@ -236,7 +236,7 @@ def _lines(
 
 
 def _best(rows: Sequence[Row]) -> list[str]:
-    """The methods of the best value; none where all have the same."""
+    """The best methods; none if all are equal."""
     means = {row.explainer: row.mean for row in rows if row.mean is not None}
     if len(set(means.values())) < 2:
         return []
@@ -245,7 +245,7 @@ def _best(rows: Sequence[Row]) -> list[str]:
 
 
 def _remarks(metric: str, order: Sequence[str], wins: Wins) -> Iterator[str]:
-    """Which methods do not beat the controls, by what ranks them."""
+    """Name the methods that do not beat the controls on the ranking metric."""
     methods = [method for method in order if method not in CONTROLS]
     for control in CONTROLS:
         behind = [method for method in methods if (metric, method, control) not in wins]
@@ -350,7 +350,7 @@ def _key(style: Style) -> str:
 
 
 def _meaning(metric: str) -> str:
-    """What a registered metric says it is; nothing of one that is not registered."""
+    """A registered metric's summary; empty if unregistered."""
     try:
         return registry().find("metric", metric.partition("(")[0]).summary
     except PluginError:

@@ -90,14 +90,14 @@ class _Group:
 def _prepare(
     config: Config, name: str, model: Model, data: Data, representation: Representation
 ) -> _Group:
-    """Make sure of a group before its first clip: of labels, methods and copies."""
+    """Check a group's labels, methods and randomised copies before its first clip."""
     targets = dict.fromkeys(_target(config, item) for item in data.items)
     jobs = {target: _jobs(config, model, representation, target) for target in targets}
     return _Group(name, data, representation, jobs, _copies(config, model))
 
 
 def _measured(config: Config, group: _Group, journal: Journal) -> Iterator[list[Record]]:
-    """Every method on one set of clips, clip by clip; nothing for a clip that is done already."""
+    """Run every method on one set of clips, skipping clips in the journal."""
     for place, item in enumerate(group.data.items):
         keys = [
             (group.model, group.data.name, group.representation.label, method.label, place)
@@ -115,7 +115,7 @@ def _measured(config: Config, group: _Group, journal: Journal) -> Iterator[list[
 
 
 def _timed(work: Iterator[T]) -> Iterator[tuple[T, float]]:
-    """What work gives, and the seconds each took."""
+    """Yield the items of ``work`` with the seconds that each took."""
     started = time.perf_counter()
     for done in work:
         yield done, time.perf_counter() - started
@@ -157,7 +157,7 @@ def _record(
 def _jobs(
     config: Config, model: Model, representation: Representation, target: str | None
 ) -> list[Job]:
-    """The job of each method; what cannot work for any clip is refused."""
+    """Prepare each method's job; refuse what cannot work for any clip."""
     first, *others = config.explainers
     settings: Settings = {**_settings(config, representation, first), "target": target}
     job = Job.prepare(model, settings)
@@ -191,7 +191,7 @@ def _copies(config: Config, model: Model) -> list[Model]:
 
 
 def _sanity(config: Config, models: Mapping[str, Model], journal: Journal) -> list[dict[str, Any]]:
-    """What the sanity checks find of each method, where it is not in the journal yet."""
+    """Run the sanity checks of each method that are not in the journal yet."""
     return [
         {
             "model": name,
@@ -217,7 +217,7 @@ def _sanity(config: Config, models: Mapping[str, Model], journal: Journal) -> li
 
 
 def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
-    """What has to be the same for a benchmark to go on where it was interrupted."""
+    """What must be unchanged for an interrupted benchmark to resume."""
     clips = hashlib.sha256()
     for data in config.data:
         for item in data.items:
@@ -265,14 +265,14 @@ def _file(reference: str) -> str | None:
 
 
 def _described(method: Method) -> Any:
-    """A method's name; of an instance what is known of it."""
+    """A method's name, or the record of an instance."""
     if isinstance(method.explainer, str):
         return method.explainer
     return registry().describe("explainer", method.explainer)
 
 
 def _provenance(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
-    """Where the numbers come from."""
+    """Versions and settings that the results depend on."""
     return {
         "xplain": xplain.__version__,
         "python": platform.python_version(),

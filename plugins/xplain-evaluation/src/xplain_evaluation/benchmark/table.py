@@ -1,4 +1,4 @@
-"""From what was measured of each clip to means, intervals, differences and an order."""
+"""Aggregate measurements of clips: means, intervals, differences, ranking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xplain_evaluation.intervals import Difference, difference, holm, interval
 SIGNIFICANT = 0.05
 
 Group = tuple[str, str, str]
-"""Model, data, synthesizer: what methods are compared within."""
+"""Model, data, synthesizer: methods are compared within a group."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Results:
     provenance: Mapping[str, Any]
 
     def row(self, group: Group, explainer: str, metric: str, ratio: float | None = None) -> Row:
-        """The row asked for."""
+        """The row of a group, method and metric."""
         wanted = (group, explainer, metric, ratio)
         return next(r for r in self.rows if (r.group, r.explainer, r.metric, r.ratio) == wanted)
 
@@ -91,7 +91,7 @@ def tabulate(
     provenance: Mapping[str, Any],
     findings: Sequence[Mapping[str, Any]],
 ) -> Results:
-    """Put together what was measured; the same for the same records, in whatever order."""
+    """Aggregate records; the result does not depend on their order."""
     groups = [
         (model, data.name, representation.label)
         for model in config.models
@@ -147,14 +147,14 @@ def tabulate(
 
 
 def _values(done: Sequence[Record], label: str) -> list[dict[float | None, float | None]]:
-    """Of each clip, the metric's value at each ratio; empty for one that failed."""
+    """Each clip's values of a metric by ratio; empty for a clip that failed."""
     return [{v.ratio: v.value for v in r.values if v.name == label} for r in done]
 
 
 def _summary(
     values: Sequence[Mapping[float | None, float | None]], ratios: Sequence[float | None]
 ) -> list[float | None]:
-    """One value for each clip; at 0 and 1 nothing is chosen, so that methods cannot differ."""
+    """One value per clip: the mean over ratios between 0 and 1, where methods can differ."""
     inner = [r for r in ratios if r is None or 0 < r < 1] or list(ratios)
     summary: list[float | None] = []
     for at in values:

@@ -43,7 +43,7 @@ def benchmark(
 
 
 def _say(results: Results, out: Path) -> None:
-    """What people read: the order of the methods, what failed, and where the rest is."""
+    """Print the ranking, failures and where the files are."""
     for group, order in results.order.items():
         say(f"{' · '.join(filter(None, group))}: by {results.rank_by}")
         for name in order:

@@ -15,14 +15,14 @@ from torch import Tensor
 from xplain.errors import XplainError
 
 SLACK = 1e-6
-"""What a probability in float32 may lie outside of [0, 1]."""
+"""Rounding tolerance of a probability in float32 outside [0, 1]."""
 
 SUM_SLACK = 1e-2
-"""What probabilities that exclude each other may sum to beside 1; bfloat16 comes this far."""
+"""Tolerance of the sum of class probabilities around 1; bfloat16 needs this much."""
 
 
 def probability(value: float, name: str) -> float:
-    """Check a probability. Raises XplainError for what is none, such as a logit."""
+    """Check a probability. Raises XplainError for anything else, such as a logit."""
     number = float(value)
     if not -SLACK <= number <= 1 + SLACK:  # NaN too
         raise XplainError(

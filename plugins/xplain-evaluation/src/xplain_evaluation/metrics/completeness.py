@@ -1,4 +1,4 @@
-"""What an attribution owes to the score it divides up."""
+"""Completeness: how far an attribution's sum is from the score difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xplain_evaluation.metrics import checked as checks
     source="Sundararajan et al. 2017, Axiomatic Attribution, prop. 1 (completeness)",
 )
 def completeness_error(attribution: Tensor, score: float, baseline_score: float) -> float:
-    """How far the attribution's sum is off the scores' difference, relative to that.
+    """Relative error of the attribution's sum against the difference of the scores.
 
     |Σ a − (score − baseline score)| / |score − baseline score|, in logits. attribution: (D, N).
     Undefined where both scores are the same.
@@ -25,5 +25,7 @@ def completeness_error(attribution: Tensor, score: float, baseline_score: float)
     total = float(checks.attribution(attribution).sum())
     owed = checks.number(score, "score") - checks.number(baseline_score, "baseline_score")
     if owed == 0:
-        raise Undefined("the clip and its baseline have the same score: nothing is to be divided")
+        raise Undefined(
+            "the clip and its baseline have the same score, so the relative error is undefined"
+        )
     return abs(total - owed) / abs(owed)

@@ -1,4 +1,4 @@
-"""On how few elements an attribution lies; both read its absolute values."""
+"""How concentrated an attribution is; both metrics use absolute values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the label's probability does when only the explanation is left, or is taken out.
+"""Changes of the label's probability with only the explanation kept, or removed.
 
-p is the probability of the explained label for the clip, o with only the explanation left, u
-with the explanation taken out. All three are probabilities: nothing is put through a softmax
+p is the probability of the explained label for the clip, o with only the explanation kept, u
+with it removed. All three are probabilities: nothing is put through a softmax
 here.
 """
 
@@ -23,7 +23,7 @@ from xplain_evaluation.metrics import checked as checks
     share=True,
 )
 def average_increase(p: float, o: float) -> float:
-    """100 where the explanation alone is more probable than the clip, else 0."""
+    """100 if the label is more probable with the top ρ alone than for the clip, else 0."""
     return 100.0 * (checks.probability(o, "o") > checks.probability(p, "p"))
 
 

@@ -55,7 +55,7 @@ THRESHOLD = 2e-4
 0.4 s as loud as its background has five times as much."""
 
 STEEPNESS = 4.0
-"""How decided the model is: of a cue of x times the threshold, odds of about x⁴ to one."""
+"""Steepness of the model: a cue of x times the threshold has odds of about x⁴ to one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +80,15 @@ class PlantedClip:
 
     @property
     def annotation(self) -> Event:
-        """What a person would mark in the clip."""
+        """The annotated event of the cue."""
         return Event(self.start, self.end, self.low, self.high)
 
     def event(self, frames: int) -> Tensor:
-        """Say in which of N frames the cue sounds: bool (N,); see Event.frames."""
+        """Mark the frames, of N, in which the cue sounds: bool (N,); see Event.frames."""
         return self.annotation.frames(frames, len(self.waveform), self.sample_rate)
 
     def region(self, shape: Sequence[int], frequencies: Sequence[float] | None = None) -> Tensor:
-        """Say which elements of a representation are the cue's: bool (D, N); see Event.region."""
+        """Mark the cue's elements in a representation: bool (D, N); see Event.region."""
         return self.annotation.region(
             shape, len(self.waveform), self.sample_rate, frequencies=frequencies
         )
@@ -161,7 +161,7 @@ class BandEnergy(nn.Module):
     """
 
     def __init__(self, sample_rate: int) -> None:
-        """Listen to waveforms at ``sample_rate`` Hz."""
+        """Read waveforms at ``sample_rate`` Hz."""
         super().__init__()
         self.sample_rate = sample_rate
 

@@ -1,7 +1,7 @@
 """Sanity checks of a method on a model: does the explanation change when its cause does?
 
-Each check explains a clip several times and says what it found. They cost whole
-explanations; what one explanation claims is checked by Explanation.check().
+Each check computes several explanations of a clip. Explanation.check() verifies what a single
+explanation claims.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from xplain_evaluation.ranking import rank_correlation
 from xplain_evaluation.sanity.randomisation import STAGES, cascade
 
 UNRELATED = 0.3
-"""Rank correlation under which two attributions have little to do with each other."""
+"""Rank correlation below which two attributions count as unrelated."""
 AGREEING = 0.9
-"""Rank correlation from which two attributions agree."""
+"""Rank correlation from which two attributions count as equal."""
 ROUNDING = 1e-5
-"""Relative difference of attributions that arithmetic alone may make."""
+"""Largest relative difference of attributions that rounding explains."""
 CUES = 6
 """Clips with a planted cue: two of each background."""
 LOCALISED, MASS = 0.95, 0.8
-"""What a method that finds a planted cue reaches: ROC-AUC over time, share of the relevance."""
+"""Required of a method on planted cues: ROC-AUC over time, relevance mass."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. passed: None where it does not apply; message says why."""
+    """Result of a check. passed: None where it does not apply; message says why."""
 
     check: str
     passed: bool | None
@@ -90,7 +90,7 @@ def parameter_randomisation(
         abs(figures[-1]) < UNRELATED,
         figures,
         f"rank correlation {' → '.join(f'{f:.2f}' for f in figures)} as layers are randomised; "
-        f"with all of them, under {UNRELATED:g} is asked",
+        f"required with all of them: under {UNRELATED:g}",
     )
 
 
@@ -110,7 +110,7 @@ def label_randomisation(
         abs(value) < UNRELATED,
         (value,),
         f"rank correlation {value:.2f} with a model trained on shuffled labels; "
-        f"under {UNRELATED:g} is asked",
+        f"required: under {UNRELATED:g}",
     )
 
 
@@ -140,7 +140,7 @@ def seed_agreement(clip: AudioLike, model: Model, **settings: Unpack[Settings]) 
         "seed-agreement",
         value >= AGREEING,
         (value,),
-        f"rank correlation {value:.2f} between two seeds; {AGREEING:g} is asked",
+        f"rank correlation {value:.2f} between two seeds; required: at least {AGREEING:g}",
     )
 
 
@@ -158,7 +158,7 @@ def alone_among_others(
         worst <= ROUNDING,
         (worst,),
         f"largest difference of an attribution {worst:.1g} of its maximum; "
-        f"no more than {ROUNDING:g} is asked",
+        f"required: at most {ROUNDING:g}",
     )
 
 
@@ -173,12 +173,12 @@ def round_trip(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> F
         same,
         (before, after),
         f"probability {before:.3f} of the clip, {after:.3f} after decoding and re-encoding; "
-        "the same decision is asked",
+        "required: the same decision",
     )
 
 
 def planted_cue(**settings: Unpack[Settings]) -> Finding:
-    """Does the method find what a model that hears a planted cue alone decides by?"""
+    """Does the method find the cue in a model that decides by a planted cue alone?"""
     model = planted_model()
     asked: Settings = {**settings, "target": None, "versus": None}
     aucs, masses = [], []
@@ -196,13 +196,13 @@ def planted_cue(**settings: Unpack[Settings]) -> Finding:
         "planted-cue",
         auc >= LOCALISED and mass >= MASS,
         (auc, mass),
-        f"time-localisation AUC {auc:.2f}, relevance mass {mass:.2f}; {LOCALISED:g} and "
-        f"{MASS:g} are asked",
+        f"time-localisation AUC {auc:.2f}, relevance mass {mass:.2f}; required: "
+        f"at least {LOCALISED:g} and {MASS:g}",
     )
 
 
 def _asking(settings: Settings, own: Explanation) -> Settings:
-    """The settings with the question that was asked, whatever another model decides."""
+    """The settings with the resolved target, whatever another model predicts."""
     asked = own.target
     target = Target(asked.label, asked.start, asked.end, asked.versus)
     return {**settings, "target": target, "versus": None}
@@ -216,5 +216,5 @@ def _by(settings: Settings, explainer: Explainer) -> Settings:
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:
-    """Rank correlation; none, that is 0, with an attribution that says the same everywhere."""
+    """Rank correlation; 0 with a constant attribution."""
     return rank_correlation(one.flatten(), other.flatten()) or 0.0

@@ -14,7 +14,7 @@ from xplain.errors import ModelError
 from xplain.models import Model
 
 STAGES = 5
-"""Copies of a model on the way to one that is randomised as a whole."""
+"""Number of copies in a cascade, the last one fully randomised."""
 
 
 def randomised(model: Model, *, top: int | None = None, seed: int = 0) -> Model:
