@@ -124,7 +124,10 @@ def _doubts(name: str, used: _Copy, others: Sequence[_Copy]) -> Iterator[Fault]:
     for other in others:
         if other.metadata is None:
             cause = f"{other.folder} has no METADATA and hides {used.folder}; delete the former"
-        elif other.version == used.version and other.folder.suffix == ".egg-info":
+        elif other.version == used.version and ".egg-info" in (
+            other.folder.suffix,
+            used.folder.suffix,  # where Python runs in the folder of the source
+        ):
             continue  # what building from source leaves beside an editable installation
         else:
             cause = f"installed twice: {used.folder} is used, {other.folder} is not; uninstall one"
