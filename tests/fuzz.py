@@ -367,6 +367,7 @@ def attempt(target: Target, number: int) -> tuple[str, str]:
 
     from xplain import XplainError
 
+    seeds_of(target)  # which may draw random numbers
     state = torch.get_rng_state()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
