@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 import warnings
@@ -30,6 +31,8 @@ import numpy as np
 import psutil
 import soundfile
 from mutations import CONTAINERS, encoded, mutate, mutate_json
+
+sys.path.append(str(Path(__file__).parents[1] / "plugins" / "xplain-devkit" / "tests"))  # Additive
 
 SECONDS = 20.0
 """Of processor time, that a case may take."""
@@ -364,6 +367,7 @@ def attempt(target: Target, number: int) -> tuple[str, str]:
 
     from xplain import XplainError
 
+    seeds_of(target)  # which may draw random numbers
     state = torch.get_rng_state()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -126,3 +126,35 @@ def test_whatever_is_changed(tmp_path, make, times):
         shutil.rmtree(folder)
     assert refused > times / 6  # the test does damage
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("channels", [32, 48, 64]), ("hop", 0), ("window", 2**40), ("bands", -1)]
+)
+def test_a_network_that_cannot_be_built_is_named(tmp_path, field, value):
+    from xplain_zoo.digits import DigitClassifier
+
+    shutil.copytree(weights / "digits", tmp_path / "digits")
+    config = tmp_path / "digits" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {field: value}))
+    with pytest.raises(xplain.ArtifactError, match=rf"config\.json: at \$\.{field}"):
+        DigitClassifier.from_folder(tmp_path / "digits")
+
+
+def test_a_long_value_is_cut_where_it_is_quoted(tmp_path):
+    """Whatever a file holds, the refusal stays readable."""
+    shutil.copytree(weights / "radio", tmp_path / "radio")
+    config = tmp_path / "radio" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"component_labels": [7] * 9999}))
+    with pytest.raises(XplainError) as refused:
+        xplain.load_model(f"nmf:{tmp_path / 'radio'}")
+    assert 50 < len(str(refused.value)) < 700
+    with pytest.raises(XplainError) as refused:
+        xplain.explain(
+            torch.zeros(8000) + 0.1,
+            "zoo:digits",
+            sample_rate=8000,
+            explainer="occlusion",
+            params={"window": list(range(9999))},
+        )
+    assert 50 < len(str(refused.value)) < 700

@@ -234,6 +234,11 @@ def test_damaged_json_is_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps({**data, key: value}))
         with pytest.raises(ArtifactError, match=r"x\.json"):
             Segmentation.load(path)
+    for origin in ({}, {"segmenter": {"name": 7}}, {"explanation": {"explainer": {"name": "x"}}}):
+        shown = {"segmenter": {"name": "x"}} if "explanation" in origin else {}
+        path.write_text(json.dumps({**data, "provenance": {**shown, **origin}}))
+        with pytest.raises(ArtifactError, match=r"x\.json, provenance"):
+            Segmentation.load(path)
     path.write_text("not json")
     with pytest.raises(ArtifactError, match=r"x\.json"):
         Segmentation.load(path)

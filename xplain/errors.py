@@ -62,6 +62,12 @@ def shown(value: object) -> str:
     return type(value).__name__ if shape is None else str(tuple(shape))
 
 
+def quoted(value: object) -> str:
+    """A value from a file or a caller, as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def one_line(error: BaseException) -> str:
     """What an error of somebody else's code says: its kind and its text, on one line."""
     text = " ".join(str(error).split())

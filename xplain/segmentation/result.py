@@ -20,7 +20,7 @@ from xplain.interfaces import Thresholds
 from xplain.segmentation import formats
 from xplain.segmentation.segment import Segment
 from xplain.storage import write_text
-from xplain.validated import decode_json
+from xplain.validated import convert, decode_json
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -113,6 +113,10 @@ class Segmentation:
                 f"{path} is not a segmentation of schema {SCHEMA} but {data.schema}; give what "
                 "to_json wrote, or install a newer xplain"
             )
+        place = f"{path}, provenance"
+        how = convert(place, data.provenance, _Origin).explanation
+        if how is not None:
+            convert(f"{place}.explanation", how, _Own if "method" in how else _Blackbox)
         try:
             return cls(
                 name=data.name,
@@ -143,6 +147,33 @@ class _Packed(msgspec.Struct):
 
     shape: tuple[Count, Count]
     data: str
+
+
+class _Plugin(msgspec.Struct):
+    """The part of a plugin's record that is shown."""
+
+    name: str
+
+
+class _Own(msgspec.Struct):
+    """How an additive segmenter explains itself."""
+
+    method: str
+
+
+class _Blackbox(msgspec.Struct):
+    """How the segments of any other segmenter are explained."""
+
+    explainer: _Plugin
+    synthesizer: _Plugin
+    longest: float
+
+
+class _Origin(msgspec.Struct):
+    """The part of a provenance that is shown; explanation: None where nothing was explained."""
+
+    segmenter: _Plugin
+    explanation: dict[str, Any] | None = None
 
 
 class _Saved(msgspec.Struct):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,19 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, folders: dict[str, Pat
         Dac(str(tmp_path / "absent"))
     with pytest.raises(PluginError, match="holds a 'mimi' model, and not a 'dac' codec"):
         Dac(str(folders["mimi"]))
+
+
+@pytest.mark.parametrize("name", list(CODECS))
+def test_a_kernel_that_a_checkpoint_names_is_not_fetched(
+    name: str, tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    folder = Path(shutil.copytree(folders[name], tmp_path / name))
+    settings = json.loads((folder / "config.json").read_text())
+    settings["attn_implementation"] = "kernels-community/flash-attn"
+    (folder / "config.json").write_text(json.dumps(settings))
+    changed, whole = CODECS[name](str(folder)), CODECS[name](str(folders[name]))
+    clip = noise(1, changed.sample_rate)
+    assert torch.equal(changed.encode(clip).values, whole.encode(clip).values)
 
 
 @pytest.mark.parametrize("name", list(CODECS))

@@ -436,6 +436,15 @@ def test_a_configuration_that_names_pickled_weights(folder: Path) -> None:
     refused(folder, "no weights as safetensors")
 
 
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+def test_a_configuration_that_names_a_kernel_of_a_repository(folder: Path, name: str) -> None:
+    """Nothing of it is fetched: the model answers as without it."""
+    before = xplain.load_model(f"hf:{folder}").module(clips(1))
+    edit(folder / "config.json", **{name: "kernels-community/flash-attn"})
+    model = xplain.load_model(f"hf:{folder}")
+    assert torch.equal(model.module(clips(1)), before)
+
+
 def test_an_adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
     refused(folder, "adapter_config.json", "merge")

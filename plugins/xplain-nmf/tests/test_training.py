@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +140,35 @@ def test_the_newest_whole_checkpoint_counts(tmp_path):
     (tmp_path / "checkpoint-9" / "trainer_state.json").touch()
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
     assert not (tmp_path / "checkpoint-10").exists()
+
+
+class Pickled:
+    """What unpickling turns into a marker file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (Path.touch, (self.marker,))
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_checkpoint_of_a_stranger_runs_nothing(run, tmp_path, monkeypatch, name):
+    original = ProxyTrainer.training_step
+
+    def interrupted(self, *args, **kwargs):
+        if self.state.global_step == 3:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(ProxyTrainer, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out")
+    file = tmp_path / "out.partial" / "checkpoints" / "checkpoint-2" / name
+    assert file.is_file()
+    torch.save({"state": Pickled(tmp_path / "marker")}, file)
+    with pytest.raises(XplainError, match=r"checkpoint-2 .*remove"):
+        run(tmp_path / "out")
+    assert not (tmp_path / "marker").exists()
+    torch.load(file, weights_only=False)  # it would have
+    assert (tmp_path / "marker").exists()

@@ -158,6 +158,9 @@ def read_config(source: Source) -> PreTrainedConfig:
         )
     except Exception as error:
         raise _error(source, "config.json", error) from error
+    # A checkpoint can name a kernel of a repository, whose code would be fetched and run.
+    config._attn_implementation = None
+    config._experts_implementation = None
     refuse_other_kinds(source, config)
     kinds: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
     if decides_per_frame(config):

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from xplain.borrowing import seeded
-from xplain.errors import ArtifactError, ModelError, nearest
+from xplain.errors import ArtifactError, ModelError, nearest, one_line
 from xplain.tensors import read_tensors
 from xplain.validated import decode_json
 from xplain_nmf.config import NmfProxyConfig
@@ -45,7 +45,7 @@ def open_proxy(folder: str | Path) -> NmfProxy:
             f"{folder} holds no whole proxy ({error}); give a folder that xplain nmf train wrote"
         ) from error
     except (*REFUSED, ModelError) as error:
-        text = " ".join(str(error).split())
+        text = str(error) if isinstance(error, ModelError) else one_line(error)
         raise ModelError(
             f"{folder}: the proxy cannot be loaded ({text}); copy it or train it again"
         ) from error

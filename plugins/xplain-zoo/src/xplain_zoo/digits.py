@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xplain.borrowing import seeded
-from xplain.errors import ArtifactError
+from xplain.errors import ArtifactError, one_line
 from xplain.storage import write_bytes, write_text
 from xplain.tensors import read_tensors, to_bytes
 from xplain.validated import decode_json
 
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WEIGHTS = Path(__file__).parent / "weights" / "digits"
+
+Samples = Annotated[int, Meta(ge=1, le=2**16)]
+"""A length in samples; limits keep a damaged file from asking for all memory."""
+Size = Annotated[int, Meta(ge=1, le=1024)]
+"""Bands, channels or units."""
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -26,18 +35,18 @@ class DigitConfig:
 
     labels: tuple[str, ...] = LABELS
     sample_rate: int = 8000  # Hz
-    window: int = 256  # samples
-    hop: int = 100  # samples
-    bands: int = 32
+    window: Samples = 256
+    hop: Samples = 100
+    bands: Size = 32
     low: float = 60.0  # Hz, lower edge of the first band
     high: float = 3900.0  # Hz, upper edge of the last band
     tilt: float = 0.0  # emphasis of the bands: power times (centre / 1 kHz) ** tilt
     gain: float = 100.0  # how far below the clip's level the compression bends
     floor: float = 1e-6  # power (of a sine: amplitude² / 4) under which a clip counts as quiet
-    channels: tuple[int, ...] = (32, 48, 64, 64)
-    hidden: int = 128
+    channels: tuple[Size, Size, Size, Size] = (32, 48, 64, 64)
+    hidden: Size = 128
     dropout: float = 0.3
-    shortest: int = 2000  # samples; anything shorter is padded with zeros
+    shortest: Samples = 2000  # anything shorter is padded with zeros
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -162,15 +171,7 @@ class DigitClassifier(nn.Module):
     @classmethod
     def from_folder(cls, folder: Path = WEIGHTS) -> DigitClassifier:
         """The model that config.json and model.safetensors describe, in eval mode."""
-        config = DigitConfig.read(folder / "config.json")
-        with seeded(0, torch.device("cpu")):  # the caller's chance stays as it is
-            model = cls(config)
-        try:
-            model.load_state_dict(read_tensors(folder / "model.safetensors")[0])
-        except RuntimeError as error:
-            text = " ".join(str(error).split())
-            raise ArtifactError(f"{folder}: the weights do not fit config.json ({text})") from error
-        return model.eval()
+        return with_weights(cls, DigitConfig.read(folder / "config.json"), folder)
 
     def to_folder(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
@@ -187,6 +188,24 @@ def block(
         nn.BatchNorm2d(outputs),
         nn.SiLU(),
     ]
+
+
+def with_weights(make: Callable[[Any], M], config: object, folder: Path) -> M:
+    """Build a network and give it the weights in model.safetensors, in evaluation mode.
+
+    make: its class. ArtifactError where the weights are not those that the configuration needs.
+    """
+    weights = read_tensors(folder / "model.safetensors")[0]
+    try:
+        with seeded(0, torch.device("cpu")):  # the caller's chance stays as it is
+            model = make(config)
+        model.load_state_dict(weights)
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder}: config.json describes no network of these weights ({one_line(error)}); "
+            "copy the folder again"
+        ) from error
+    return model.eval()
 
 
 def mel(frequency: float) -> float:

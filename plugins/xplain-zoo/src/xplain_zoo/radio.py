@@ -10,21 +10,22 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xplain.borrowing import seeded
-from xplain.errors import ArtifactError
 from xplain.interfaces import Thresholds
 from xplain.storage import write_bytes, write_text
-from xplain.tensors import read_tensors, to_bytes
+from xplain.tensors import to_bytes
 from xplain.validated import decode_json
-from xplain_zoo.digits import mel
+from xplain_zoo.digits import Samples, Size, mel, with_weights
 
 LABELS = ("speech", "music", "noise", "overlap")
 WEIGHTS = Path(__file__).parent / "weights" / "radio-teacher"
+Sizes = Annotated[tuple[Size, ...], Meta(max_length=64)]
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,18 @@ class RadioConfig:
 
     labels: tuple[str, ...] = LABELS
     sample_rate: int = 16000  # Hz
-    window: int = 1024  # samples
-    hop: int = 320  # samples; frame t is centred on sample 320 t + 160
-    bands: int = 80
+    window: Samples = 1024
+    hop: Samples = 320  # frame t is centred on sample 320 t + 160
+    bands: Size = 80
     low: float = 40.0  # Hz, lower edge of the first band
     high: float = 7800.0  # Hz, upper edge of the last band
     level_frames: int = 125  # to each side, over which the level is averaged
     depth: float = 1e-6  # power of a band relative to the level under which it counts as empty
     quiet: float = 1e-9  # power (re full scale, -90 dB) under which everything is silence
-    patterns: tuple[int, ...] = (16, 24, 32)  # channels of the convolutions over bands and frames
-    channels: int = 96
-    hidden: int = 96
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 2, 8)
+    patterns: Sizes = (16, 24, 32)  # channels of the convolutions over bands and frames
+    channels: Size = 96
+    hidden: Size = 96
+    dilations: Sizes = (1, 2, 4, 8, 16, 32, 2, 8)
     around: int = 50  # frames to each side, over which features are averaged half-way
     dropout: float = 0.05
     thresholds: tuple[Thresholds, ...] = (Thresholds(),) * len(LABELS)  # chosen in training
@@ -217,15 +218,7 @@ class RadioSegmenter(nn.Module):
     @classmethod
     def from_folder(cls, folder: Path = WEIGHTS) -> RadioSegmenter:
         """The model that config.json and model.safetensors describe, in eval mode."""
-        config = RadioConfig.read(folder / "config.json")
-        with seeded(0, torch.device("cpu")):  # the caller's chance stays as it is
-            model = cls(config)
-        try:
-            model.load_state_dict(read_tensors(folder / "model.safetensors")[0])
-        except RuntimeError as error:
-            text = " ".join(str(error).split())
-            raise ArtifactError(f"{folder}: the weights do not fit config.json ({text})") from error
-        return model.eval()
+        return with_weights(cls, RadioConfig.read(folder / "config.json"), folder)
 
     def to_folder(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""

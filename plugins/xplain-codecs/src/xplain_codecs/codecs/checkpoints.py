@@ -57,6 +57,9 @@ def _read(kind: Any, checkpoint: str, dtype: torch.dtype) -> PreTrainedModel:
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         source, trust_remote_code=False, **options
     )
+    # A checkpoint can name a kernel of a repository, whose code would be fetched and run.
+    config._attn_implementation = None
+    config._experts_implementation = None
     name = kind.config_class.model_type
     if config.model_type != name:
         raise PluginError(

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
 import xplain
-from xplain.errors import ModelError, XplainError
+from xplain.errors import ArtifactError, ModelError, XplainError
 from xplain.progress import say, track
 from xplain.storage import check_replaceable, only_writer, whole_folder, write_bytes, write_text
 from xplain_nmf.model import NmfProxy, ProxyOutput
@@ -103,7 +104,13 @@ def train(
         checkpoint = last_checkpoint(partial / "checkpoints")
         if checkpoint is not None:
             say(f"resuming from {checkpoint.name} in {partial}")
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        except UnpicklingError as error:  # what holds more than tensors is not unpickled
+            raise ArtifactError(
+                f"{checkpoint} holds something other than the state of a training; remove "
+                f"{partial} to start anew"
+            ) from error
         if not all(torch.isfinite(p).all() for p in proxy.parameters()):
             raise ModelError(
                 "the training broke down, weights are not finite; lower the learning rate"
