@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -94,7 +95,7 @@ def _change(holder: Any, other: Any, rng: random.Random) -> None:
         case 3:
             holder[key] = other
         case _:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = copy.deepcopy(rng.choice(VALUES))  # a change in it stays in this file
 
 
 def _flipped(data: bytes, rng: random.Random) -> bytes:

@@ -7,14 +7,29 @@ command line can print it as it is.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 LONGEST = 300
-"""Characters that are shown of an error of somebody else's code."""
+"""Characters that are shown of a word, or of an error of somebody else's code."""
+
+MOST = 1500
+"""Characters that are shown of a whole message."""
 
 
 class XplainError(Exception):
-    """Root of every error that xplain raises on purpose."""
+    """Root of every error that xplain raises on purpose.
+
+    What it quotes may be of any length, since files hold it; the message is cut where it is read.
+    """
+
+    def __str__(self) -> str:
+        """Give the message; of words without end the beginning, and of a list without end both."""
+        text = super().__str__()
+        if len(text) <= LONGEST:
+            return text
+        text = re.sub(rf"(\S{{{LONGEST}}})\S+", r"\1…", text)
+        return text if len(text) <= MOST else f"{text[: MOST - LONGEST]}… {text[-LONGEST:]}"
 
 
 class AudioError(XplainError):
@@ -60,12 +75,6 @@ def shown(value: object) -> str:
     """What somebody else's code gave: the shape of a tensor, else the type of anything."""
     shape = getattr(value, "shape", None)
     return type(value).__name__ if shape is None else str(tuple(shape))
-
-
-def quoted(value: object) -> str:
-    """A value from a file or a caller, as Python writes it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def one_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from xplain import Synthesizer
-from xplain.errors import ModelError, PluginError, XplainError, quoted
+from xplain.errors import ModelError, PluginError, XplainError
 from xplain.registry import registry
 
 
@@ -52,7 +52,7 @@ class Codec:
 
     def make(self) -> Synthesizer:
         """The synthesizer again; ModelError where it is not to be had, or is another now."""
-        settings = ", ".join(f"{name}={quoted(value)}" for name, value in self.parameters.items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
         try:
             now, synthesizer = Codec.of(self.name, self.parameters)
         except XplainError as error:
