@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from toys import RATE, Convolutions, Noisy, tone
 
 import xplain
+from xplain.borrowing import making
 from xplain.clips import Failure
 from xplain.explaining import explain_each
 from xplain.models import make_synthesizer
@@ -246,3 +247,49 @@ def test_a_method_that_forgets_to_ask_for_gradients_is_told_so(bands: xplain.Mod
 def test_a_target_by_number_is_told_the_label(bands: xplain.Model) -> None:
     with pytest.raises(xplain.TargetError, match="label 1 is 'mid'"):
         xplain.explain(tone(440), bands, target=1)
+
+
+def test_a_model_that_ends_python_fails_for_its_clip_alone(noise: Noise) -> None:
+    def leave(waveform: Tensor) -> Tensor:
+        raise SystemExit("no licence")
+
+    with pytest.raises(xplain.ClipsError, match="SystemExit: no licence") as caught:
+        xplain.explain(
+            [noise(0.3), noise(0.4)],
+            xplain.wrap(Answers(leave), sample_rate=RATE, labels=("a", "b")),
+        )
+    assert len(caught.value.failures) == 2
+
+
+def test_a_clip_is_named_once(tmp_path: Path, noise: Noise) -> None:
+    soundfile.write(tmp_path / "clip.wav", noise(0.3).numpy(), RATE)
+    silent = xplain.wrap(
+        Answers(lambda w: torch.full((len(w), 2), torch.nan)), sample_rate=RATE, labels=("a", "b")
+    )
+    with pytest.raises(xplain.ModelError) as caught:
+        xplain.explain(tmp_path / "clip.wav", silent)
+    assert str(caught.value).startswith(f"{tmp_path}/clip.wav: the model 'Answers' gave logits")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no label 'x'; give another", "no label 'x'; give another"),
+        (f"no label '{'x' * 9000}; give another", f"no label '{'x' * 299}… give another"),
+    ],
+)
+def test_a_message_quotes_words_of_any_length_in_part(text: str, shown: str) -> None:
+    assert str(xplain.TargetError(text)) == shown
+
+
+def test_a_list_without_end_is_shown_by_both_its_ends() -> None:
+    text = str(xplain.ModelError(f"it holds {'a word, ' * 9000}; give another"))
+    assert text.startswith("it holds a word") and text.endswith("a word, ; give another")
+    assert len(text) < 1600
+
+
+def test_weights_beyond_what_is_expected_are_refused_before_they_fill_memory() -> None:
+    with making(10), pytest.raises(xplain.ModelError, match="or 10 numbers in them"):
+        nn.Linear(20_000, 20_000)  # 1.6 GB
+    with making(6):
+        nn.Linear(2, 2)

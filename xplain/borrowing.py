@@ -18,6 +18,7 @@ from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from xplain.errors import ModelError, XplainError
@@ -30,6 +31,9 @@ _HOOK_TABLES = [n for n, table in vars(nn.Module()).items() if "hooks" in n and 
 MOST_LAYERS = 30_000
 """A configuration of a few bytes may ask for more layers than any memory holds; the largest
 networks of audio in transformers have some thousands."""
+
+MOST_NUMBERS = 2**32
+"""Numbers in the weights of a model: 16 GiB of them."""
 
 _lock = threading.RLock()
 _own_hooks: set[int] = set()
@@ -138,15 +142,22 @@ def unchanged_globals() -> Iterator[None]:
 
 
 @contextmanager
-def making() -> Iterator[None]:
-    """Make a module as a configuration asks: generators stay, ModelError beyond MOST_LAYERS."""
-    made = 0
+def making(numbers: int = MOST_NUMBERS) -> Iterator[None]:
+    """Make a module as a configuration asks; the generators stay as they were.
 
-    def count(*_: object) -> None:
-        nonlocal made
+    numbers: that its weights hold at most, as far as is known. ModelError beyond that, before
+    memory is filled, and beyond MOST_LAYERS.
+    """
+    made = held = 0
+
+    def count(module: nn.Module, name: str, value: nn.Module | nn.Parameter | None) -> None:
+        nonlocal made, held
         made += 1
-        if made > MOST_LAYERS:
-            raise ModelError(f"it has more than {MOST_LAYERS:,} layers and weights; mend its sizes")
+        if isinstance(value, nn.Parameter) and not (is_lazy(value) or value.is_meta):
+            held += value.numel()
+        if made > MOST_LAYERS or held > numbers:
+            most = f"{MOST_LAYERS:,} layers and weights, or {numbers:,} numbers in them"
+            raise ModelError(f"it has more than {most}; mend its sizes")
 
     with unchanged_globals(), ExitStack() as stack:  # since layers draw weights when they are made
         for register in (

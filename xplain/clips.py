@@ -122,7 +122,8 @@ def naming(name: str) -> Iterator[None]:
         yield
     except XplainError as error:
         if name not in str(error):
-            error.args = (f"{name}: {error}",)
+            said = str(error).removeprefix(f"{Path(name).stem}: ")
+            error.args = (f"{name}: {said}",)
         raise
 
 
@@ -137,7 +138,7 @@ def guarded(name: str, work: Callable[[], T]) -> tuple[T | Failure, list[str]]:
                 result = work()
         except XplainError as error:
             result = Failure(name, error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model that ends Python has failed, too
             wrapped = XplainError(f"{name}: {one_line(error)}")
             wrapped.__cause__ = error
             result = Failure(name, wrapped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,3 +101,20 @@ def test_latents_of_another_codec_or_length_are_refused(make: Make) -> None:
     for shape in ((3000,), (1, 0), (1, 2, 3000)):
         with pytest.raises(PluginError, match="mono waveforms"):
             codec.encode(torch.zeros(shape))
+
+
+def test_weights_are_read_from_the_folder_alone_and_no_pipe_is_waited_for(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    folder = Path(shutil.copytree(folders["dac"], tmp_path / "dac"))
+    weights = folder / "model.safetensors"
+    weights.rename(tmp_path / "elsewhere.safetensors")
+    index = {"weight_map": dict.fromkeys(load_file(tmp_path / "elsewhere.safetensors"), "")}
+    for name in ("../elsewhere.safetensors", str(tmp_path / "elsewhere.safetensors")):
+        index["weight_map"] = dict.fromkeys(index["weight_map"], name)
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        with pytest.raises(PluginError, match="beside it alone"):
+            Dac(str(folder))
+    os.mkfifo(weights)
+    with pytest.raises(PluginError, match="no regular file"):
+        Dac(str(folder))

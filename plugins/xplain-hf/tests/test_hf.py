@@ -350,6 +350,14 @@ def test_a_path_that_is_no_folder(name: str) -> None:
     refused(name, "is not a folder", "save_pretrained")
 
 
+def test_a_mistyped_name_in_a_folder_that_is_here_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    refused("models/mistyped", "is not a folder", "save_pretrained")
+
+
 def test_a_file_in_place_of_a_folder(folder: Path) -> None:
     refused(folder / "model.safetensors", "is not a folder")
 

@@ -109,7 +109,9 @@ class Source:
                 if entry.exists() and not (entry.is_file() or entry.is_dir()):
                     raise ModelError(f"hf:{rest}: {entry.name} is no regular file; remove it")
             return cls(rest, str(path), local=True)
-        if not rest or path.exists() or rest.startswith((".", "/", "~")):
+        # Of a path that begins in a folder that is here, the rest is mistyped.
+        here = len(path.parts) > 1 and path.parent.is_dir()
+        if not rest or path.exists() or here or rest.startswith((".", "/", "~")):
             raise ModelError(
                 f"hf:{rest} is not a folder; give the folder that save_pretrained wrote, or a "
                 "repository such as hf:superb/wav2vec2-base-superb-ks"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from torch.nn import functional
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from xplain.errors import ModelError
+from xplain.errors import ArtifactError, ModelError
+from xplain.validated import decode_json
 from xplain_nmf.frames import to_label_frames
 
 
@@ -87,4 +87,8 @@ def read_encoder(reference: str) -> tuple[PreTrainedModel, bool]:
         ) from error
     if settings is None:
         return model, False
-    return model, bool(json.loads(Path(settings).read_text("utf-8")).get("do_normalize", False))
+    try:
+        prepared = decode_json(Path(settings), dict[str, Any])
+    except ArtifactError as error:
+        raise ModelError(f"the encoder {reference} cannot be loaded ({error})") from error
+    return model, bool(prepared.get("do_normalize", False))

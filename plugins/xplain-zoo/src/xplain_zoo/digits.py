@@ -13,8 +13,8 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xplain.borrowing import seeded
-from xplain.errors import ArtifactError, one_line
+from xplain.borrowing import making
+from xplain.errors import ArtifactError, ModelError, one_line
 from xplain.storage import write_bytes, write_text
 from xplain.tensors import read_tensors, to_bytes
 from xplain.validated import decode_json
@@ -197,10 +197,10 @@ def with_weights(make: Callable[[Any], M], config: object, folder: Path) -> M:
     """
     weights = read_tensors(folder / "model.safetensors")[0]
     try:
-        with seeded(0, torch.device("cpu")):  # the caller's chance stays as it is
+        with making(sum(tensor.numel() for tensor in weights.values())):
             model = make(config)
         model.load_state_dict(weights)
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, ModelError, RuntimeError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{folder}: config.json describes no network of these weights ({one_line(error)}); "
             "copy the folder again"

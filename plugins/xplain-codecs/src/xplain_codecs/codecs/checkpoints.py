@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from xplain import PluginError
+from xplain import PluginError, XplainError
+from xplain.validated import decode_json
 
-SAFE = (".safetensors", ".safetensors.index.json")
+INDEX = "model.safetensors.index.json"
+SAFE = (".safetensors", INDEX)
+
+
+class _Index(msgspec.Struct):
+    """Which file holds which weights."""
+
+    weight_map: dict[str, str]
 
 
 def read_codec(
@@ -38,7 +48,7 @@ def read_codec(
     switches.disable_progress_bar()
     try:
         return _read(kind, checkpoint, dtype)
-    except PluginError:
+    except XplainError:
         raise
     except Exception as error:
         first = str(error).strip().partition("\n")[0] or "no reason given"
@@ -90,6 +100,9 @@ def _source(checkpoint: str) -> tuple[str, dict[str, Any]]:
     """A folder, or a repository at the commit that its revision now names."""
     path = Path(checkpoint).expanduser()
     if path.is_dir():
+        for entry in path.iterdir():  # a pipe would wait, a device may never end
+            if entry.exists() and not (entry.is_file() or entry.is_dir()):
+                raise PluginError(f"{checkpoint}: {entry.name} is no regular file; remove it")
         if not (path / "config.json").is_file():
             raise PluginError(
                 f"{checkpoint} has no config.json; give the folder that save_pretrained wrote"
@@ -118,6 +131,13 @@ def _refuse_what_is_not_its_weights(
             "read, since unpickling can run code: where you trust them, load the model with "
             "transformers, save it by save_pretrained(FOLDER), and give that folder"
         )
+    index = cached_file(source, INDEX, _raise_exceptions_for_missing_entries=False, **options)
+    for piece in decode_json(Path(index), _Index).weight_map.values() if index else ():
+        if not re.fullmatch(r"[\w.-]+\.safetensors", piece):
+            raise PluginError(
+                f"{checkpoint}: {INDEX} names {piece!r}, and weights are read from safetensors "
+                "beside it alone; save the codec again"
+            )
     if find_adapter_config_file(source, **options) is not None:
         raise PluginError(
             f"{checkpoint} holds an adapter, which is not read; merge it into its model "

@@ -287,7 +287,7 @@ def _restore(
             moments.setdefault(int(place), {})[key] = tensor
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    except (ArtifactError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (ArtifactError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({type(error).__name__}: {error}); remove {path.parent} and start "
             "anew"

@@ -90,7 +90,7 @@ class Journal:
                     continue
                 for record in map(_record, line):
                     self.records[record.key] = record
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise ArtifactError(
                 f"{path} is damaged ({type(error).__name__}: {error}); remove it to start anew"
             ) from error

@@ -9,19 +9,20 @@ are not named are not used.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xplain import audio
 from xplain import manifest as manifests
-from xplain.errors import XplainError, nearest
+from xplain.errors import ArtifactError, XplainError, nearest
 from xplain.progress import track
+from xplain.validated import decode_json
 
 RATE = 16000  # Hz
 KINDS = ("speech", "music", "noise")
@@ -90,13 +91,13 @@ def load_sources(manifest: Path, split: str, mapping: Path = DEFAULT) -> list[So
 def read_mapping(path: Path) -> list[DataSet]:
     """Read which data set is of which kind; XplainError where the file does not say."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = decode_json(path, dict[str, dict[str, dict[str, Any]]])
         found = [
             DataSet(kind, name, float(how.get("share", 1)), tuple(how.get("without", ())))
             for kind, names in content.items()
             for name, how in names.items()
         ]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (ArtifactError, ValueError, TypeError) as error:
         raise XplainError(
             f"{path} cannot be read as a mapping ({error}); give JSON such as "
             '{"speech": {"my-speech": {}}, "music": {…}, "noise": {…}}'

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,6 +16,7 @@ from xplain import audio
 from xplain.errors import AudioError, XplainError, XplainWarning
 from xplain.manifest import Row, rows
 from xplain.recording import Recording
+from xplain.tensors import read_tensors
 from xplain_nmf.config import LABELS
 from xplain_nmf.spectrum import FRAME_STEP, HOP, SAMPLE_RATE, frame_count
 
@@ -94,7 +94,9 @@ class Recordings(Dataset[dict[str, Tensor]]):
             held["stems"] = self._pcm(stems)
         if self.has_labels and piece.labels is not None:
             first = round(piece.start * SAMPLE_RATE / HOP)
-            whole = load_file(piece.labels)["labels"][first:][: frame_count(self.samples)]
+            whole = read_tensors(piece.labels, ["labels"])[0]["labels"][first:][
+                : frame_count(self.samples)
+            ]
             rows = torch.zeros(frame_count(self.samples), len(self._columns), dtype=torch.uint8)
             rows[: len(whole)] = whole[:, self._columns]
             held["labels"] = rows

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from accelerate import PartialState  # type: ignore[import-untyped]
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
@@ -26,6 +26,7 @@ import xplain
 from xplain.errors import ArtifactError, ModelError, XplainError
 from xplain.progress import say, track
 from xplain.storage import check_replaceable, only_writer, whole_folder, write_bytes, write_text
+from xplain.tensors import read_tensors
 from xplain_nmf.model import NmfProxy, ProxyOutput
 from xplain_nmf.proxy_folder import quietly
 from xplain_nmf.training.calibration import calibrate
@@ -285,7 +286,7 @@ def _claim(partial: Path, job: Mapping[str, Any]) -> None:
     record = partial / "job.json"
     if not record.exists():
         write_text(record, text)
-    elif record.read_text(encoding="utf-8") != text:
+    elif record.read_bytes() != text.encode():
         raise XplainError(
             f"{partial} holds another training that was interrupted (see {record.name}); give the "
             "same teacher, audio, dictionary and settings to go on with it, or remove the folder"
@@ -295,7 +296,7 @@ def _claim(partial: Path, job: Mapping[str, Any]) -> None:
 def _answers(teacher: Teacher, recordings: Recordings, kept: Path) -> Tensor:
     """The teacher's probabilities of all pieces (pieces, T, L); asked for once."""
     if kept.is_file():
-        return load_file(kept)["teacher"]
+        return read_tensors(kept, ["teacher"])[0]["teacher"]
     answers = []
     with torch.no_grad():
         for index in track(range(len(recordings)), len(recordings), "asking the teacher"):
