@@ -40,6 +40,7 @@ LARGEST_CORE = 10100
 PLUGINS = {
     "xplain_captum": (),
     "xplain_codecs": (),
+    "xplain_corpus": (),
     "xplain_devkit": ("xplain_evaluation",),
     "xplain_evaluation": (),
     "xplain_hf": (),

@@ -25,6 +25,7 @@ class Commands(TyperGroup):
     entry_point_group: ClassVar[str] = "xplain.commands"
     elsewhere: ClassVar[Mapping[str, str]] = {
         "benchmark": "xplain-evaluation",
+        "corpus": "xplain-corpus",
         "fit": "xplain-codecs",
         "data-mean": "xplain-codecs",
         "nmf": "xplain-nmf",
