@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def read_tensors(path: Path, names: Iterable[str] = ()) -> tuple[dict[str, Tenso
     or lacks one of them, and where a number is not finite.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would wait, a device may never end
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait, a device may never end
             raise OSError("it is no regular file")
         # Read and not mapped: a mapped file that someone cuts off ends the program.
         content = path.read_bytes()

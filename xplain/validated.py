@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,7 @@ def _decoded(
     path: Path, kind: type[T], largest: int, language: str, decode: Callable[[bytes], object]
 ) -> T:
     try:
-        if path.exists() and not path.is_file():  # a pipe would wait, a device may never end
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait, a device may never end
             raise OSError("it is no regular file")
         with path.open("rb") as file:
             content = file.read(largest + 1)
