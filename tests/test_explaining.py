@@ -365,9 +365,9 @@ def test_parameters_are_recorded_as_json_gives_them_back(
     assert xplain.Explanation.load(e.save(tmp_path / "c")).provenance == e.provenance
 
 
-def test_a_ratio_that_selects_nothing_is_warned_of(bands: xplain.Model) -> None:
+def test_a_ratio_that_selects_everything_is_warned_of(bands: xplain.Model) -> None:
     e = xplain.explain(tone(440), bands, synthesizer="waveform", grouping="channel")
-    with pytest.warns(xplain.XplainWarning, match="selects nothing"):
+    with pytest.warns(xplain.XplainWarning, match="selects everything"):
         e.keep(0.1)
 
 

@@ -14,9 +14,12 @@ from .explaining import explain_each as explain_each
 from .explanation import Explanation as Explanation
 from .hookspecs import hookimpl as hookimpl
 from .interfaces import AdditiveSegmenter as AdditiveSegmenter
+from .interfaces import Attribution as Attribution
 from .interfaces import Clip as Clip
 from .interfaces import Context as Context
 from .interfaces import Explainer as Explainer
+from .interfaces import Grouping as Grouping
+from .interfaces import Groups as Groups
 from .interfaces import Latents as Latents
 from .interfaces import Replacement as Replacement
 from .interfaces import Score as Score

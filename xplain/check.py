@@ -11,12 +11,13 @@ those of the same sizes with random signs, and not with a formula.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from xplain.interfaces import Attribution
 from xplain.live import NEGLIGIBLE, LiveClip
 from xplain.selection import blocks, top
 
@@ -128,18 +129,18 @@ class Trial:
     doubts: tuple[str, ...] = ()
 
 
-def check(live: LiveClip, attribution: Tensor) -> Verdict:
-    """Try on the model what an attribution (D, N) of the clip claims.
+def check(live: LiveClip, attribution: Attribution) -> Verdict:
+    """Try on the model what an attribution of the clip claims.
 
     Random parts are removed, and the order is compared with random ones: 76 evaluations, up to
     140 where blocks are tried too.
     """
     generator = torch.Generator().manual_seed(live.seed)
-    attribution = attribution.double().cpu()
-    constant = bool((attribution == attribution[0, 0]).all())
+    values = attribution.values.double().cpu()
+    constant = bool((values == values[0, 0]).all())
     predictions: list[Prediction] = []
     for group in [] if constant else _scales(live, attribution):
-        predictions += _predicted(live, attribution, group, generator)
+        predictions += _predicted(live, values, group, generator)
         if predictions and predictions[-1].holds_beyond:
             break  # borne out; coarser scales are for what is coarse itself
     rank = live.rank(attribution)
@@ -161,11 +162,11 @@ def check(live: LiveClip, attribution: Tensor) -> Verdict:
     )
 
 
-def _scales(live: LiveClip, attribution: Tensor) -> list[Tensor]:
+def _scales(live: LiveClip, attribution: Attribution) -> list[Tensor]:
     """Groups to remove: what is ranked, then blocks, for methods that are coarser."""
-    channels, frames = attribution.shape
-    own = live.job.selection.groups(channels, frames)
-    if live.job.selection.grouping != "element":
+    channels, frames = attribution.values.shape
+    own = live.groups(attribution).numbers
+    if int(own.max()) + 1 < own.numel():
         return [own]
     coarse = [blocks(channels, frames, count) for count in BLOCKS]
     return [own, *(group for group in coarse if int(group.max()) < int(own.max()))]
@@ -187,19 +188,19 @@ def _predicted(
 
 
 def _random_order(
-    live: LiveClip, attribution: Tensor, rank: Tensor, generator: torch.Generator
+    live: LiveClip, attribution: Attribution, rank: Tensor, generator: torch.Generator
 ) -> Tensor:
     """An order that knows nothing of the model.
 
     It has the same sizes with random signs, since sizes follow the loudness of the clip, and
     what is loud matters to most models. Where sizes alone are ranked, the ranks are shuffled.
     """
-    group = live.job.selection.groups(*attribution.shape)
+    group = live.groups(attribution).numbers
     count = int(group.max()) + 1
     if live.job.selection.order == "absolute":
         return torch.randperm(count, generator=generator)[rank]
     signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
-    return live.rank(attribution * signs[group])
+    return live.rank(replace(attribution, values=attribution.values.cpu() * signs[group]))
 
 
 def parts(groups: int, generator: torch.Generator) -> Tensor:

@@ -37,6 +37,7 @@ from xplain.explanation import Explanation
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
 from xplain.models import Model, load_model
+from xplain.selection import built_in, listed
 
 Several = TypeVar("Several", bound=AudioLike)
 
@@ -61,7 +62,7 @@ def explain(
     settings: see Settings. synthesizer (default: what the model reads, else "stft"),
     explainer ("integrated-gradients") with params, target (the model's own decision) and
     versus, replacement ("silence") and baseline (the replacement), grouping
-    ("element") and order ("signed"), seed (0), device, max_batch, sample_rate.
+    ("element"; "words" of a plugin) and order ("signed"), seed (0), device, max_batch, sample_rate.
 
     Returns an Explanation, or for a list a list of them. Raises a subclass of
     XplainError; for a list ClipsError, after every clip that can be explained was.
@@ -139,10 +140,12 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
             XplainWarning,
             stacklevel=2,
         )
-    frequencies = synthesizer.frequencies
+    frequencies, groups = synthesizer.frequencies, live.groups(attribution)
+    speaking = groups.sums(attribution.values) > 0
+    ours = built_in(job.selection.grouping) and attribution.groups is None
     return Explanation(
         name=audio.name,
-        attribution=attribution,
+        attribution=attribution.values,
         latents=live.latents.values[0],
         baseline=live.baseline,
         waveform=waveform,
@@ -156,7 +159,10 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         converged=converged,
         warnings=(),
         frequencies=None if frequencies is None else tuple(frequencies),
-        bands=bands_of(attribution, synthesizer),
+        bands=bands_of(attribution.values * speaking[groups.numbers], synthesizer),
+        groups=listed(groups, attribution.values, live.clip.duration),
+        numbers=None if ours else groups.numbers,
+        extras=attribution.extras,
         provenance={
             **job.provenance,
             "audio": {"sha256": _sha256(audio), **audio.source},

@@ -12,16 +12,18 @@ from msgspec import to_builtins
 from torch import Tensor
 
 from xplain import explanation_folder
+from xplain.audio import Audio
 from xplain.bands import Band
 from xplain.check import Verdict, check
 from xplain.curves import RATIOS as CURVE
 from xplain.curves import Curves
 from xplain.errors import ArtifactError, XplainError, one_line
-from xplain.explanation_folder import ORIGINAL
+from xplain.explanation_folder import ORIGINAL, extra_file
+from xplain.interfaces import Attribution, Groups, Table
 from xplain.live import Kind, LiveClip, Outcome, Rendering
-from xplain.record import SCHEMA, TENSORS, Record, checked_tensors, decoded
+from xplain.record import SCHEMA, TENSORS, Record, Sound, checked_tensors, decoded
 from xplain.registry import registry
-from xplain.selection import checked_ratio
+from xplain.selection import Group, checked_ratio
 from xplain.targets import ResolvedTarget
 
 RATIOS = (0.1,)
@@ -40,7 +42,9 @@ class Explanation:
     that error is under the method's tolerance. warnings: what has to be known about the result.
     frequencies: Hz of the D channels, where they are frequencies. bands: the critical bands that
     hold half of all attribution above zero, by their shares; None where it is not known where
-    channels lie in the spectrum.
+    channels lie in the spectrum. groups: what was ranked, with its evidence, where it has names.
+    numbers: (D, N) int64, the group of each element; None where the grouping is built in.
+    extras: what the method gave beside the map, by name: audio, tables, texts.
     """
 
     name: str
@@ -60,10 +64,13 @@ class Explanation:
     frequencies: tuple[float, ...] | None
     bands: tuple[Band, ...] | None
     provenance: Mapping[str, Any]
+    groups: tuple[Group, ...] | None = None
+    numbers: Tensor | None = None
+    extras: Mapping[str, Audio | Table | str] = field(default_factory=dict)
     _live: LiveClip | None = None
     # Not of the constructor, so that dataclasses.replace() does not hand them on. The claim is
     # a copy of the attribution: what its holder does with that does not change what is kept.
-    _claim: Tensor = field(init=False)
+    _claim: Attribution = field(init=False)
     _rendered: dict[tuple[Kind, float], Rendering] = field(init=False, default_factory=dict)
     _checked: list[Verdict] = field(init=False, default_factory=list)
 
@@ -74,7 +81,9 @@ class Explanation:
                 f"{self.name}: an attribution of {tuple(self.attribution.shape)} for latents of "
                 f"{tuple(self.latents.shape)}; it has to have their shape"
             )
-        object.__setattr__(self, "_claim", self.attribution.clone())
+        names = None if self.groups is None else tuple(group.name for group in self.groups)
+        groups = None if self.numbers is None else Groups(self.numbers.clone(), names)
+        object.__setattr__(self, "_claim", Attribution(self.attribution.clone(), groups))
 
     def __repr__(self) -> str:
         """One line; tensors and provenance are a screenful each."""
@@ -167,7 +176,12 @@ class Explanation:
         explanation_folder.check_place(folder, self.identity, overwrite)  # before the work
         rendered = self._render(_wanted(keep, remove))
         tensors = {name: getattr(self, name) for name in TENSORS}
-        sounds = {ORIGINAL: self.waveform} | {r.outcome.filename: r.waveform for r in rendered}
+        tensors |= {} if self.numbers is None else {"numbers": self.numbers}
+        waveforms = {ORIGINAL: self.waveform} | {r.outcome.filename: r.waveform for r in rendered}
+        sounds = {name: (waveform, self.sample_rate) for name, waveform in waveforms.items()}
+        for name, extra in self.extras.items():
+            if isinstance(extra, Audio):
+                sounds[extra_file(name)] = extra.waveform, extra.sample_rate
         record = self.to_dict(keep, remove)
         explanation_folder.write(folder, record, tensors, sounds, overwrite)
         return folder
@@ -190,13 +204,25 @@ class Explanation:
                 explanation_folder.read_sound(folder, name, record.sample_rate, samples)
                 for name in names
             ]
+            extras = {
+                name: Audio(
+                    explanation_folder.read_sound(
+                        folder, extra_file(name), extra.sample_rate, extra.samples
+                    ),
+                    extra.sample_rate,
+                    name,
+                )
+                if isinstance(extra, Sound)
+                else extra
+                for name, extra in record.extras.items()
+            }
         except XplainError as error:
             raise ArtifactError(
                 f"{folder} holds no explanation that can be read ({error}); explain the clip again"
             ) from error
         known: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
         known |= {name: data[name] for name in ("selection", "provenance")}  # all that is there
-        known |= tensors
+        known |= {**tensors, "extras": extras}
         results, verdict = known.pop("results"), known.pop("verdict")
         read = cls(**known)
         for outcome, sound in zip(results, sounds, strict=True):
@@ -209,11 +235,18 @@ class Explanation:
         self, keep: Sequence[float] = RATIOS, remove: Sequence[float] = RATIOS
     ) -> dict[str, Any]:
         """Everything but tensors and audio, as explanation.json holds it."""
-        names = [n for n in Record.__struct_fields__ if n not in ("results", "provenance")]
+        given = ("results", "provenance", "extras")
+        names = [n for n in Record.__struct_fields__ if n not in given]
         outcomes = self.scores(keep=keep, remove=remove)
         return {
             "schema": SCHEMA,
             **{name: to_builtins(getattr(self, name)) for name in names},
+            "extras": {
+                name: {"sample_rate": extra.sample_rate, "samples": len(extra.waveform)}
+                if isinstance(extra, Audio)
+                else to_builtins(extra)
+                for name, extra in self.extras.items()
+            },
             "provenance": dict(self.provenance),
             "results": [{**to_builtins(o), "file": o.filename} for o in outcomes],
         }
@@ -245,7 +278,7 @@ class Explanation:
 
     def _again(self) -> str:
         """What it takes to make this explanation again."""
-        kinds = ("explainer", "synthesizer", "replacement", "baseline")
+        kinds = ("explainer", "synthesizer", "replacement", "baseline", "grouping")
         used = {kind: str(self.provenance[kind]["name"]) for kind in kinds}
         absent = [
             name

@@ -22,9 +22,15 @@ from xplain.validated import convert, decode_json
 
 RECORD, TENSORS, ORIGINAL = "explanation.json", "tensors.safetensors", "original.wav"
 OURS = (
-    r"explanation\.json|tensors\.safetensors|original\.wav|(keep|remove)-[\d.e-]+\.wav|index\.html"
+    r"explanation\.json|tensors\.safetensors|original\.wav|(keep|remove)-[\d.e-]+\.wav|"
+    r"extra-[a-z0-9-]+\.wav|index\.html"
 )
 """Names of the files in an explanation's folder."""
+
+
+def extra_file(name: str) -> str:
+    """Name of the audio file of what a method gave beside the map."""
+    return f"extra-{name}.wav"
 
 
 class Made(Struct):
@@ -44,6 +50,7 @@ class Origin(Struct):
     explainer: Made
     replacement: Made
     baseline: Made
+    grouping: Made
     seed: int
 
 
@@ -56,7 +63,7 @@ def identity(record: Mapping[str, Any]) -> str:
     """
     origin = convert(RECORD, record.get("provenance"), Origin)
     target = convert(RECORD, record.get("target"), dict[str, Any])
-    kinds = ("model", "synthesizer", "explainer", "replacement", "baseline")
+    kinds = ("model", "synthesizer", "explainer", "replacement", "baseline", "grouping")
     plugins = [getattr(origin, kind) for kind in kinds]
     known = {
         "audio": origin.audio.get("sha256"),
@@ -93,18 +100,18 @@ def write(
     folder: Path,
     record: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
-    sounds: Mapping[str, Tensor],
+    sounds: Mapping[str, tuple[Tensor, int]],
     overwrite: bool,
 ) -> None:
     """Write an explanation whole or not at all.
 
-    sounds: (samples,) each, by file name, at the record's sample rate. overwrite: whether
-    another explanation may be replaced; the same one is written anew.
+    sounds: (samples,) and Hz of each, by file name. overwrite: whether another
+    explanation may be replaced; the same one is written anew.
     """
     with whole_folder(folder, ours=OURS, record=RECORD) as draft:
         (draft / TENSORS).write_bytes(to_bytes(tensors))
-        for name, waveform in sounds.items():
-            audio.write(draft / name, waveform, record["sample_rate"])
+        for name, (waveform, rate) in sounds.items():
+            audio.write(draft / name, waveform, rate)
         text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
         # A file's name may hold bytes that are no text; they are shown, as JSON has only text.
         shown = re.sub("[\ud800-\udfff]", lambda m: f"\\\\x{ord(m[0]) & 0xFF:02x}", text)

@@ -45,6 +45,11 @@ def register_replacements(register: Register) -> None:
 
 
 @hookspec
+def register_groupings(register: Register) -> None:
+    """Register classes that implement xplain.Grouping."""
+
+
+@hookspec
 def register_metrics(register: Register) -> None:
     """Register functions that xplain.metric declares to be metrics."""
 

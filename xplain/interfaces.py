@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from xplain.audio import Audio
 from xplain.errors import XplainError
 from xplain.fingerprint import of_module
 
@@ -93,10 +94,27 @@ class Score(nn.Module, ABC):
 
     max_batch: int
     """The memory budget: never pass more variants than this at once."""
+    target: str = ""
+    """What is asked, as people read it."""
+    duration: float = 0.0
+    """Seconds of the clip."""
+    frame_times: Tensor | None = None
+    """Seconds at the middle of each frame, (N,)."""
+    frequencies: Sequence[float] | None = None
+    """Hz of each channel, where channels are frequencies."""
+    groups: Groups | None = None
+    """Elements to be removed together; None: each by itself."""
 
     @abstractmethod
     def forward(self, variants: Tensor) -> Tensor:
         """Score variants (n, D, N) of the clip: (n,)."""
+
+    def masked(self, keep: Tensor) -> Tensor:
+        """Score the clip with only keep, bool (n, D, N), left: (n,), without gradients.
+
+        The rest is filled by the replacement; over draws of it, the mean score.
+        """
+        raise NotImplementedError("the pipeline's score has a replacement; this one has none")
 
 
 class Explainer(Fingerprinted, ABC):
@@ -116,24 +134,106 @@ class Explainer(Fingerprinted, ABC):
     relative error under which it is said to have converged. None: no such claim."""
 
     @abstractmethod
-    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor | Attribution:
         """Attribute the score of latents (D, N) to its elements: (D, N), signed.
 
-        baseline: (D, N), or draws (S, D, N) where the replacement gives several.
+        baseline: (D, N), or draws (S, D, N) where the replacement gives several. What has more
+        to tell than a map returns an Attribution.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which elements of latents belong together.
+
+    numbers: (D, N) int64, the group of each element; every number from 0 to the largest
+    occurs. names: of each group, all different; None where groups are only places.
+    """
+
+    numbers: Tensor
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with gaps, and names that are not one for each."""
+        numbers, names = self.numbers, self.names
+        if numbers.ndim != 2 or numbers.dtype != torch.int64 or not numbers.numel():
+            raise XplainError("the numbers of groups are (channels, frames), int64")
+        sizes = numbers.flatten().bincount() if int(numbers.min()) >= 0 else numbers.new_zeros(1)
+        if not bool((sizes > 0).all()):
+            raise XplainError("groups are numbered from 0, and each has an element")
+        if names is not None and not len(set(names)) == len(names) == len(sizes):
+            raise XplainError(f"{len(sizes)} groups have as many different names, not {names}")
+
+    def sums(self, values: Tensor) -> Tensor:
+        """The sum of values (D, N) over each group: (G,) float64."""
+        return self.numbers.cpu().flatten().bincount(values.detach().cpu().flatten().double())
+
+
+Table = Sequence[Mapping[str, str | float | bool | None]]
+"""Rows of a table, each by column."""
+
+
+EXTRA = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+"""What the name of an extra is like."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What a method says about a clip.
+
+    values: (D, N), signed. groups: those that the method spoke about, where it did not speak
+    about elements. extras: what else there is to hear or read, by kebab-case name: audio, a
+    table or a text.
+    """
+
+    values: Tensor
+    groups: Groups | None = None
+    extras: Mapping[str, Audio | Table | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a replacement may know of the clip whose elements it replaces."""
+    """What a replacement or a grouping may know of a clip.
+
+    waveform: (samples,) at the synthesizer's rate. latents: of this one clip. generator: seeded
+    by the seed and the clip; the only source of chance to draw from. name: the recording's.
+    """
 
     synthesizer: Synthesizer
-    samples: int
-    """Length of the waveform at the synthesizer's rate."""
-    context: Context
-    """The clip's decoding context, batch of 1."""
+    waveform: Tensor
+    latents: Latents
     generator: torch.Generator
-    """Seeded by the seed and the clip; the only source of chance to draw from."""
+    name: str = ""
+
+    @property
+    def samples(self) -> int:
+        """Length of the waveform."""
+        return len(self.waveform)
+
+    @property
+    def context(self) -> Context:
+        """The clip's decoding context, batch of 1."""
+        return self.latents.context
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.synthesizer.sample_rate
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Channels and frames of the latents."""
+        return self.latents.values.shape[1], self.latents.values.shape[2]
+
+    @property
+    def frame_times(self) -> Tensor:
+        """Seconds at the middle of each frame, (N,): frames lie evenly over the clip."""
+        return (torch.arange(self.shape[1]) + 0.5) / self.shape[1] * self.duration
+
+    @property
+    def frequencies(self) -> Sequence[float] | None:
+        """Hz of each channel, where channels are frequencies."""
+        return self.synthesizer.frequencies
 
 
 class Replacement(Fingerprinted, ABC):
@@ -150,6 +250,14 @@ class Replacement(Fingerprinted, ABC):
         Only the places where ``keep`` is False are read from what is returned. For a
         baseline, where nothing is kept, draws (S, D, N) may be returned too.
         """
+
+
+class Grouping(Fingerprinted, ABC):
+    """Which elements of a clip's latents belong together, and what each group is called."""
+
+    @abstractmethod
+    def groups(self, clip: Clip) -> Groups:
+        """Group every element of the clip's latents."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import torch
 import xplain
 from xplain.borrowing import usable_device
 from xplain.errors import ModelError, PluginError, TargetError, XplainError, nearest
-from xplain.interfaces import Explainer, Replacement, Synthesizer
+from xplain.interfaces import Explainer, Grouping, Replacement, Synthesizer
 from xplain.models import Model, make_synthesizer
 from xplain.registry import interface, registry
 from xplain.samples import hertz
 from xplain.score import Route
-from xplain.selection import Selection
+from xplain.selection import GROUPINGS, Selection, built_in
 from xplain.targets import Target
 
 
@@ -43,8 +43,10 @@ class Settings(TypedDict, total=False):
     baseline: str | Replacement | None
     """What the method compares with; default: the replacement."""
     baseline_params: Mapping[str, object]
-    grouping: str
-    """Ranking unit: "element" (default), "channel", "frame", "block" or "block:CxF"."""
+    grouping: str | Grouping
+    """What belongs together: "element" (default), "channel", "frame", "block", "block:CxF" or
+    a plugin's, such as "words"."""
+    grouping_params: Mapping[str, object]
     order: str
     """Rank by "signed" value (default, descending) or "absolute" value."""
     seed: int
@@ -66,6 +68,7 @@ class Job:
     replacement: Replacement
     baseline: Replacement
     target: Target
+    grouping: Grouping
     selection: Selection
     seed: int
     device: torch.device
@@ -103,6 +106,7 @@ class Job:
                 "the baseline is the replacement where none is given; give a baseline for "
                 "baseline_params, or replacement_params"
             )
+        grouping, grouping_record = _grouping(settings)
         route = Route(model, synthesizer)
         route.check(explainer, explainer_record["name"])
         device = usable_device(settings.get("device"), model.module)
@@ -126,6 +130,7 @@ class Job:
             "explainer": explainer_record,
             "replacement": replacement_record,
             "baseline": baseline_record,
+            "grouping": grouping_record,
             "seed": seed,
             "device": str(device),
         }
@@ -135,9 +140,8 @@ class Job:
             replacement=replacement,
             baseline=baseline,
             target=_target(model, settings),
-            selection=Selection(
-                settings.get("grouping") or "element", settings.get("order") or "signed"
-            ),
+            grouping=grouping,
+            selection=Selection(grouping_record["name"], settings.get("order") or "signed"),
             seed=seed,
             device=device,
             max_batch=settings.get("max_batch"),
@@ -195,6 +199,21 @@ def _resolve(
             f"{kind} is a name or an instance of xplain.{kinds.__name__}, not {instance!r}"
         )
     return instance, registry().describe(kind, instance, plugin)
+
+
+def _grouping(settings: Settings) -> tuple[Grouping, dict[str, Any]]:
+    """The grouping and its record; one that is built in is known by its name alone."""
+    asked, params = settings.get("grouping") or "element", settings.get("grouping_params")
+    own = built_in(asked) if isinstance(asked, str) else None
+    if own is None:
+        known = [p for p in registry().plugins if p.kind == "grouping"]
+        if isinstance(asked, str) and not any(asked in (p.name, p.full_name) for p in known):
+            names = (*GROUPINGS, "block:CxF", *(p.name for p in known))
+            raise XplainError(f"no grouping {asked!r}; {nearest(asked, names)}")
+        return _resolve("grouping", asked, params)
+    if params:
+        raise PluginError(f"the grouping {asked!r} has no parameters; block:CxF is one of a size")
+    return own, {"name": asked, "version": None, "parameters": {}, "sha256": None}
 
 
 def _target(model: Model, settings: Settings) -> Target:

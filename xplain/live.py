@@ -18,14 +18,14 @@ from xplain.clips import naming
 from xplain.curves import Curves
 from xplain.doubts import doubts_about
 from xplain.errors import ModelError, XplainWarning
-from xplain.interfaces import Latents, Replacement, Score
+from xplain.interfaces import Attribution, Clip, Groups, Latents, Replacement, Score
 from xplain.job import Job
 from xplain.score import ClipScore, Route, attributed, default_max_batch
 from xplain.selection import top
 from xplain.targets import ResolvedTarget, Share, clip_logits, probabilities, resolve
 
 Kind = Literal["keep", "remove"]
-Attribute = Callable[[Tensor], Tensor]
+Attribute = Callable[[Tensor], Attribution]
 """The method as it was set: latents (D, N) of the clip → their attribution (D, N)."""
 
 NEGLIGIBLE = 1e-6
@@ -78,17 +78,17 @@ class Rendering:
 class LiveClip:
     """One clip's latents, the question, and the model that answers it.
 
-    latents: (1, D, N), of a waveform of ``samples`` samples at the synthesizer's rate.
-    baseline: (D, N), or draws (S, D, N). probabilities: (L,), of the clip. own: the decision
-    about the clip. reconstruction: about its unchanged latents, the control of every change.
-    ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts: why the
+    clip: its waveform at the synthesizer's rate and its latents (1, D, N). grouped: its elements,
+    as was asked. baseline: (D, N), or draws (S, D, N). probabilities: (L,), of the clip. own: the
+    decision about the clip. reconstruction: about its unchanged latents, the control of every
+    change. ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts: why the
     model's answers may not be what they are taken for; see doubts_about.
     """
 
     name: str
     job: Job
-    latents: Latents
-    samples: int
+    clip: Clip
+    grouped: Groups
     seed: int
     max_batch: int
     target: ResolvedTarget
@@ -111,15 +111,18 @@ class LiveClip:
         with naming(name), borrowed(route, device), seeded(seed, device), torch.no_grad():
             # Copies, since a plugin or a model may write into what it is given.
             latents = route.encoded(waveform.clone().to(device)[None])
+            generator = torch.Generator().manual_seed(seed)
+            clip = Clip(route.synthesizer, waveform, latents, generator, name)
             values = latents.values[0]
             none = torch.zeros_like(values, dtype=torch.bool)
-            nothing = route.fill(job.baseline, latents, none, len(waveform), seed)
+            nothing = route.fill(job.baseline, clip, none, seed)
             original, ends = route.ask(
                 at_model.clone().to(device)[None],
-                torch.cat([values[None], nothing.reshape(-1, *values.shape)]),
+                torch.cat([values[None], nothing]),
                 latents.context,
                 max_batch,
             )
+            grouped = route.grouped(job.grouping, clip)
             doubts = doubts_about(route, latents, original, ends, max_batch)
         if not torch.isfinite(original).all():
             raise ModelError(
@@ -138,12 +141,12 @@ class LiveClip:
         return cls(
             name=name,
             job=job,
-            latents=latents,
-            samples=len(waveform),
+            clip=clip,
+            grouped=grouped,
             seed=seed,
             max_batch=max_batch,
             target=target,
-            baseline=nothing,
+            baseline=nothing[0] if len(nothing) == 1 else nothing,
             probabilities=_probabilities(route, original, target)[0].cpu(),
             own=own,
             reconstruction=reconstruction,
@@ -151,6 +154,11 @@ class LiveClip:
             doubts=doubts,
             _nothing={job.baseline: nothing},
         )
+
+    @property
+    def latents(self) -> Latents:
+        """Its latents (1, D, N)."""
+        return self.clip.latents
 
     @property
     def hears(self) -> bool:
@@ -162,41 +170,60 @@ class LiveClip:
         """How much more the latents score than the baseline, over draws of it on average."""
         return float(self.ends[0] - self.ends[1:].mean())
 
-    def attribute(self) -> Tensor:
+    def groups(self, attribution: Attribution | None = None) -> Groups:
+        """The groups that were asked for; for single elements, those an attribution speaks of."""
+        own = None if attribution is None else attribution.groups
+        return self.grouped if self._coarse or own is None else own
+
+    @property
+    def _coarse(self) -> bool:
+        return self.job.selection.grouping != "element"
+
+    def attribute(self) -> Attribution:
         """Attribute the clip's score to its latents: (D, N) float32, finite."""
         with self.asking() as (_, attribute):
-            return attribute(self.latents.values[0]).detach().to(torch.float32).clone()
+            return attribute(self.latents.values[0])
 
     @contextmanager
     def asking(self) -> Iterator[tuple[Score, Attribute]]:
         """The score and the method, ready to be called, while the model is borrowed."""
-        score = ClipScore(self.job.route, self.latents.context, self.target, self.max_batch)
+        score = ClipScore(
+            self.job.route,
+            self.clip,
+            self.target,
+            self.max_batch,
+            self.grouped if self._coarse else None,
+            lambda keep: self.scores(keep).to(self.latents.values),
+        )
 
-        def attribute(latents: Tensor) -> Tensor:
+        def attribute(latents: Tensor) -> Attribution:
             with torch.set_grad_enabled(self.job.explainer.uses_gradients):
                 return attributed(self.job.explainer, score, latents.clone(), self.baseline.clone())
 
         with self._borrowed():
             yield score, attribute
 
-    def completeness_error(self, attribution: Tensor) -> float | None:
+    def completeness_error(self, attribution: Attribution) -> float | None:
         """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
 
         None where the method makes no such claim, or nothing is to be explained.
         """
         if self.job.explainer.completeness_tolerance is None or abs(self.difference) < NEGLIGIBLE:
             return None
-        total = float(attribution.sum(dtype=torch.float64))
+        total = float(attribution.values.sum(dtype=torch.float64))
         return abs(total - self.difference) / abs(self.difference)
 
-    def rank(self, attribution: Tensor) -> Tensor:
+    def rank(self, attribution: Attribution) -> Tensor:
         """Rank every element of an attribution (D, N): (D, N) int64, 0 is the most important."""
-        return self.job.selection.rank(attribution, torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed)
+        return self.job.selection.rank(attribution.values, self.groups(attribution), generator)
 
-    def render(self, attribution: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
+    def render(
+        self, attribution: Attribution, wanted: Sequence[tuple[Kind, float]]
+    ) -> list[Rendering]:
         """Decode and ask the model about every ratio wanted, a batch at a time."""
         rank = self.rank(attribution)
-        self._warn_of_empty(rank, wanted)
+        self._warn_of_everything(rank, wanted)
         renderings: list[Rendering] = []
         with self._borrowed(), torch.no_grad():
             for start in range(0, len(wanted), self.max_batch):
@@ -205,15 +232,18 @@ class LiveClip:
                 renderings += self._render_batch(torch.stack(keeps), part)
         return renderings
 
-    def curves(self, attribution: Tensor, ratios: Sequence[float], reencoded: bool) -> Curves:
+    def curves(self, attribution: Attribution, ratios: Sequence[float], reencoded: bool) -> Curves:
         """The model's probabilities at every ratio; each different variant is asked once."""
         rank = self.rank(attribution)
         kept = torch.stack([top(rank, ratio) for ratio in ratios])
         keeps = torch.cat([kept, ~kept, torch.ones_like(kept[:1])])
         # Keeping nothing is removing everything, and the other way round.
         firsts, which = _distinct(keeps)
-        logits = self.logits(keeps[firsts], reencoded=reencoded)
-        said = _probabilities(self.job.route, logits, self.target)[which].cpu()
+
+        def read(logits: Tensor) -> Tensor:
+            return _probabilities(self.job.route, logits, self.target)
+
+        said = self._asked(keeps[firsts], read, reencoded)[which].cpu()
         return Curves(
             ratios=torch.tensor(ratios),
             probabilities=self.probabilities,
@@ -225,38 +255,49 @@ class LiveClip:
         )
 
     def scores(self, keeps: Tensor) -> Tensor:
-        """Score the clip with only ``keeps``, bool (n, D, N), left: (n,) float64, finite."""
-        logits = self.logits(keeps)
-        _probabilities(self.job.route, logits, self.target)  # raises where they are not finite
-        return self.target.score(logits).double().cpu()
+        """Score the clip with only ``keeps``, bool (n, D, N), left: (n,) float64, finite.
 
-    def logits(self, keeps: Tensor, *, reencoded: bool = False) -> Tensor:
-        """Logits of the clip with only ``keeps``, bool (n, D, N), left, within the budget.
+        Over draws of the replacement, the mean score.
+        """
+
+        def read(logits: Tensor) -> Tensor:
+            _probabilities(self.job.route, logits, self.target)  # raises where it is not finite
+            return self.target.score(logits).double()
+
+        return self._asked(keeps, read).cpu()
+
+    def _asked(
+        self, keeps: Tensor, read: Callable[[Tensor], Tensor], reencoded: bool = False
+    ) -> Tensor:
+        """What is read of the logits with only ``keeps`` left: (n, …), the mean over draws.
 
         reencoded: of the audio decoded from it, whatever the model reads.
         """
-        route, context = self.job.route, self.latents.context
-        logits = []
+        route, context, found = self.job.route, self.latents.context, []
         with self._borrowed(), torch.no_grad():
             for part in torch.split(keeps, self.max_batch):
-                variants = self.variants(part)
-                logits.append(
-                    route.hear(route.audible(variants, context))
-                    if reencoded
-                    else route(variants, context)
-                )
-        return torch.cat(logits)
+                drawn = self.draws(part)
+                for variants in torch.split(drawn.flatten(0, 1), self.max_batch):
+                    asked = route.audible(variants, context) if reencoded else variants
+                    logits = route.hear(asked) if reencoded else route(asked, context)
+                    found.append(read(logits))
+        said = torch.cat(found)
+        return said.view(len(keeps), -1, *said.shape[1:]).mean(dim=1)
 
     def variants(self, keeps: Tensor) -> Tensor:
-        """The latents with what is not kept replaced: keeps bool (n, D, N) → (n, D, N)."""
+        """The latents with what is not kept replaced, one draw to listen to: (n, D, N)."""
+        return self.draws(keeps)[:, 0]
+
+    def draws(self, keeps: Tensor) -> Tensor:
+        """The latents with what is not kept, bool (n, D, N), replaced: draws (n, S, D, N)."""
         values, keeps = self.latents.values[0], keeps.to(self.job.device)
         if self.job.replacement.depends_on_keep:
-            filled = torch.stack([_one(self._fill(keep)) for keep in keeps])
+            filled = torch.stack([self._fill(keep) for keep in keeps])
         else:
             if self.job.replacement not in self._nothing:
                 self._nothing[self.job.replacement] = self._fill(torch.zeros_like(keeps[0]))
-            filled = _one(self._nothing[self.job.replacement])
-        return torch.where(keeps, values, filled)
+            filled = self._nothing[self.job.replacement]
+        return torch.where(keeps[:, None], values, filled)
 
     @contextmanager
     def _borrowed(self) -> Iterator[None]:
@@ -265,14 +306,12 @@ class LiveClip:
             yield
 
     def _fill(self, keep: Tensor) -> Tensor:
-        return self.job.route.fill(
-            self.job.replacement, self.latents, keep, self.samples, self.seed
-        )
+        return self.job.route.fill(self.job.replacement, self.clip, keep, self.seed)
 
     def _render_batch(self, keeps: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         route, target = self.job.route, self.target
         variants = self.variants(keeps)
-        audible = route.decoded(variants, self.latents.context, self.samples)
+        audible = route.decoded(variants, self.latents.context, self.clip.samples)
         files = [to_pcm16(waveform) for waveform in audible]
         written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.job.device)
         # A model that reads audio gets the variants as audio anyway.
@@ -297,14 +336,13 @@ class LiveClip:
             for place, (kind, ratio) in enumerate(wanted)
         ]
 
-    def _warn_of_empty(self, rank: Tensor, wanted: Sequence[tuple[Kind, float]]) -> None:
+    def _warn_of_everything(self, rank: Tensor, wanted: Sequence[tuple[Kind, float]]) -> None:
         for _, ratio in wanted:
-            chosen = int(top(rank, ratio).sum())
-            if 0 < ratio < 1 and chosen in (0, rank.numel()):
+            if 0 < ratio < 1 and bool(top(rank, ratio).all()):
                 warnings.warn(
-                    f"a ratio of {ratio:g} selects {'nothing' if chosen == 0 else 'everything'}: "
-                    f"there are only {int(rank.max()) + 1} to choose from by "
-                    f"{self.job.selection.grouping}; take a finer grouping",
+                    f"a ratio of {ratio:g} selects everything: there are only "
+                    f"{int(rank.max()) + 1} to choose from by {self.job.selection.grouping}; take "
+                    "a finer grouping",
                     XplainWarning,
                     stacklevel=2,
                 )
@@ -348,8 +386,3 @@ def _distinct(keeps: Tensor) -> tuple[list[int], list[int]]:
             firsts.append(place)
         which.append(number)
     return firsts, which
-
-
-def _one(filled: Tensor) -> Tensor:
-    """What is filled in, (D, N); of draws, which stand for one another, the first."""
-    return filled if filled.ndim == 2 else filled[0]

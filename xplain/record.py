@@ -11,10 +11,11 @@ from torch import Tensor
 
 from xplain.bands import Band
 from xplain.check import Verdict
-from xplain.errors import ArtifactError
+from xplain.errors import ArtifactError, XplainError, quoted
 from xplain.explanation_folder import RECORD, Origin
+from xplain.interfaces import EXTRA, Groups
 from xplain.live import Decision, Outcome
-from xplain.selection import Selection
+from xplain.selection import Group, Selection, built_in
 from xplain.targets import ResolvedTarget, Share
 from xplain.validated import convert
 
@@ -38,6 +39,13 @@ class Provenance(Origin):
     reconstruction: Decision | None = None
 
 
+class Sound(Struct):
+    """Audio that a method gave beside the map: its rate in Hz, and its length."""
+
+    sample_rate: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    samples: Annotated[int, Meta(ge=1)]
+
+
 class Record(Struct):
     """What explanation.json holds; for the fields see Explanation."""
 
@@ -56,6 +64,11 @@ class Record(Struct):
     frequencies: tuple[Annotated[float, Meta(ge=0)], ...] | None
     provenance: Provenance
     bands: tuple[Band, ...] | None = None
+    groups: tuple[Group, ...] | None = None
+    extras: dict[
+        Annotated[str, Meta(pattern=EXTRA)],
+        str | tuple[dict[str, str | float | bool | None], ...] | Sound,
+    ] = {}
 
 
 def decoded(data: Mapping[str, Any]) -> Record:
@@ -74,6 +87,9 @@ def decoded(data: Mapping[str, Any]) -> Record:
     _check_outcomes(record)
     for band in record.bands or ():
         _check(0 <= band.low < band.high and 0 <= band.share <= 1.001, "a band is out of range")
+    names = [group.name for group in record.groups or ()]
+    _check(len(set(names)) == len(names), "two groups have the same name")
+    _check(all(0 <= g.start < g.end for g in record.groups or ()), "a group lasts no time")
     hertz = record.frequencies or ()
     _check(len(set(hertz)) == len(hertz), "two channels have the same frequency")
     return record
@@ -97,7 +113,19 @@ def checked_tensors(record: Record, tensors: Mapping[str, Tensor]) -> dict[str, 
     if record.frequencies is not None:
         count = len(record.frequencies)
         _check(count == own[0], f"{count} frequencies for {own[0]} channels")
-    return {name: tensors[name] for name in TENSORS}
+    numbers = tensors.get("numbers")
+    if numbers is None:
+        own_grouping = built_in(record.selection.grouping) is not None
+        _check(own_grouping, f"no grouping {quoted(record.selection.grouping)} and no numbers")
+        _check(record.groups is None, "groups have names, and no elements")
+        return {name: tensors[name] for name in TENSORS}
+    _check(tuple(numbers.shape) == own, f"numbers of groups {tuple(numbers.shape)} for {own}")
+    names = None if record.groups is None else tuple(group.name for group in record.groups)
+    try:
+        Groups(numbers, names)
+    except XplainError as error:
+        raise ArtifactError(f"{RECORD}: {error}") from error
+    return {name: tensors[name] for name in (*TENSORS, "numbers")}
 
 
 def _check_target(record: Record) -> None:

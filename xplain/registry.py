@@ -36,6 +36,7 @@ INTERFACES: Mapping[str, str] = {
     "synthesizer": "xplain.interfaces:Synthesizer",
     "segmenter": "xplain.interfaces:Segmenter",
     "replacement": "xplain.interfaces:Replacement",
+    "grouping": "xplain.interfaces:Grouping",
     "metric": "xplain.metric:Metric",
 }
 """What is made of each kind that can be made; a model is what any callable returns."""

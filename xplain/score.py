@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,19 @@ from torch import Tensor, nn
 from xplain.audio import resample_tensor
 from xplain.borrowing import own_hooks
 from xplain.errors import ModelError, shown
-from xplain.interfaces import Clip, Context, Explainer, Latents, Replacement, Score, Synthesizer
+from xplain.interfaces import (
+    EXTRA,
+    Attribution,
+    Clip,
+    Context,
+    Explainer,
+    Grouping,
+    Groups,
+    Latents,
+    Replacement,
+    Score,
+    Synthesizer,
+)
 from xplain.models import Model
 from xplain.registry import Unfit, called, constructor_parameters
 from xplain.targets import ResolvedTarget
@@ -128,20 +141,10 @@ class Route(nn.Module):
                 )
         return audible
 
-    def fill(
-        self, replacement: Replacement, latents: Latents, keep: Tensor, samples: int, seed: int
-    ) -> Tensor:
-        """Ask a replacement for the places that are not kept: (D, N), or draws (S, D, N).
-
-        keep: bool (D, N). samples: length of the clip at the synthesizer's rate.
-        """
-        values = latents.values[0]
-        clip = Clip(
-            synthesizer=self.synthesizer,
-            samples=samples,
-            context=latents.context,
-            generator=torch.Generator().manual_seed(seed),
-        )
+    def fill(self, replacement: Replacement, clip: Clip, keep: Tensor, seed: int) -> Tensor:
+        """Ask a replacement for the places that are not kept, bool (D, N): draws (S, D, N)."""
+        values = clip.latents.values[0]
+        clip = dataclasses.replace(clip, generator=torch.Generator().manual_seed(seed))
         with called("replacement", replacement):
             filled = replacement.fill(values.clone(), keep.clone(), clip)
             draws = filled if isinstance(filled, Tensor) and filled.ndim == 3 else [filled]
@@ -150,7 +153,15 @@ class Route(nn.Module):
                     f"gave {shown(filled)} for latents {shown(values)}, or values that are not "
                     "finite; it has to give their shape and numbers"
                 )
-        return filled.to(values)
+        return filled.to(values).reshape(-1, *values.shape)
+
+    def grouped(self, grouping: Grouping, clip: Clip) -> Groups:
+        """Ask a grouping about a clip; PluginError where it does not group its elements."""
+        with called("grouping", grouping):
+            groups = grouping.groups(clip)
+            if not isinstance(groups, Groups) or tuple(groups.numbers.shape) != clip.shape:
+                raise Unfit(f"has to give xplain.Groups of {clip.shape} channels and frames")
+        return dataclasses.replace(groups, numbers=groups.numbers.cpu())
 
     def check(self, explainer: Explainer, name: str) -> None:
         """Refuse a method that needs gradients where none can pass."""
@@ -171,35 +182,54 @@ class ClipScore(Score):
     """The target's logit for variants of one clip, all else closed over."""
 
     def __init__(
-        self, route: Route, context: Context, target: ResolvedTarget, max_batch: int
+        self,
+        route: Route,
+        clip: Clip,
+        question: ResolvedTarget,
+        max_batch: int,
+        groups: Groups | None = None,
+        masked: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """Ask a route about one clip."""
+        """Ask a route about one clip. masked: scores of masks (n, D, N), for methods that ask."""
         super().__init__()
-        self.route = route
-        self.context = context
-        self.target = target
-        self.max_batch = max_batch
+        self.route, self.clip, self.question = route, clip, question
+        self.max_batch, self.groups = max_batch, groups
+        self.target, self.duration = question.label, clip.duration
+        self.frame_times, self.frequencies = clip.frame_times, clip.frequencies
+        self._masked = masked
 
     def forward(self, variants: Tensor) -> Tensor:
         """Score variants (n, D, N): (n,)."""
-        return self.target.score(self.route(variants, self.context))
+        return self.question.score(self.route(variants, self.clip.context))
+
+    def masked(self, keep: Tensor) -> Tensor:
+        """Score the clip with only keep, bool (n, D, N), left: (n,)."""
+        return super().masked(keep) if self._masked is None else self._masked(keep)
 
 
-def attributed(explainer: Explainer, score: ClipScore, latents: Tensor, baseline: Tensor) -> Tensor:
+def attributed(
+    explainer: Explainer, score: Score, latents: Tensor, baseline: Tensor
+) -> Attribution:
     """Call a method: (D, N), finite; PluginError with its name where it gives nothing like it."""
     with called("explainer", explainer, partial(_advice, explainer)):
-        attribution = explainer.attribute(score, latents, baseline)
-        if not isinstance(attribution, Tensor) or attribution.shape != latents.shape:
-            gave = shown(attribution) if isinstance(attribution, Tensor) else "no tensor"
+        given = explainer.attribute(score, latents, baseline)
+        given = given if isinstance(given, Attribution) else Attribution(given)
+        values = given.values
+        if not isinstance(values, Tensor) or values.shape != latents.shape:
+            gave = shown(values) if isinstance(values, Tensor) else "no tensor"
             raise Unfit(
                 f"gave {gave} for latents {shown(latents)}; an attribution has the latents' shape"
             )
-        if bad := int((~torch.isfinite(attribution)).sum()):
+        if bad := int((~torch.isfinite(values)).sum()):
             raise Unfit(
                 f"gave {bad} values that are NaN or infinite; try other parameters, or report it "
                 "to its authors"
             )
-    return attribution
+        if given.groups is not None and given.groups.numbers.shape != values.shape:
+            raise Unfit(f"gave groups of {shown(given.groups.numbers)} for {shown(latents)}")
+        if bad_names := [name for name in given.extras if not re.search(EXTRA, name)]:
+            raise Unfit(f"named an extra {bad_names[0]!r}, which is not kebab-case (my-extra)")
+    return dataclasses.replace(given, values=values.detach().to(torch.float32).clone())
 
 
 def _advice(explainer: Explainer, error: Exception) -> str:

@@ -146,8 +146,9 @@ def decisions(
 
 def mask(explanation: Explanation, seed: int) -> Tensor:
     """What stays when each ratio is kept, then when it is removed: bool (2 R, D, N)."""
-    selection = Selection(**explanation.selection)
-    rank = selection.rank(explanation.attribution, torch.Generator().manual_seed(seed))
+    selection, groups = Selection(**explanation.selection), explanation.live.groups()
+    generator = torch.Generator().manual_seed(seed)
+    rank = selection.rank(explanation.attribution, groups, generator)
     kept = torch.stack([top(rank, ratio) for ratio in RATIOS])
     return torch.cat([kept, ~kept])
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from xplain.explanation import Explanation
 
 PAGE = "index.html"
+MOST_GROUPS = 5
+"""Named groups that a clip is told of with."""
 FEW = 8
 """Clips of a call up to which each is told of in full."""
 
@@ -60,8 +62,9 @@ def explain(
     replacement_param: Annotated[Pairs, parameter_of("the replacement")] = None,
     grouping: Annotated[
         str,
-        typer.Option(help="The ranking unit: element, channel, frame, block or block:CxF"),
+        typer.Option(help="What belongs together: element, channel, frame, block, block:CxF, …"),
     ] = "element",
+    grouping_param: Annotated[Pairs, parameter_of("the grouping")] = None,
     order: Annotated[
         str, typer.Option(help="Rank by signed or by absolute value: signed, absolute")
     ] = "signed",
@@ -106,6 +109,7 @@ def explain(
         "replacement": replacement,
         "replacement_params": parameters("--replacement-param", replacement_param),
         "grouping": grouping,
+        "grouping_params": parameters("--grouping-param", grouping_param),
         "order": order,
         "seed": seed,
         "device": device,
@@ -210,7 +214,7 @@ def to_json(
     for result in data["results"]:
         del result["probabilities"]
         result["file"] = str(folder / result["file"])
-    shown = ("bands", "selection", "results", "completeness_error", "converged")
+    shown = ("bands", "groups", "selection", "results", "completeness_error", "converged")
     return {
         "audio": provenance["audio"],
         "model": provenance["model"]["name"],
@@ -238,6 +242,10 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
         lines.append(f"  explained: {target.label} ({target.probability:.1%}){versus}")
     if explanation.bands:
         lines.append(f"  frequencies: {', '.join(map(str, explanation.bands))}")
+    if explanation.groups:
+        named = sorted(explanation.groups, key=lambda group: -group.evidence)[:MOST_GROUPS]
+        said = (f"{g.name} {g.evidence:+.3g} ({g.start:.2f}–{g.end:.2f} s)" for g in named)
+        lines.append(f"  groups: {', '.join(said)}")
     for outcome in explanation.saved:
         part = (
             f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"

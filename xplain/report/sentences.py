@@ -175,7 +175,8 @@ def short(explanation: Explanation, outcome: Outcome) -> str:
 def elements(explanation: Explanation) -> str:
     """What was ranked, in the plural."""
     grouping = str(explanation.selection.get("grouping", "element"))
-    return _ELEMENTS.get(grouping, f"{grouping}s")
+    named = grouping.rpartition("/")[2].rpartition(":")[2]
+    return named if explanation.numbers is not None else _ELEMENTS.get(grouping, f"{grouping}s")
 
 
 def what_an_element_is(explanation: Explanation) -> str:

@@ -39,7 +39,7 @@ def record(path: Path, sound: Tensor, rate: int = RATE) -> Path:
 def clip_of(sound: Tensor, synthesizer: xplain.Synthesizer, seed: int = 0) -> tuple[Tensor, Clip]:
     latents = synthesizer.encode(sound[None])
     generator = torch.Generator().manual_seed(seed)
-    return latents.values[0], Clip(synthesizer, len(sound), latents.context, generator)
+    return latents.values[0], Clip(synthesizer, sound, latents, generator)
 
 
 def filled(replacement: Replacement, latents: Tensor, clip: Clip, kept: bool = False) -> Tensor:

@@ -10,7 +10,7 @@ import scipy.signal
 import torch
 
 import xplain_codecs.replacements.silence as replacements
-from xplain import Clip
+from xplain import Clip, Latents
 from xplain_codecs.codecs.stft import Stft
 from xplain_codecs.codecs.waveform import Waveform
 
@@ -62,7 +62,7 @@ def test_stft_refuses_settings_that_cannot_be_inverted() -> None:
 
 def test_the_mean_is_taken_over_the_frames_of_each_channel() -> None:
     values = torch.tensor([[1.0, 2.0, 6.0], [0.0, -1.0, 1.0]])
-    clip = Clip(Waveform(RATE), 3, {}, torch.Generator())
+    clip = Clip(Waveform(RATE), values[0], Latents(values[None], {}), torch.Generator())
     filled = replacements.Mean().fill(values, torch.zeros_like(values, dtype=torch.bool), clip)
     assert filled.tolist() == [[3.0, 3.0, 3.0], [0.0, 0.0, 0.0]]
 
@@ -74,7 +74,7 @@ def test_silence_is_what_silence_encodes_to_and_zero_is_zero() -> None:
         def encode(self, waveform: torch.Tensor):  # type: ignore[no-untyped-def]
             return super().encode(waveform + 1)
 
-    clip = Clip(Offset(RATE), 100, {}, torch.Generator())
     values, keep = torch.full((1, 100), 5.0), torch.zeros(1, 100, dtype=torch.bool)
+    clip = Clip(Offset(RATE), values[0], Latents(values[None], {}), torch.Generator())
     assert torch.equal(replacements.Silence().fill(values, keep, clip), torch.ones(1, 100))
     assert torch.equal(replacements.Zero().fill(values, keep, clip), torch.zeros(1, 100))

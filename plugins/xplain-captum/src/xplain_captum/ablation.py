@@ -33,13 +33,14 @@ class FeatureAblation(Explainer):
     def __init__(self, grouping: str | None = None) -> None:
         """Ablate groups.
 
-        grouping: element, channel, frame, block or block:CxF; None for about 512 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for the groups that are
+        ranked, and for single elements about 512 blocks.
         """
         self.grouping = checked_grouping(grouping)
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        numbers = groups(latents, self.grouping, ABLATED_GROUPS)
+        numbers = groups(score, latents, self.grouping, ABLATED_GROUPS)
         method = captum.attr.FeatureAblation(score)
 
         def ablated(draw: Tensor) -> Tensor:
@@ -60,8 +61,8 @@ class Occlusion(Explainer):
     Zeiler, Fergus (2014), "Visualizing and Understanding Convolutional Networks", sec. 4.2.
     Each element has the mean over the windows that cover it, each divided by the number of its
     elements, so that windows side by side give what feature ablation gives on the same blocks.
-    A window that reaches beyond the last channel or frame is cut there. Completeness does not
-    hold.
+    A window that reaches beyond the last channel or frame is cut there. Where groups are ranked
+    and no window is given, the groups are the windows. Completeness does not hold.
 
     Captum divides each element's sum by the number of windows alone, and a window that was cut
     cannot be told from a whole one afterwards; so this one does not call it.
@@ -70,7 +71,8 @@ class Occlusion(Explainer):
     def __init__(self, window: str | None = None, stride: str | None = None) -> None:
         """Slide a window of CxF (channels × frames) by a stride of CxF.
 
-        window: None for about 256 that lie side by side. stride: None for half the window.
+        window: None for the groups that are ranked, and for single elements about 256 that
+        lie side by side. stride: None for half the window.
         """
         self.window = window
         self.stride = stride
@@ -86,6 +88,8 @@ class Occlusion(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
+        if self._window is None and score.groups is not None:
+            return FeatureAblation().attribute(score, latents, baseline)
         shape = latents.shape
         wanted = self._window or grid(shape[0], shape[1], OCCLUDING_WINDOWS)
         high, wide = min(wanted[0], shape[0]), min(wanted[1], shape[1])

@@ -28,7 +28,8 @@ class ShapleySampling(Explainer):
     def __init__(self, grouping: str | None = None, orders: int = 10) -> None:
         """Take the mean over ``orders``; each costs as many evaluations as there are groups.
 
-        grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for the groups that are
+        ranked, and for single elements about 64 blocks.
         """
         if not isinstance(orders, int) or orders < 1:
             raise ValueError(f"orders is a whole number, at least 1, not {orders!r}")
@@ -37,7 +38,7 @@ class ShapleySampling(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        numbers = groups(latents, self.grouping, GROUPS)
+        numbers = groups(score, latents, self.grouping, GROUPS)
         method = captum.attr.ShapleyValueSampling(score)
 
         def sampled(draw: Tensor) -> Tensor:
@@ -66,7 +67,8 @@ class KernelShap(Explainer):
     def __init__(self, grouping: str | None = None, samples: int | None = None) -> None:
         """Score ``samples`` coalitions; None for 512 and two for each group.
 
-        grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for the groups that are
+        ranked, and for single elements about 64 blocks.
         """
         self.grouping = checked_grouping(grouping)
         self.samples = None if samples is None else checked_samples(samples)
@@ -76,7 +78,7 @@ class KernelShap(Explainer):
 
         Raises PluginError where all elements are one group.
         """
-        numbers = several_groups(latents, self.grouping, GROUPS, "kernel-shap")
+        numbers = several_groups(score, latents, self.grouping, GROUPS, "kernel-shap")
         method = captum.attr.KernelShap(score)
 
         def regressed(draw: Tensor) -> Tensor:
@@ -105,14 +107,15 @@ class Lime(Explainer):
     def __init__(self, grouping: str | None = None, samples: int | None = None) -> None:
         """Score ``samples`` coalitions; None for 512 and two for each group.
 
-        grouping: element, channel, frame, block or block:CxF; None for about 64 blocks.
+        grouping: element, channel, frame, block or block:CxF; None for the groups that are
+        ranked, and for single elements about 64 blocks.
         """
         self.grouping = checked_grouping(grouping)
         self.samples = None if samples is None else checked_samples(samples)
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N); over draws (S, D, N) of the baseline, the mean."""
-        numbers = groups(latents, self.grouping, GROUPS)
+        numbers = groups(score, latents, self.grouping, GROUPS)
         method = captum.attr.Lime(score, interpretable_model=SkLearnRidge(alpha=1.0))
 
         def fitted(draw: Tensor) -> Tensor:

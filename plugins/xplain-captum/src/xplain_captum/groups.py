@@ -6,8 +6,9 @@ import math
 
 from torch import Tensor
 
-from xplain import PluginError
-from xplain.selection import Selection
+from xplain import PluginError, Score, XplainError
+from xplain.errors import nearest
+from xplain.selection import GROUPINGS, Block, built_in
 
 
 def grid(channels: int, frames: int, count: int) -> tuple[int, int]:
@@ -22,25 +23,30 @@ def grid(channels: int, frames: int, count: int) -> tuple[int, int]:
     return math.ceil(channels / rows), math.ceil(frames / columns)
 
 
-def groups(latents: Tensor, grouping: str | None, count: int) -> Tensor:
+def groups(score: Score, latents: Tensor, grouping: str | None, count: int) -> Tensor:
     """Number of the group of each element of latents (D, N): (D, N) int64, from 0.
 
-    grouping: as in xplain.selection.Selection; None for a grid of about ``count`` blocks.
+    grouping: one that needs no plugin; None for the score's own groups, and where each element
+    is by itself a grid of about ``count`` blocks.
     """
+    if grouping is None and score.groups is not None:
+        return score.groups.numbers.to(latents.device)
     channels, frames = latents.shape
-    high, wide = grid(channels, frames, count)
-    selection = Selection(grouping or f"block:{high}x{wide}")
-    return selection.groups(channels, frames).contiguous().to(latents.device)
+    block = built_in(grouping) if grouping else Block(*grid(channels, frames, count))
+    assert block is not None
+    return block.of(channels, frames).contiguous().to(latents.device)
 
 
-def several_groups(latents: Tensor, grouping: str | None, count: int, method: str) -> Tensor:
+def several_groups(
+    score: Score, latents: Tensor, grouping: str | None, count: int, method: str
+) -> Tensor:
     """The groups, of which there are two or more; PluginError where there are not."""
-    numbers = groups(latents, grouping, count)
+    numbers = groups(score, latents, grouping, count)
     if int(numbers.max()) == 0:
         raise PluginError(
             f"{method} compares groups of elements, and latents of {latents.shape[0]} channels × "
             f"{latents.shape[1]} frames are a single group by the grouping "
-            f"{grouping or 'that is the default'}; choose a finer one, or a longer clip"
+            f"{grouping or 'that was asked'}; choose a finer one, or a longer clip"
         )
     return numbers
 
@@ -57,6 +63,8 @@ def shared_out(attribution: Tensor, numbers: Tensor) -> Tensor:
 
 def checked_grouping(grouping: str | None) -> str | None:
     """A grouping as it is; XplainError with the nearest where there is none of that name."""
-    if grouping is not None:
-        Selection(grouping)
+    if grouping is not None and built_in(grouping) is None:
+        raise XplainError(
+            f"no grouping {grouping!r}; {nearest(grouping, (*GROUPINGS, 'block:CxF'))}"
+        )
     return grouping

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from xplain import Score
 from xplain.metric import Undefined, metric
-from xplain.selection import Selection
+from xplain_captum.groups import checked_grouping, groups
 
 
 @metric(
@@ -45,7 +45,7 @@ def infidelity(
     the score. For those in other units (gradients) ``normalize`` scales the prediction by the
     factor of least squared error.
     """
-    numbers = Selection(grouping).groups(*latents.shape).to(latents.device)
+    numbers = groups(ask, latents, checked_grouping(grouping), 1)
     draws = baseline if baseline.ndim == 3 else baseline[None]
 
     def replaced(variants: Tensor) -> tuple[Tensor, Tensor]:

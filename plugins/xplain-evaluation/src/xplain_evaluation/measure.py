@@ -79,7 +79,10 @@ def measure(
     curves, reencoded = _curves(explanation, ratios, needs)
     clip = _with_curves(clip, curves, reencoded)
     with explanation.live.asking() if needs & ASKING else nullcontext((None, None)) as calls:
-        clip = replace(clip, ask=calls[0], attribute=calls[1])
+        ask, attribute = calls
+        clip = replace(clip, ask=ask)
+        if attribute is not None:
+            clip = replace(clip, attribute=lambda latents: attribute(latents).values)
         at = []
         if any(metric.at_a_ratio for metric in asked):
             at = [_at(clip, curves, reencoded, place) for place in range(len(ratios))]

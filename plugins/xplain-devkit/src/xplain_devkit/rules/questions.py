@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Literal, TypeAlias
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xplain.borrowing import borrowed, seeded
 from xplain.errors import XplainError
-from xplain.interfaces import Context, Explainer
+from xplain.interfaces import Attribution, Clip, Explainer, Groups
 from xplain.models import wrap
 from xplain.score import ClipScore, Route
 from xplain.targets import ResolvedTarget, Target, resolve
@@ -42,10 +42,16 @@ class Watched(ClipScore):
     """
 
     def __init__(
-        self, route: Route, context: Context, target: ResolvedTarget, max_batch: int
+        self,
+        route: Route,
+        clip: Clip,
+        target: ResolvedTarget,
+        max_batch: int,
+        groups: Groups | None = None,
+        masked: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """Score variants of one clip by a route."""
-        super().__init__(route, context, target, max_batch)
+        super().__init__(route, clip, target, max_batch, groups, masked)
         self.sizes: list[int] = []
         self.fails_at: int | None = None
 
@@ -84,9 +90,11 @@ class Question:
         labels = ("a", "b", "c")
         read = "waveform" if reads == "sound" else synthesizer
         model = wrap(self.module, sample_rate=RATE, labels=labels, reads=read)
-        encoded = synthesizer.encode(level * noise(samples, seed)[None].to(self.device))
+        waveform = level * noise(samples, seed).to(self.device)
+        encoded = synthesizer.encode(waveform[None])
+        clip = Clip(synthesizer, waveform, encoded, torch.Generator().manual_seed(SEED))
         target = resolve(Target("b"), torch.zeros(1, 3), labels, multilabel=False, frame_step=None)
-        self.score = Watched(Route(model, synthesizer), encoded.context, target, max_batch)
+        self.score = Watched(Route(model, synthesizer), clip, target, max_batch)
         self.latents = encoded.values[0]
         self.baseline = torch.zeros_like(self.latents)
         if draws:
@@ -107,7 +115,8 @@ class Question:
     def put_to(self, explainer: Explainer) -> Tensor:
         """The explainer's attribution, unchecked."""
         with self.posed(explainer):
-            return explainer.attribute(self.score, self.latents, self.baseline)
+            given = explainer.attribute(self.score, self.latents, self.baseline)
+        return given.values if isinstance(given, Attribution) else given
 
 
 @cache

@@ -50,7 +50,7 @@ def gap(subject: Subject, *, kept: bool = False, seed: int = 0, device: str = "c
     # Every other one of all elements, or none.
     keep = (torch.arange(latents.numel(), device=device) % 2 == 0).reshape(latents.shape) & kept
     generator = torch.Generator().manual_seed(seed)
-    return Gap(latents, keep, Clip(synthesizer, SAMPLES, encoded.context, generator))
+    return Gap(latents, keep, Clip(synthesizer, waveform[0], encoded, generator))
 
 
 def gives_the_latents_shape(subject: Subject) -> None:
