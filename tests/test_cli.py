@@ -131,8 +131,8 @@ def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
     assert "explaining" in done.stderr and "2/2" in done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
     assert set(first) == {
-        "audio", "model", "target", "explainer", "synthesizer", "route", "bands", "groups", "selection",
-        "results",
+        "audio", "model", "target", "explainer", "synthesizer", "route", "bands", "selection",
+        "groups", "results",
         "completeness_error", "converged", "verdict", "warnings", "files",
     }  # fmt: skip
     assert first["audio"]["path"] == "a.wav" and first["model"] == "bands"
