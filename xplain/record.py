@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xplain.bands import Band
 from xplain.check import Verdict
-from xplain.errors import ArtifactError, XplainError, quoted
+from xplain.errors import ArtifactError, XplainError
 from xplain.explanation_folder import RECORD, Origin
 from xplain.interfaces import EXTRA, Groups
 from xplain.live import Decision, Outcome
@@ -116,7 +116,7 @@ def checked_tensors(record: Record, tensors: Mapping[str, Tensor]) -> dict[str, 
     numbers = tensors.get("numbers")
     if numbers is None:
         own_grouping = built_in(record.selection.grouping) is not None
-        _check(own_grouping, f"no grouping {quoted(record.selection.grouping)} and no numbers")
+        _check(own_grouping, f"no grouping {record.selection.grouping[:40]!r} and no numbers")
         _check(record.groups is None, "groups have names, and no elements")
         return {name: tensors[name] for name in TENSORS}
     _check(tuple(numbers.shape) == own, f"numbers of groups {tuple(numbers.shape)} for {own}")
