@@ -79,7 +79,12 @@ def load_sources(manifest: Path, split: str, mapping: Path = DEFAULT) -> list[So
                 f"{manifest}: no clip of the split {split!r} is {kind} by {mapping.name}; add "
                 "clips, or say in a mapping of your own which data set holds them"
             )
-    manifests.check_files(rows, manifest)
+    missing = [str(row.file) for row in rows if not row.file.is_file()]
+    if missing:
+        raise XplainError(
+            f"{manifest}: {len(missing)} of {len(rows)} files do not exist, such as "
+            f"{', '.join(missing[:3])}; paths are taken from the folder of the manifest"
+        )
     return [_read(row) for row in track(rows, len(rows), "reading clips")]
 
 
