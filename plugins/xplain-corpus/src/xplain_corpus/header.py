@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from xplain.errors import ArtifactError, XplainError, quoted
+from xplain.errors import ArtifactError, XplainError
 from xplain.job import Job, Settings
 from xplain.models import load_model
 from xplain.storage import write_text
@@ -98,7 +98,7 @@ class Header:
             held = decode_json(folder / RUN, dict[str, Any])
             if held.get("schema") not in range(1, SCHEMA + 1):
                 raise ArtifactError(
-                    f"written with schema {quoted(held.get('schema'))}, and this xplain-corpus "
+                    f"written with schema {held.get('schema')!r}, and this xplain-corpus "
                     f"reads up to {SCHEMA}: upgrade it"
                 )
             frequencies = held.get("frequencies")
@@ -117,7 +117,7 @@ class Header:
         """Refuse a run that asks something else; ArtifactError, with the differences."""
         own, theirs = dict(_leaves(self._compared())), dict(_leaves(other._compared()))
         different = [
-            f"{name} is {quoted(theirs.get(name))} there and {quoted(own.get(name))} here"
+            f"{name} is {theirs.get(name)!r} there and {own.get(name)!r} here"
             for name in dict.fromkeys([*theirs, *own])
             if theirs.get(name) != own.get(name)
         ]
