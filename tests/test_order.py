@@ -44,6 +44,7 @@ PLUGINS = {
     "xplain_devkit": ("xplain_evaluation",),
     "xplain_evaluation": (),
     "xplain_hf": (),
+    "xplain_interpreters": (),
     "xplain_nmf": (),
     "xplain_zoo": (),
     "training": ("xplain_zoo",),
