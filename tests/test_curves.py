@@ -11,6 +11,7 @@ from toys import RATE, BandEnergies, tone
 
 import xplain
 from xplain.curves import RATIOS, Curves
+from xplain.targets import ResolvedTarget
 
 
 class Counting(BandEnergies):
@@ -47,7 +48,7 @@ def test_both_ends_are_the_replacement_and_the_clip(counting: Counting) -> None:
     curves = explained(counting).curves()
     assert torch.equal(curves.kept[0], curves.removed[-1])
     assert torch.equal(curves.kept[-1], curves.removed[0])
-    assert torch.allclose(curves.kept[-1], curves.probabilities, atol=1e-5)
+    assert torch.allclose(curves.kept[-1], curves.answers, atol=1e-5)
     # Silence has equal energies, so that the labels have equal probabilities.
     assert torch.allclose(curves.kept[0], torch.full((3,), 1 / 3), atol=1e-6)
 
@@ -69,10 +70,12 @@ def test_curves_follow_the_grouping(grouping: str, counting: Counting) -> None:
 
 def test_agreement_with_the_prediction_or_with_a_given_label() -> None:
     said = torch.tensor([[0.6, 0.4], [0.2, 0.8]])
-    curves = Curves(torch.tensor([0.1, 0.5]), said[0], said[0], said, said, 0, False)
+    own = ResolvedTarget("a", 0, 0.6)
+    curves = Curves(torch.tensor([0.1, 0.5]), said[0], said[0], said, said, own)
     assert curves.agrees(curves.kept).tolist() == [True, False]
     assert curves.agrees(curves.kept, label=1).tolist() == [False, True]
-    independent = Curves(torch.tensor([0.1, 0.5]), said[0], said[0], said, said, 1, True)
+    other = ResolvedTarget("b", 1, 0.4, task="multilabel")
+    independent = Curves(torch.tensor([0.1, 0.5]), said[0], said[0], said, said, other)
     assert independent.agrees(independent.kept).tolist() == [False, True]
 
 

@@ -20,11 +20,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ORDER = """
-errors hookspecs progress fingerprint curves intervals
+errors hookspecs progress fingerprint intervals
 parameters logits samples tensors discovery bitstreams
-storage validated manifest containers recording audio interfaces selection targets borrowing
+storage validated manifest containers recording audio interfaces selection targets
+labels curves borrowing
 registry clips bands metric explanation_folder
-models score job doubts live check record explanation explaining
+models tasks score job doubts live check record explanation explaining
 segmentation.segment segmentation.formats segmentation.tracker segmentation.windows
 segmentation.result segmentation.adapters segmentation.additive segmentation.blackbox
 segmentation.decoder segmentation.segmenting
@@ -34,7 +35,7 @@ cli.parameters cli.batch cli.commands cli.explain cli.segment cli.report cli.plu
 """Modules of the core; each imports only those named before it."""
 LARGEST_FILE = 400
 """Lines of one file."""
-LARGEST_CORE = 10400
+LARGEST_CORE = 10950
 """Lines of the core, Python alone; to be lowered where it can be."""
 
 PLUGINS = {

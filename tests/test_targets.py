@@ -5,16 +5,29 @@ from __future__ import annotations
 import pytest
 import torch
 
+import xplain
 from xplain import Target, TargetError
-from xplain.targets import resolve
+from xplain.tasks import LiveTarget, resolve
 
 LABELS = ("speech", "music", "noise")
 CLIP = torch.tensor([[1.0, 3.0, 2.0]])
 FRAMES = torch.arange(30.0).reshape(1, 10, 3)
 
 
-def ask(target: Target, logits: torch.Tensor = CLIP, multilabel: bool = False, step=None):  # type: ignore[no-untyped-def]
-    return resolve(target, logits, LABELS, multilabel=multilabel, frame_step=step)
+def ask(
+    target: Target,
+    logits: torch.Tensor = CLIP,
+    multilabel: bool = False,
+    step: float | None = None,
+) -> LiveTarget:
+    model = xplain.wrap(
+        torch.nn.Identity(),
+        sample_rate=16000,
+        labels=LABELS,
+        multilabel=multilabel,
+        frame_step=step,
+    )
+    return resolve(target, logits, model)
 
 
 def test_without_a_label_the_models_own_decision_is_asked() -> None:
@@ -37,7 +50,7 @@ def test_the_score_is_the_logit_or_the_difference_of_two() -> None:
 
 def test_a_span_is_scored_by_the_mean_over_its_frames() -> None:
     resolved = ask(Target("music", start=0.04, end=0.08), FRAMES, step=0.02)
-    assert resolved.frames == (2, 4)
+    assert resolved.frames == ((2, 4),)
     assert resolved.score(FRAMES).tolist() == [(7 + 10) / 2]
 
 
@@ -46,12 +59,12 @@ def test_a_span_on_the_frames_borders_takes_no_neighbour(
     start: float, end: float, frames: tuple[int, int]
 ) -> None:
     # 0.3 / 0.1 and 0.7 / 0.1 are a little less and more than 3 and 7 to a computer.
-    assert ask(Target("music", start=start, end=end), FRAMES, step=0.1).frames == frames
+    assert ask(Target("music", start=start, end=end), FRAMES, step=0.1).frames == (frames,)
 
 
 def test_a_span_shorter_than_a_frame_is_one_frame_and_a_late_end_is_cut() -> None:
-    assert ask(Target("music", start=0.05, end=0.051), FRAMES, step=0.02).frames == (2, 3)
-    assert ask(Target("music", start=0.18, end=9), FRAMES, step=0.02).frames == (9, 10)
+    assert ask(Target("music", start=0.05, end=0.051), FRAMES, step=0.02).frames == ((2, 3),)
+    assert ask(Target("music", start=0.18, end=9), FRAMES, step=0.02).frames == ((9, 10),)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ from .models import wrap as wrap
 from .registry import list_plugins as list_plugins
 from .segmentation.result import Segmentation as Segmentation
 from .segmentation.segmenting import segment as segment
+from .targets import SimilarTo as SimilarTo
 from .targets import Target as Target
+from .targets import Token as Token
+from .targets import Word as Word
 
 __version__: str

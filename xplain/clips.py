@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from xplain.audio import Audio, check, from_tensor
+from xplain.audio import Audio, check, from_tensor, read
 from xplain.borrowing import one_at_a_time
 from xplain.errors import AudioError, XplainError, XplainWarning, one_line
 from xplain.progress import track
@@ -81,6 +81,11 @@ def are_several(audio: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(audio, list | tuple) and not _is_pair(audio)
 
 
+def opened(clip: object, rate: int, name: str) -> Audio:
+    """Read a clip that is a file, or take one that is in memory."""
+    return read(clip) if isinstance(clip, str | Path) else in_memory(clip, rate, name)
+
+
 def in_memory(clip: object, rate: int, name: str) -> Audio:
     """Take a clip that is no file: an Audio, samples at ``rate`` Hz, or a pair (samples, rate).
 
@@ -108,7 +113,7 @@ def _is_pair(clip: object) -> TypeGuard[tuple[Any, Any]]:
     )
 
 
-def named(clip: AudioLike, number: int) -> str:
+def named(clip: object, number: int) -> str:
     """What messages call a clip: its path, or its place among the clips of a call."""
     if isinstance(clip, Audio):
         return clip.name

@@ -6,38 +6,36 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from xplain.targets import TEXT, ResolvedTarget
+
 RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares where nothing else is asked: fine where decisions are made, and both ends."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """One clip: its probabilities, and those with the top of each ratio kept and removed.
+    """One clip: the model's answers, and those with the top of each ratio kept and removed.
 
-    ratios: (R,), ascending. probabilities: (L,), of the clip itself. unchanged: (L,), of the
-    latents with nothing changed. kept, removed: (R, L). label: index of the explained label.
-    multilabel: whether labels are independent. Insertion is the kept curve and deletion the
-    removed one, from share 0 to share 1.
+    ratios: (R,), ascending. answers: (K,), to the clip itself; see LiveTarget.answers.
+    unchanged: (K,), to the latents with nothing changed. kept, removed: (R, K). target: what
+    is explained. Insertion is the kept curve and deletion the removed one, from share 0 to 1.
     """
 
     ratios: Tensor
-    probabilities: Tensor
+    answers: Tensor
     unchanged: Tensor
     kept: Tensor
     removed: Tensor
-    label: int
-    multilabel: bool
+    target: ResolvedTarget
 
     def agrees(self, said: Tensor, label: int | None = None) -> Tensor:
-        """Whether probabilities (R, L) decide for a label: bool (R,).
+        """Whether answers (R, K) decide for a label: bool (R,).
 
         label: an index, such as the annotated label's; default: the explained one.
         """
-        index = self.label if label is None else label
-        if self.multilabel:
-            return said[:, index] >= 0.5
-        return said.argmax(dim=1) == index
+        return self.target.agrees(said, label)
 
     def of(self, said: Tensor, label: int | None = None) -> Tensor:
-        """The label's probabilities (R,) among (R, L)."""
-        return said[:, self.label if label is None else label]
+        """The label's probabilities (R,) among (R, K), or values where the task has none."""
+        asked = said[:, self.target.index if label is None else label]
+        return asked.double().exp() if self.target.task in TEXT else asked

@@ -87,7 +87,7 @@ def _output(route: Route, latents: Latents, original: Tensor, ends: Tensor) -> s
     """Whether the answers look like probabilities, where nobody has said what they are."""
     model = route.model
     given = torch.cat([a.flatten(0, -2) for a in (original, ends)])
-    found = None if model.output is not None else probable_output(given)
+    found = None if model.output is not None or not model.classifies else probable_output(given)
     if found is not None and found[1] == BETWEEN:
         levels = torch.cat([latents.values * level for level in LEVELS])
         asked = [route(part, latents.context) for part in torch.split(levels, 1)]

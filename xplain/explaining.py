@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import TypeVar, cast, overload
 
 import torch
@@ -29,8 +28,8 @@ from xplain.clips import (
     are_several,
     gathered,
     guarded,
-    in_memory,
     named,
+    opened,
 )
 from xplain.errors import XplainWarning
 from xplain.explanation import Explanation
@@ -99,12 +98,12 @@ def compare_each(
     """
     for number, clip in enumerate(clips):
         name = named(clip, number)
-        opened, said = guarded(name, partial(_open, clip, name, jobs[0]))
+        found, said = guarded(name, partial(_open, clip, name, jobs[0]))
         for job in jobs:
-            if isinstance(opened, Failure):
-                yield opened
+            if isinstance(found, Failure):
+                yield found
                 continue
-            result, more = guarded(name, partial(_attribute, *opened, job))
+            result, more = guarded(name, partial(_attribute, *found, job))
             if isinstance(result, Explanation):
                 result = replace(result, warnings=(*said, *more))
             yield result
@@ -112,10 +111,7 @@ def compare_each(
 
 def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip]:
     """Read a clip, encode it, and ask the model about it; with its waveform (samples,)."""
-    if isinstance(clip, str | Path):
-        audio = audio_io.read(clip)
-    else:
-        audio = in_memory(clip, job.sample_rate, name)
+    audio = opened(clip, job.sample_rate, name)
     at_model = audio_io.resample(audio, job.route.model.sample_rate).waveform
     waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
     with torch.inference_mode(False):
@@ -127,6 +123,8 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
 
 def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Explanation:
     """Explain an opened clip by the job's method."""
+    # The clip's own route, since a recogniser was told the clip's text.
+    job = replace(job, route=opened.job.route)
     live, synthesizer = replace(opened, job=job), job.route.synthesizer
     with torch.inference_mode(False):
         attribution = live.attribute()
@@ -150,8 +148,8 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         baseline=live.baseline,
         waveform=waveform,
         sample_rate=synthesizer.sample_rate,
-        target=live.target,
-        probabilities=dict(zip(job.route.model.labels, live.probabilities.tolist(), strict=True)),
+        target=live.target.record,
+        probabilities=live.probabilities,
         score=float(live.ends[0]),
         baseline_score=float(live.ends[1:].mean()),
         selection=asdict(job.selection),

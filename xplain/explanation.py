@@ -35,8 +35,9 @@ class Explanation:
     """Why a model decided as it did about one clip.
 
     attribution, latents: (D, N). baseline: (D, N). waveform: (samples,), the clip at
-    sample_rate Hz. probabilities: what the model said of the clip, per label.
-    score, baseline_score: the logit explained, of the latents and of the baseline (over
+    sample_rate Hz. probabilities: what the model said of the clip, per label; nothing where the
+    task has no labels. score, baseline_score: what is explained (a label's logit; for other
+    tasks see xplain.tasks), of the latents and of the baseline (over
     draws of it, their mean). selection: its settings. completeness_error: relative, None
     where the method makes no such claim or nothing is to be explained. converged: whether
     that error is under the method's tolerance. warnings: what has to be known about the result.
@@ -87,7 +88,7 @@ class Explanation:
 
     def __repr__(self) -> str:
         """One line; tensors and provenance are a screenful each."""
-        target = f"{self.target.label!r} ({self.target.probability:.1%})"
+        target = f"{self.target.label!r} ({self.target.said})"
         method = (
             f"{self.provenance['explainer']['name']} over {self.provenance['synthesizer']['name']}"
         )

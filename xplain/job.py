@@ -9,9 +9,12 @@ from functools import partial
 from typing import Any, TypedDict
 
 import torch
+from torch.nn.functional import normalize
 
 import xplain
-from xplain.borrowing import usable_device
+from xplain.audio import resample
+from xplain.borrowing import borrowed, seeded, usable_device
+from xplain.clips import named, naming, opened
 from xplain.errors import ModelError, PluginError, TargetError, XplainError, nearest
 from xplain.interfaces import Explainer, Grouping, Replacement, Synthesizer
 from xplain.models import Model, make_synthesizer
@@ -19,7 +22,8 @@ from xplain.registry import interface, registry
 from xplain.samples import hertz
 from xplain.score import Route
 from xplain.selection import GROUPINGS, Selection, built_in
-from xplain.targets import Target
+from xplain.targets import TEXT, Asked, Output, SimilarTo, Target, Token, Word
+from xplain.tasks import Reference, check
 
 
 class Settings(TypedDict, total=False):
@@ -33,8 +37,9 @@ class Settings(TypedDict, total=False):
     """Attribution method; default "integrated-gradients"."""
     params: Mapping[str, object]
     """The explainer's parameters."""
-    target: str | Target | None
-    """A label, or "label@start-end" in seconds; default: the model's prediction."""
+    target: Asked | None
+    """A label, or "label@start-end" in seconds (default: the model's prediction); SimilarTo a
+    recording; a Word or a Token of what is written; a function of what the model gives."""
     versus: str | None
     """Another label, whose logit is subtracted."""
     replacement: str | Replacement
@@ -67,7 +72,7 @@ class Job:
     explainer: Explainer
     replacement: Replacement
     baseline: Replacement
-    target: Target
+    target: Target | Reference | Word | Token | Output | None
     grouping: Grouping
     selection: Selection
     seed: int
@@ -119,7 +124,8 @@ class Job:
                 "name": model.name,
                 "version": model.version,
                 "sample_rate": model.sample_rate,
-                "labels": list(model.labels),
+                "labels": [] if model.task in TEXT else list(model.labels),
+                "task": model.task,
                 "multilabel": model.multilabel,
                 "frame_step": model.frame_step,
                 "sha256": model.fingerprint(),
@@ -139,7 +145,7 @@ class Job:
             explainer=explainer,
             replacement=replacement,
             baseline=baseline,
-            target=_target(model, settings),
+            target=_target(route, settings, device),
             grouping=grouping,
             selection=Selection(grouping_record["name"], settings.get("order") or "signed"),
             seed=seed,
@@ -216,20 +222,47 @@ def _grouping(settings: Settings) -> tuple[Grouping, dict[str, Any]]:
     return own, {"name": asked, "version": None, "parameters": {}, "sha256": None}
 
 
-def _target(model: Model, settings: Settings) -> Target:
+def _target(route: Route, settings: Settings, device: torch.device) -> Any:
     """The target; TargetError where the model cannot answer it for any clip."""
+    model = route.model
     asked, versus = settings.get("target"), settings.get("versus")
-    if isinstance(asked, Target):
+    number = isinstance(asked, int) and not isinstance(asked, bool) and asked >= 0
+    if versus is not None and not (asked is None or isinstance(asked, str)):
+        raise TargetError("versus goes with a label; set it in the Target")
+    if isinstance(asked, SimilarTo):
+        check(asked, model)
+        return _reference(asked, route, device, settings.get("sample_rate") or model.sample_rate)
+    if model.task in TEXT or model.task == "embedding":
         if versus is not None:
-            raise TargetError("versus goes with a label; set it in the Target")
-        target = asked
+            raise TargetError(f"{model.name} has no labels, so versus cannot be asked of it")
+        asked = Word(asked) if isinstance(asked, str) and model.task in TEXT else asked
     elif asked is None or isinstance(asked, str):
         exact = asked in model.labels  # a label may look like LABEL@START-END
-        target = Target(asked, versus=versus) if exact else Target.parse(asked, versus)
-    else:
-        known = len(model.labels)
-        number = isinstance(asked, int) and not isinstance(asked, bool) and 0 <= asked < known
-        hint = f"; label {asked} is {model.labels[asked]!r}" if number else ""
-        raise TargetError(f"a target is a label or a Target, not {asked!r}{hint}")
-    target.check(model.labels, model.frame_step)
-    return target
+        asked = Target(asked, versus=versus) if exact else Target.parse(asked, versus)
+    elif isinstance(asked, int) and number and asked < len(model.labels):
+        raise TargetError(
+            f"a target is a label or a Target, not {asked!r}; "
+            f"label {asked} is {model.labels[asked]!r}"
+        )
+    check(asked, model)
+    return asked
+
+
+def _reference(asked: SimilarTo, route: Route, device: torch.device, rate: int) -> Reference:
+    """Embed the recordings to be like, and average their directions."""
+    given = asked.recordings
+    recordings = given if isinstance(given, list) else [given]
+    names, found = [], []
+    for number, recording in enumerate(recordings):
+        name = named(recording, number)
+        audio = opened(recording, rate, name)
+        with naming(name), borrowed(route, device), seeded(0, device), torch.no_grad():
+            heard = resample(audio, route.model.sample_rate).waveform.to(device)
+            found.append(normalize(route.hear(heard[None])[0], dim=0).cpu())
+        names.append(audio.name)
+    if not found:
+        raise TargetError("SimilarTo() has no recording; give at least one")
+    mean = torch.stack(found).mean(dim=0)
+    if not torch.isfinite(mean).all() or not mean.any():
+        raise TargetError(f"the embedding of {', '.join(names)} is not finite, or zero")
+    return Reference(f"similar to {', '.join(names)}", normalize(mean, dim=0), asked.threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import torch
@@ -22,7 +22,8 @@ from xplain.interfaces import Attribution, Clip, Groups, Latents, Replacement, S
 from xplain.job import Job
 from xplain.score import ClipScore, Route, attributed, default_max_batch
 from xplain.selection import top
-from xplain.targets import ResolvedTarget, Share, clip_logits, probabilities, resolve
+from xplain.targets import Share
+from xplain.tasks import Decision, LiveTarget, resolve, told
 
 Kind = Literal["keep", "remove"]
 Attribute = Callable[[Tensor], Attribution]
@@ -33,32 +34,24 @@ NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True)
-class Decision:
-    """The model's decision about a clip: its label, and the explained label's probability."""
-
-    probability: Share
-    label: str
-    agrees: bool
-
-
-@dataclass(frozen=True)
 class Outcome:
     """The model's decision about the clip with a part kept or removed.
 
-    probability: of the explained label. label: the model's decision. agrees: whether that is
-    the explained label; for a multi-label model, whether it decides for that label. reencoded:
-    the decision about the decoded audio, as a 16-bit file holds it. gain: factor that keeps
-    the audio from clipping.
+    probability: of the explained label, value: of what is explained; see Decision. label: the
+    model's decision. agrees: whether that is the explained one. reencoded: the decision about
+    the decoded audio, as a 16-bit file holds it. gain: factor that keeps the audio from
+    clipping. probabilities: of all labels; none where the task has no labels.
     """
 
     kind: Kind
     ratio: Share
-    probability: Share
+    probability: Share | None
     label: str
     agrees: bool
     reencoded: Decision
     gain: Annotated[float, Meta(gt=0, le=1)]
     probabilities: Mapping[str, Share]
+    value: float | None = None
 
     @property
     def filename(self) -> str:
@@ -79,9 +72,9 @@ class LiveClip:
     """One clip's latents, the question, and the model that answers it.
 
     clip: its waveform at the synthesizer's rate and its latents (1, D, N). grouped: its elements,
-    as was asked. baseline: (D, N), or draws (S, D, N). probabilities: (L,), of the clip. own: the
-    decision about the clip. reconstruction: about its unchanged latents, the control of every
-    change. ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts: why the
+    as was asked. baseline: (D, N), or draws (S, D, N). answers: (K,), of the model to the clip.
+    own: the decision about the clip. reconstruction: about its unchanged latents, the control of
+    every change. ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts: why the
     model's answers may not be what they are taken for; see doubts_about.
     """
 
@@ -91,9 +84,9 @@ class LiveClip:
     grouped: Groups
     seed: int
     max_batch: int
-    target: ResolvedTarget
+    target: LiveTarget
     baseline: Tensor
-    probabilities: Tensor
+    answers: Tensor
     own: Decision
     reconstruction: Decision
     ends: Tensor
@@ -109,6 +102,9 @@ class LiveClip:
         route, model, device = job.route, job.route.model, job.device
         max_batch = job.max_batch or default_max_batch(len(waveform))
         with naming(name), borrowed(route, device), seeded(seed, device), torch.no_grad():
+            asked = at_model.clone().to(device)[None]
+            if (knowing := told(model, asked)) is not model:
+                job = replace(job, route=(route := Route(knowing, route.synthesizer)))
             # Copies, since a plugin or a model may write into what it is given.
             latents = route.encoded(waveform.clone().to(device)[None])
             generator = torch.Generator().manual_seed(seed)
@@ -117,7 +113,7 @@ class LiveClip:
             none = torch.zeros_like(values, dtype=torch.bool)
             nothing = route.fill(job.baseline, clip, none, seed)
             original, ends = route.ask(
-                at_model.clone().to(device)[None],
+                asked,
                 torch.cat([values[None], nothing]),
                 latents.context,
                 max_batch,
@@ -129,15 +125,11 @@ class LiveClip:
                 f"{name}: the model {model.name!r} gave logits that are NaN or infinite, "
                 "so there is nothing to explain; mend the model, or leave this clip out"
             )
-        target = resolve(
-            job.target,
-            original,
-            model.labels,
-            multilabel=model.multilabel,
-            frame_step=model.frame_step,
-        )
-        (own,) = _decisions(route, original, target)
-        (reconstruction,) = _decisions(route, ends[:1], target)
+        target = resolve(job.target, original, route.model)
+        scores = target.score(ends).cpu()
+        target = target.moving(float(scores[0] - scores[1:].mean()))
+        (own,) = target.decisions(original)
+        (reconstruction,) = target.decisions(ends[:1])
         return cls(
             name=name,
             job=job,
@@ -147,10 +139,10 @@ class LiveClip:
             max_batch=max_batch,
             target=target,
             baseline=nothing[0] if len(nothing) == 1 else nothing,
-            probabilities=_probabilities(route, original, target)[0].cpu(),
+            answers=target.answers(original)[0].cpu(),
             own=own,
             reconstruction=reconstruction,
-            ends=target.score(ends).cpu(),
+            ends=scores,
             doubts=doubts,
             _nothing={job.baseline: nothing},
         )
@@ -159,6 +151,11 @@ class LiveClip:
     def latents(self) -> Latents:
         """Its latents (1, D, N)."""
         return self.clip.latents
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """The probability of each label; nothing where the task has none."""
+        return self.target.named(self.answers)
 
     @property
     def hears(self) -> bool:
@@ -233,25 +230,20 @@ class LiveClip:
         return renderings
 
     def curves(self, attribution: Attribution, ratios: Sequence[float], reencoded: bool) -> Curves:
-        """The model's probabilities at every ratio; each different variant is asked once."""
+        """The model's answers at every ratio; each different variant is asked once."""
         rank = self.rank(attribution)
         kept = torch.stack([top(rank, ratio) for ratio in ratios])
         keeps = torch.cat([kept, ~kept, torch.ones_like(kept[:1])])
         # Keeping nothing is removing everything, and the other way round.
         firsts, which = _distinct(keeps)
-
-        def read(logits: Tensor) -> Tensor:
-            return _probabilities(self.job.route, logits, self.target)
-
-        said = self._asked(keeps[firsts], read, reencoded)[which].cpu()
+        said = self._asked(keeps[firsts], self.target.answers, reencoded)[which].cpu()
         return Curves(
             ratios=torch.tensor(ratios),
-            probabilities=self.probabilities,
+            answers=self.answers,
             unchanged=said[-1],
             kept=said[: len(ratios)],
             removed=said[len(ratios) : -1],
-            label=self.target.index,
-            multilabel=self.job.route.model.multilabel,
+            target=self.target,
         )
 
     def scores(self, keeps: Tensor) -> Tensor:
@@ -261,7 +253,7 @@ class LiveClip:
         """
 
         def read(logits: Tensor) -> Tensor:
-            _probabilities(self.job.route, logits, self.target)  # raises where it is not finite
+            self.target.answers(logits)  # raises where it is not finite
             return self.target.score(logits).double()
 
         return self._asked(keeps, read).cpu()
@@ -316,21 +308,18 @@ class LiveClip:
         written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.job.device)
         # A model that reads audio gets the variants as audio anyway.
         logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
-        reencoded = _decisions(route, route.hear(route.at_model(written)), target)
-        rows = _probabilities(route, logits, target).tolist()
-        decisions = _decisions(route, logits, target)
+        reencoded = target.decisions(route.hear(route.at_model(written)))
+        decisions, said = target.decisions(logits), target.answers(logits)
         return [
             Rendering(
                 audible[place].cpu(),
                 Outcome(
                     kind,
                     ratio,
-                    probability=decisions[place].probability,
-                    label=decisions[place].label,
-                    agrees=decisions[place].agrees,
+                    **vars(decisions[place]),
                     reencoded=reencoded[place],
                     gain=files[place][1],
-                    probabilities=dict(zip(route.model.labels, rows[place], strict=True)),
+                    probabilities=target.named(said[place]),
                 ),
             )
             for place, (kind, ratio) in enumerate(wanted)
@@ -346,32 +335,6 @@ class LiveClip:
                     XplainWarning,
                     stacklevel=2,
                 )
-
-
-def _decisions(route: Route, logits: Tensor, target: ResolvedTarget) -> list[Decision]:
-    """Logits as decisions about the target; a multi-label model decides by a threshold."""
-    model = route.model
-    return [
-        Decision(
-            probability=float(row[target.index]),
-            label=model.labels[int(row.argmax())],
-            agrees=bool(row[target.index] >= 0.5)
-            if model.multilabel
-            else int(row.argmax()) == target.index,
-        )
-        for row in _probabilities(route, logits, target)
-    ]
-
-
-def _probabilities(route: Route, logits: Tensor, target: ResolvedTarget) -> Tensor:
-    """Probabilities (n, L) of logits; ModelError where they are not finite."""
-    said = probabilities(clip_logits(logits, target.frames), route.model.multilabel)
-    if not torch.isfinite(said).all():
-        raise ModelError(
-            f"{route.model.name}: the model gave logits that are NaN or infinite; "
-            "mend it, or leave this clip out"
-        )
-    return said
 
 
 def _distinct(keeps: Tensor) -> tuple[list[int], list[int]]:

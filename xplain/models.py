@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,9 +18,11 @@ from xplain.borrowing import making, own_hooks
 from xplain.errors import AudioError, ModelError, PluginError, XplainError, nearest, one_line
 from xplain.fingerprint import of_module
 from xplain.interfaces import Segmenter, Synthesizer
+from xplain.labels import checked_task, named_answers
 from xplain.logits import OUTPUTS, Output, from_output, logits_of
 from xplain.registry import registry
 from xplain.samples import hertz
+from xplain.targets import Task
 
 MAX_REFERENCES = 8
 """How many references may lead to one another before it is called a circle."""
@@ -33,10 +33,14 @@ class Model:
     """What is explained, and what has to be known of it.
 
     module: (batch, samples) → logits (batch, labels), or (batch, frames, labels) for one
-    that decides per frame. reads: the synthesizer whose latents it takes instead of
+    that decides per frame; for what other tasks give, see xplain.tasks. A module for seq2seq
+    takes tokens (batch, T) beside waveforms, and its ``transcribe(waveform)`` gives those, (T,),
+    of one clip (1, samples). reads: the synthesizer whose latents it takes instead of
     waveforms; None for waveforms. sample_rate: Hz of the waveforms it, or that
-    synthesizer, takes. multilabel: whether labels are independent (sigmoid) or exclude
-    each other (softmax). frame_step: seconds per frame of one that decides per frame.
+    synthesizer, takes. labels: of the logits, the names of a regression's values, or the text of
+    each token, of which "" is the blank of a CTC. unit, tolerance: of a regression, whose
+    decision has changed where the value moved by more than the tolerance. frame_step: seconds
+    per frame of one that decides per frame.
     differentiable: whether gradients pass from the logits to the input. segmenter: what
     segments recordings in its place, where it has more to say than the module's logits.
     output: what the module gives in place of logits; None where nobody has said.
@@ -45,7 +49,9 @@ class Model:
     module: nn.Module
     sample_rate: int
     labels: tuple[str, ...]
-    multilabel: bool = False
+    task: Task = "classification"
+    unit: str | None = None
+    tolerance: float | None = None
     reads: Synthesizer | None = None
     frame_step: float | None = None
     differentiable: bool = True
@@ -53,6 +59,16 @@ class Model:
     version: str | None = None
     segmenter: Segmenter | None = None
     output: Output | None = None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether labels are independent (sigmoid) instead of excluding each other (softmax)."""
+        return self.task == "multilabel"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it gives logits of labels."""
+        return self.task in ("classification", "multilabel")
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return logits for what the model reads, float32; ModelError for another shape."""
@@ -64,11 +80,11 @@ class Model:
                 f"{self.name}: the model failed on an input of shape {tuple(inputs.shape)}: "
                 f"{one_line(error)}{self._precision()}{self._shape_advice(error)}"
             ) from error
-        dims = 2 if self.frame_step is None else 3
+        dims = 2 if self.frame_step is None and self.task != "seq2seq" else 3
         shape = "(batch, labels)" if dims == 2 else "(batch, frames, labels)"
         try:
             logits = logits_of(answer, shape)
-            if logits.ndim == dims:
+            if logits.ndim == dims and self.classifies:
                 logits = from_output(logits, self.output, self.multilabel)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
@@ -78,7 +94,7 @@ class Model:
                 f"batch of {len(inputs)}; "
                 + ("give frame_step= for one that decides per frame" if dims == 2 else "")
             )
-        if logits.shape[-1] != len(self.labels):
+        if logits.shape[-1] != len(self.labels) and self.task != "embedding":
             raise ModelError(
                 f"{self.name}: the model gives {logits.shape[-1]} logits for "
                 f"{len(self.labels)} labels ({', '.join(self.labels[:4])}"
@@ -127,8 +143,11 @@ def wrap(
     module: nn.Module,
     *,
     sample_rate: int,
-    labels: Iterable[str] | Mapping[int, str] | Mapping[str, str] | Mapping[str, int],
+    labels: Iterable[str] | Mapping[int, str] | Mapping[str, str] | Mapping[str, int] = (),
+    task: Task = "classification",
     multilabel: bool = False,
+    unit: str | None = None,
+    tolerance: float | None = None,
     reads: str | Synthesizer = "waveform",
     frame_step: float | None = None,
     differentiable: bool = True,
@@ -140,10 +159,12 @@ def wrap(
     """Say of your own torch module what xplain has to know; see Model for the arguments.
 
     labels: one name per logit, in their order; or a mapping as id2label or label2id of
-    transformers. reads: "waveform", a synthesizer, or its registered name. output: "logits",
-    "probabilities" (of a model that ends in softmax or sigmoid) or "log-probabilities"; not
-    given, logits are expected, and others are warned of. Raises ModelError for what cannot be
-    a model.
+    transformers; none for an embedding, and for a regression of one value its unit if none are
+    given. multilabel: the same as task="multilabel". tolerance: not given, half the way from the
+    clip's value to the baseline's. reads: "waveform", a synthesizer, or its registered name.
+    output: "logits", "probabilities" (of a model that ends in softmax or sigmoid) or
+    "log-probabilities"; not given, logits are expected, and others are warned of. Raises
+    ModelError for what cannot be a model.
     """
     name = name or type(module).__name__
     if not isinstance(module, nn.Module):
@@ -155,13 +176,23 @@ def wrap(
         sample_rate = hertz(sample_rate, name)
     except AudioError as error:
         raise ModelError(str(error)) from error
-    labels = _names(labels, name)
+    task = checked_task(task, multilabel, name)
+    labels = named_answers(labels, task, unit, name)
+    if tolerance is not None and (task != "regression" or not tolerance >= 0):
+        raise ModelError(f"{name}: a tolerance is how far a regression's value may move, from 0")
+    if task == "ctc" and frame_step is None:
+        raise ModelError(f"{name}: a CTC decides per frame; give frame_step=, in seconds")
+    if task == "seq2seq" and not callable(getattr(module, "transcribe", None)):
+        raise ModelError(
+            f"{name}: a module for seq2seq has a method transcribe(waveform) that gives the "
+            "tokens (T,) of one clip (1, samples); add it"
+        )
     if output is not None and output not in OUTPUTS:
         raise ModelError(f"{name}: there is no output {output!r}; {nearest(output, OUTPUTS)}")
-    if len(labels) == 1 and not multilabel:
+    if len(labels) == 1 and task == "classification":
         raise ModelError(
             f"{name}: a single label that excludes all others always has probability 1; "
-            "give multilabel=True for a yes-or-no model"
+            "give task='multilabel' for a yes-or-no model, 'regression' for one that gives a value"
         )
     if isinstance(reads, str):
         synthesizer = None if reads == "waveform" else make_synthesizer(reads, sample_rate)
@@ -181,7 +212,9 @@ def wrap(
         module=module,
         sample_rate=sample_rate,
         labels=labels,
-        multilabel=multilabel,
+        task=task,
+        unit=unit,
+        tolerance=tolerance,
         reads=synthesizer,
         frame_step=frame_step,
         differentiable=differentiable,
@@ -190,46 +223,6 @@ def wrap(
         segmenter=segmenter,
         output=output,
     )
-
-
-def _names(labels: object, model: str) -> tuple[str, ...]:
-    """Labels in the order of the logits; ModelError where that is not clear."""
-    if isinstance(labels, str) and re.search(r"[\s,;|]", labels):
-        raise ModelError(
-            f"{model}: labels are a list with one name per logit, not the one text {labels!r}; "
-            f"give {[part for part in re.split(r'[,;|]+ *| +', labels) if part]}"
-        )
-    if isinstance(labels, Mapping):
-        labels = _in_order(labels, model)
-    if isinstance(labels, set | frozenset) or not isinstance(labels, Iterable):
-        raise ModelError(
-            f"{model}: labels are a list with one name per logit, in the order of the logits, "
-            f"not a {type(labels).__name__}"
-        )
-    names = list(labels)
-    for label in names:
-        if not isinstance(label, str | int | np.integer):
-            raise ModelError(f"{model}: a label is a text, not {label!r}; give one for each logit")
-    names = [str(label) for label in names]
-    twice = [label for label, count in Counter(names).items() if count > 1]
-    if not names or twice:
-        which = f"; {', '.join(map(repr, twice))} stands there more than once" if twice else ""
-        raise ModelError(f"{model}: labels need one name per logit, each only once{which}")
-    return tuple(names)
-
-
-def _in_order(labels: Mapping[Any, Any], model: str) -> list[object]:
-    """The labels of id2label, with numbers as int or text, or of label2id."""
-    pairs = list(labels.items())
-    if pairs and all(isinstance(v, int) and not str(k).isdecimal() for k, v in pairs):
-        pairs = [(index, label) for label, index in pairs]
-    numbered = {int(k): v for k, v in pairs if str(k).isdecimal()}
-    if len(numbered) != len(pairs) or sorted(numbered) != list(range(len(pairs))):
-        raise ModelError(
-            f"{model}: labels as a mapping give a name for each of 0 to {len(pairs) - 1}, and this "
-            f"one is of {', '.join(repr(key) for key in labels) or 'nothing'}; give a list"
-        )
-    return [numbered[index] for index in range(len(numbered))]
 
 
 def make_synthesizer(

@@ -14,9 +14,10 @@ from xplain.check import Verdict
 from xplain.errors import ArtifactError, XplainError
 from xplain.explanation_folder import RECORD, Origin
 from xplain.interfaces import EXTRA, Groups
-from xplain.live import Decision, Outcome
+from xplain.live import Outcome
 from xplain.selection import Group, Selection, built_in
 from xplain.targets import ResolvedTarget, Share
+from xplain.tasks import Decision
 from xplain.validated import convert
 
 SCHEMA = 1
@@ -131,15 +132,23 @@ def checked_tensors(record: Record, tensors: Mapping[str, Tensor]) -> dict[str, 
 def _check_target(record: Record) -> None:
     target, labels = record.target, list(record.probabilities)
     for label, index in ((target.label, target.index), (target.versus, target.versus_index)):
-        if label is None and index is None:
+        if not _classifies(record) or (label is None and index is None):
             continue
         place = labels.index(label) if label in labels else None
         _check(place is not None and place == index, f"label {label!r} is not number {index}")
+    stated = target.probability is not None if _classifies(record) else target.value is not None
+    _check(stated, "the target has no answer of the model")
+    _check(_classifies(record) or not labels, "a task without labels has probabilities of them")
     _check((target.start is None) == (target.end is None), "the target's span has one end")
-    if target.start is not None and target.end is not None:
-        _check(0 <= target.start < target.end, "the target's span is empty or begins before 0")
-    if target.frames is not None:
-        _check(0 <= target.frames[0] < target.frames[1], "the target's frames are no span")
+    for start, end in ((target.start, target.end), *target.spans):
+        if start is not None and end is not None:
+            _check(0 <= start < end, "the target's span is empty or begins before 0")
+    for first, last in target.frames or ():
+        _check(0 <= first < last, "the target's frames are no span")
+
+
+def _classifies(record: Record) -> bool:
+    return record.target.task in ("classification", "multilabel")
 
 
 def _check_outcomes(record: Record) -> None:
@@ -150,7 +159,11 @@ def _check_outcomes(record: Record) -> None:
     if record.provenance.reconstruction is not None:
         readings.append(record.provenance.reconstruction)
     for reading in readings:
-        _check(reading.label in labels, f"the model has no label {reading.label!r}")
+        if _classifies(record):
+            _check(reading.label in labels, f"the model has no label {reading.label!r}")
+            _check(reading.probability is not None, "a decision has no probability")
+        else:
+            _check(reading.value is not None, "a decision has no value")
     for outcome in record.results:
         _check(outcome.probabilities.keys() == labels, "a result has other labels")
 

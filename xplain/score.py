@@ -29,7 +29,7 @@ from xplain.interfaces import (
 )
 from xplain.models import Model
 from xplain.registry import Unfit, called, constructor_parameters
-from xplain.targets import ResolvedTarget
+from xplain.tasks import LiveTarget
 
 BATCH_SAMPLES = 2**22
 """Samples that all variants of one batch hold together, where no budget is given."""
@@ -185,7 +185,7 @@ class ClipScore(Score):
         self,
         route: Route,
         clip: Clip,
-        question: ResolvedTarget,
+        question: LiveTarget,
         max_batch: int,
         groups: Groups | None = None,
         masked: Callable[[Tensor], Tensor] | None = None,

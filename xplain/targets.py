@@ -1,18 +1,28 @@
-"""What is asked of a model: a label, a label against another, a label over a time span."""
+"""What is asked of a model: a label, over spans of time, a recording to be like, a word."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
+import torch
 from msgspec import Meta
 from torch import Tensor
 
 from xplain.errors import TargetError, nearest
 
+Task = Literal["classification", "multilabel", "regression", "embedding", "ctc", "seq2seq"]
+TASKS: tuple[Task, ...] = get_args(Task)
+TEXT = ("ctc", "seq2seq")
+"""Tasks whose answer is text."""
+COSINE, LOGARITHM = "cosine similarity", "log-probability"
+NAMED = (COSINE, LOGARITHM)
+"""Units that stand before their values."""
+Span = tuple[float, float]
+Frames = tuple[tuple[int, int], ...]
 Share = Annotated[float, Meta(ge=0, le=1)]
 """A probability, or a part of a whole; checked where it is read from a file."""
 
@@ -21,38 +31,54 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class Target:
     """A question, before a model was asked.
 
-    label: None stands for the model's own prediction. start, end: seconds, for models that
-    decide per frame. versus: explain the label's logit minus this one's.
+    label: None stands for the model's own prediction; of a regression, the name of a value.
+    start, end: seconds, for models that decide per frame. versus: explain the label's logit
+    minus this one's. spans: several of (start, end), in place of one.
     """
 
     label: str | None = None
     start: float | None = None
     end: float | None = None
     versus: str | None = None
+    spans: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse spans that hold no time."""
         if (self.start is None) != (self.end is None):
             raise TargetError("a time span needs both its start and its end, in seconds")
-        if self.start is not None and self.end is not None and not 0 <= self.start < self.end:
-            raise TargetError(
-                f"the time span {self.start:g}-{self.end:g} s is empty or starts before 0; "
-                "give LABEL@START-END with START < END"
-            )
+        if self.spans and self.start is not None:
+            raise TargetError("a target has start and end, or spans; leave one of them out")
+        for start, end in self.times:
+            if not 0 <= start < end:
+                raise TargetError(
+                    f"the time span {start:g}-{end:g} s is empty or starts before 0; "
+                    "give LABEL@START-END with START < END"
+                )
+
+    @property
+    def times(self) -> tuple[Span, ...]:
+        """The spans, one or several; none for the whole clip."""
+        if self.start is None or self.end is None:
+            return tuple((float(start), float(end)) for start, end in self.spans)
+        return ((self.start, self.end),)
 
     @classmethod
     def parse(cls, text: str | None, versus: str | None = None) -> Target:
-        """Read ``LABEL`` or ``LABEL@START-END`` (seconds), as the command line takes it."""
+        """Read ``LABEL``, ``LABEL@START-END`` or ``LABEL@START-END,START-END…`` (seconds)."""
         if text is None:
             return cls(versus=versus)
-        match = re.fullmatch(r"(?P<label>.+?)(?:@(?P<start>[\d.]+)-(?P<end>[\d.]+))?", text)
+        span = r"[\d.]+-[\d.]+"
+        match = re.fullmatch(rf"(?P<label>.+?)(?:@(?P<spans>{span}(?:,{span})*))?", text)
         if match is None:
             raise TargetError("the target is empty; give LABEL or LABEL@START-END")
         try:
-            start, end = (None if match[g] is None else float(match[g]) for g in ("start", "end"))
+            parts = [part.split("-") for part in (match["spans"] or "").split(",") if part]
+            spans = tuple((float(start), float(end)) for start, end in parts)
         except ValueError:
             raise TargetError(f"{text!r} is not LABEL@START-END with times in seconds") from None
-        return cls(match["label"], start, end, versus)
+        if len(spans) == 1:
+            return cls(match["label"], *spans[0], versus)
+        return cls(match["label"], versus=versus, spans=spans)
 
     def check(self, labels: Sequence[str], frame_step: float | None) -> None:
         """Refuse what a model of these labels and this frame step (s) can answer for no clip."""
@@ -64,7 +90,7 @@ class Target:
                 f"the label {self.label!r} cannot be explained against itself; "
                 "choose another label to compare with"
             )
-        if self.start is not None and frame_step is None:
+        if self.times and frame_step is None:
             raise TargetError(
                 "this model decides once per clip, so a time span cannot be asked of it; "
                 "leave out @START-END"
@@ -72,66 +98,120 @@ class Target:
 
 
 @dataclass(frozen=True)
+class SimilarTo:
+    """How like other recordings a clip is to a model that gives embeddings.
+
+    recordings: a file, an Audio, samples at the model's rate, a pair (samples, rate), or a list
+    of these, whose embeddings of unit length are averaged. threshold: the cosine similarity from
+    which the model's user takes two for alike.
+    """
+
+    recordings: object
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that no cosine reaches."""
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise TargetError(f"a cosine similarity is between -1 and 1, not {self.threshold}")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of what a speech recogniser writes. occurrence: 0 for the first that is so."""
+
+    text: str
+    occurrence: int = 0
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of what a speech recogniser writes, by its text in the vocabulary."""
+
+    text: str
+    occurrence: int = 0
+
+
+Output = Callable[[Tensor], Tensor]
+"""A function of what a model gives, first axis n, to a score (n,)."""
+Asked = str | Target | SimilarTo | Word | Token | Output
+
+
+@dataclass(frozen=True)
 class ResolvedTarget:
-    """A question a model can answer: indices in place of names, frames in place of seconds."""
+    """A question that was put to a model about one clip, and the model's answer.
+
+    label: what is explained: a label, the name of a value, what a clip was compared with, or a
+    text. index: its place among the model's answers. probability: None where the task has none.
+    value: the score of the clip where that is no logit, in ``unit``. tolerance: by how much a
+    value may move before the decision has changed. threshold: from which it is decided for.
+    frames: (start, end) of each span.
+    """
 
     label: str
     index: int
-    probability: Share
+    probability: Share | None
     versus: str | None = None
     versus_index: int | None = None
     start: float | None = None
     end: float | None = None
-    frames: tuple[int, int] | None = None
+    frames: Frames | None = None
+    spans: tuple[Span, ...] = ()
+    task: Task | Literal["function"] = "classification"
+    value: float | None = None
+    unit: str | None = None
+    tolerance: Annotated[float, Meta(ge=0)] | None = None
+    threshold: float | None = None
 
-    def score(self, logits: Tensor) -> Tensor:
-        """Pick the score (n,) from logits (n, L) or (n, frames, L)."""
-        picked = clip_logits(logits, self.frames)
-        score = picked[:, self.index]
-        return score if self.versus_index is None else score - picked[:, self.versus_index]
+    @property
+    def said(self) -> str:
+        """The model's answer, as it is written: a probability, or a value and its unit."""
+        return stated(self.probability, self.value, self.unit)
+
+    @property
+    def question(self) -> Target | None:
+        """What to ask another model for the same; None for what no label names."""
+        if self.task not in ("classification", "multilabel", "regression"):
+            return None
+        one = (None, None) if self.spans else (self.start, self.end)
+        return Target(self.label, *one, self.versus, self.spans)
+
+    def agrees(self, answers: Tensor, index: int | None = None) -> Tensor:
+        """Whether each of n answers (n, K) is the explained decision: bool (n,).
+
+        The same label as the likeliest; a label of its own from one half; a value from its
+        threshold, or within its tolerance; the text that is written. index: of another answer
+        than that asked about, such as the annotated label's.
+        """
+        place = self.index if index is None else index
+        asked = answers[:, place]
+        if self.task == "multilabel":
+            return asked >= 0.5
+        if self.task in TEXT:
+            return answers[:, 1] >= 0.5
+        if self.threshold is not None:
+            return asked >= self.threshold
+        if self.value is not None:
+            return (asked - self.value).abs() <= (self.tolerance or 0.0)
+        return answers.argmax(dim=1) == place
 
 
-def clip_logits(logits: Tensor, frames: tuple[int, int] | None = None) -> Tensor:
-    """One logit per label: (n, L) as it is, (n, frames, L) averaged over the span."""
+def stated(probability: float | None, value: float | None, unit: str | None) -> str:
+    """An answer as it is written: a probability, or a value and its unit."""
+    if value is None:
+        return f"{probability:.1%}"
+    return f"{unit} {value:.3g}" if unit in NAMED else f"{value:.4g}{f' {unit}' if unit else ''}"
+
+
+def clip_logits(logits: Tensor, frames: Frames | None = None) -> Tensor:
+    """One logit per label: (n, L) as it is, (n, frames, L) averaged over the spans."""
     if logits.ndim == 2:
         return logits
-    start, end = frames or (0, logits.shape[1])
-    return logits[:, start:end].mean(dim=1)
-
-
-def probabilities(logits: Tensor, multilabel: bool) -> Tensor:
-    """Probabilities (n, L) of clip logits (n, L)."""
-    return logits.sigmoid() if multilabel else logits.softmax(dim=-1)
-
-
-def resolve(
-    target: Target,
-    logits: Tensor,
-    labels: Sequence[str],
-    *,
-    multilabel: bool,
-    frame_step: float | None,
-) -> ResolvedTarget:
-    """Turn a question into one the model can answer.
-
-    logits: what the model said of the clip, (1, L) or (1, frames, L). Raises
-    TargetError for a label the model does not have and a span outside the clip.
-    """
-    target.check(labels, frame_step)
-    frames = _frames(target, logits.shape[1], frame_step)
-    clip = clip_logits(logits, frames)
-    index = int(clip[0].argmax()) if target.label is None else label_index(target.label, labels)
-    replace(target, label=labels[index]).check(labels, frame_step)
-    return ResolvedTarget(
-        label=labels[index],
-        index=index,
-        probability=float(probabilities(clip, multilabel)[0, index]),
-        versus=target.versus,
-        versus_index=None if target.versus is None else label_index(target.versus, labels),
-        start=target.start,
-        end=target.end,
-        frames=frames,
-    )
+    if frames is None:
+        return logits.mean(dim=1)
+    within = sorted({t for start, end in frames for t in range(start, end)})
+    if len(within) == within[-1] + 1 - within[0]:
+        return logits[:, within[0] : within[-1] + 1].mean(dim=1)
+    return logits[:, torch.tensor(within, device=logits.device)].mean(dim=1)
 
 
 def label_index(label: str, labels: Sequence[str]) -> int:
@@ -141,14 +221,18 @@ def label_index(label: str, labels: Sequence[str]) -> int:
     return list(labels).index(label)
 
 
-def _frames(target: Target, count: int, frame_step: float | None) -> tuple[int, int] | None:
-    if target.start is None or target.end is None or frame_step is None:
+def frames_of(target: Target, count: int, frame_step: float | None) -> Frames | None:
+    """Every frame of ``count`` that the target's spans touch; None for the whole clip."""
+    if not target.times or frame_step is None:
         return None
-    # Every frame that the span touches; 0.3 / 0.1 is 2.9999999999999996 to a computer.
-    start = math.floor(target.start / frame_step + 1e-6)
-    if start >= count:
-        raise TargetError(
-            f"the time span starts at {target.start:g} s, after the clip's end at "
-            f"{count * frame_step:.2f} s"
-        )
-    return start, min(count, math.ceil(target.end / frame_step - 1e-6))
+    frames = []
+    for begin, finish in target.times:
+        # 0.3 / 0.1 is 2.9999999999999996 to a computer.
+        start = math.floor(begin / frame_step + 1e-6)
+        if start >= count:
+            raise TargetError(
+                f"the time span starts at {begin:g} s, after the clip's end at "
+                f"{count * frame_step:.2f} s"
+            )
+        frames.append((start, min(count, math.ceil(finish / frame_step - 1e-6))))
+    return tuple(frames)

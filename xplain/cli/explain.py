@@ -49,6 +49,14 @@ def explain(
             help="The label to explain, and the seconds  [default: the model's prediction]",
         ),
     ] = None,
+    similar_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Explain how similar the clip is to this recording, for a model that gives "
+            "embeddings; may be repeated",
+        ),
+    ] = None,
     versus: Annotated[
         str | None,
         typer.Option(metavar="LABEL", help="A label whose logit is subtracted  [default: none]"),
@@ -115,6 +123,12 @@ def explain(
         "device": device,
         "max_batch": max_batch,
     }
+    if similar_to:
+        from xplain.targets import SimilarTo
+
+        if target is not None:
+            raise typer.BadParameter("give --target or --similar-to, not both")
+        settings["target"] = SimilarTo(similar_to)
     settings = {name: value for name, value in settings.items() if value is not None}
     ratios = keep or (0.1,), remove or (0.1,)
     run(audio, model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
@@ -213,13 +227,15 @@ def to_json(
     provenance, target = data["provenance"], data["target"]
     for result in data["results"]:
         del result["probabilities"]
-        result["file"] = str(folder / result["file"])
+        result |= {"file": str(folder / result["file"]), "reencoded": _shown(result["reencoded"])}
+        for name in ("probability", "value"):
+            if result[name] is None:
+                del result[name]
     shown = ("bands", "groups", "selection", "results", "completeness_error", "converged")
     return {
         "audio": provenance["audio"],
         "model": provenance["model"]["name"],
-        "target": {name: target[name] for name in ("label", "index", "probability")}
-        | {name: target[name] for name in ("versus", "start", "end") if target[name] is not None},
+        "target": _shown({name: value for name, value in target.items() if name != "frames"}),
         **{name: provenance[name] for name in ("explainer", "synthesizer", "route")},
         **{name: data[name] for name in (*shown, "verdict", "warnings")},
         "files": {
@@ -231,29 +247,36 @@ def to_json(
     }
 
 
+def _shown(record: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a record."""
+    return {name: value for name, value in record.items() if value not in (None, [], ())}
+
+
 def lines(explanation: Explanation, folder: Path) -> list[str]:
     """What people read of a clip."""
+    from xplain.targets import stated
 
-    target = explanation.target
-    decision = max(explanation.probabilities, key=lambda label: explanation.probabilities[label])
-    lines = [f"{folder.name}: {decision} ({explanation.probabilities[decision]:.1%})"]
+    target, said = explanation.target, explanation.probabilities
+    decision = max(said, key=lambda label: said[label]) if said else target.label
+    answer = f"{said[decision]:.1%}" if said else target.said
+    lines = [f"{folder.name}: {decision} ({answer})"]
     if target.label != decision or target.versus:
         versus = f" rather than {target.versus}" if target.versus else ""
-        lines.append(f"  explained: {target.label} ({target.probability:.1%}){versus}")
+        lines.append(f"  explained: {target.label} ({target.said}){versus}")
     if explanation.bands:
         lines.append(f"  frequencies: {', '.join(map(str, explanation.bands))}")
     if explanation.groups:
         named = sorted(explanation.groups, key=lambda group: -group.evidence)[:MOST_GROUPS]
-        said = (f"{g.name} {g.evidence:+.3g} ({g.start:.2f}–{g.end:.2f} s)" for g in named)
-        lines.append(f"  groups: {', '.join(said)}")
+        parts = (f"{g.name} {g.evidence:+.3g} ({g.start:.2f}–{g.end:.2f} s)" for g in named)
+        lines.append(f"  groups: {', '.join(parts)}")
     for outcome in explanation.saved:
         part = (
             f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"
         )
         reencoded = outcome.reencoded
+        answer = stated(reencoded.probability, reencoded.value, target.unit)
         lines.append(
-            f"  {part}: {reencoded.label} ({target.label} {reencoded.probability:.1%})"
-            f"  {folder / outcome.filename}"
+            f"  {part}: {reencoded.label} ({target.label} {answer})  {folder / outcome.filename}"
         )
     verdict = explanation.verdict
     if verdict is None:

@@ -18,6 +18,7 @@ from xplain.explanation_folder import ORIGINAL
 from xplain.live import Outcome
 from xplain.report import html, plots, sentences
 from xplain.storage import write_text
+from xplain.targets import ResolvedTarget
 
 PLAYER_SECONDS = 60.0
 """Of audio that a clip puts into the page, in the order in which it is shown."""
@@ -52,11 +53,15 @@ class Sound:
 
 @dataclass(frozen=True)
 class Row:
-    """A label of the table; in every column its probability and whether it is predicted."""
+    """A label of the table; in every column its probability and whether it is predicted.
+
+    shown: as it is written where it is no probability.
+    """
 
     label: str
     role: str
     cells: tuple[tuple[float, bool], ...]
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,10 +218,9 @@ def _sounds(
     home: Path,
 ) -> Iterator[Sound]:
     room = PLAYER_SECONDS
-    original = sentences.decisions(explanation.probabilities, sentences.multilabel(explanation))
-    labels = ", ".join(sentences.quoted(label) for label in original) or "none of its labels"
     title, gain = "Original", audio.to_pcm16(explanation.waveform)[1]
-    takes = [(title, f"The model predicts {labels}.", explanation.waveform, ORIGINAL, gain)]
+    said = sentences.of_original(explanation)
+    takes = [(title, said, explanation.waveform, ORIGINAL, gain)]
     for outcome in outcomes:
         render = explanation.keep if outcome.kind == "keep" else explanation.remove
         said = sentences.reencoded(explanation, outcome)
@@ -251,6 +255,13 @@ def _sounds(
 
 def _rows(explanation: Explanation, outcomes: Sequence[Outcome]) -> tuple[Row, ...]:
     target, independent = explanation.target, sentences.multilabel(explanation)
+    if not explanation.probabilities:
+        asked_of: list[ResolvedTarget | Outcome] = [target, *outcomes]
+        shown = tuple(sentences.answer(target, reading) for reading in asked_of)
+        agreed = (sentences.is_own(explanation), *(o.agrees for o in outcomes))
+        values = (reading.value or 0.0 for reading in asked_of)
+        cells = tuple(zip(values, agreed, strict=True))
+        return (Row(target.label, "explained", cells, shown),)
     columns = [explanation.probabilities, *(o.probabilities for o in outcomes)]
     decided = [sentences.decisions(column, independent) for column in columns]
     likeliest = sorted(explanation.probabilities.items(), key=lambda item: -item[1])

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from xplain.explanation import Explanation
-from xplain.live import Decision, Outcome
+from xplain.live import Outcome
+from xplain.targets import NAMED, TEXT, ResolvedTarget, stated
+from xplain.tasks import Decision
 
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _ELEMENTS = {
@@ -61,21 +63,46 @@ def decisions(probabilities: Mapping[str, float], independent: bool) -> list[str
 
 
 def is_own(explanation: Explanation) -> bool:
-    """Whether the explained label is the model's own decision."""
+    """Whether what is explained is the model's own decision."""
+    target = explanation.target
+    if not explanation.probabilities:
+        return target.threshold is None or (target.value or 0.0) >= target.threshold
     decided = decisions(explanation.probabilities, multilabel(explanation))
     return explanation.target.label in decided
+
+
+def answer(target: ResolvedTarget, reading: Decision | Outcome | ResolvedTarget) -> str:
+    """What a model says of the target, as it is written."""
+    if reading.value is None:
+        return percent(reading.probability or 0.0)
+    return stated(reading.probability, reading.value, target.unit).replace(" -", " \N{MINUS SIGN}")
+
+
+def criterion(explanation: Explanation) -> str:
+    """When the decision has changed, for a task without labels."""
+    target = explanation.target
+    if target.task in TEXT:
+        return "The decision has changed where the model writes something else."
+    if target.threshold is not None:
+        return f"The model decides for it from {target.threshold:g}."
+    unit = f" {target.unit}" if target.unit and target.unit not in NAMED else ""
+    return f"The decision has changed where this moves by more than {target.tolerance:.3g}{unit}."
 
 
 def decision(explanation: Explanation) -> str:
     """What the model decided about the clip, and whether that is what is explained."""
     target, said = explanation.target, explanation.probabilities
+    if target.task in TEXT:
+        return f"The model writes {quoted(target.label)} ({answer(target, target)})."
+    if not said:
+        return f"The model gives {target.label}: {answer(target, target)}. {criterion(explanation)}"
     label, own = quoted(target.label), is_own(explanation)
     where = (
         "The model"
         if target.start is None or target.end is None
         else f"Between {target.start:.4g} and {target.end:.4g} seconds, the model"
     )
-    mine = percent(target.probability)
+    mine = answer(target, target)
     if multilabel(explanation):
         others = [d for d in decisions(said, True) if d != target.label]
         listed = _listed([f"{quoted(d)} ({percent(said[d])})" for d in others])
@@ -103,6 +130,17 @@ def decision(explanation: Explanation) -> str:
             f"{quoted(target.versus)} ({percent(said[target.versus])})."
         )
     return sentence
+
+
+def of_original(explanation: Explanation) -> str:
+    """The model's answer to the clip, under its player."""
+    if not explanation.probabilities:
+        verb = "writes" if explanation.target.task in TEXT else "gives"
+        said = answer(explanation.target, explanation.target)
+        return f"The model {verb} {quoted(explanation.target.label)} ({said})."
+    original = decisions(explanation.probabilities, multilabel(explanation))
+    labels = ", ".join(quoted(label) for label in original) or "none of its labels"
+    return f"The model predicts {labels}."
 
 
 def reencoded(explanation: Explanation, outcome: Outcome) -> str:
@@ -162,8 +200,11 @@ def checked(explanation: Explanation) -> str | None:
 def short(explanation: Explanation, outcome: Outcome) -> str:
     """An outcome in a table's cell: ``10 %: still “seven” (98 %)``."""
     label, reading = quoted(explanation.target.label), outcome.reencoded
-    chance = percent(reading.probability)
-    if reading.agrees:
+    chance = answer(explanation.target, reading)
+    if not explanation.probabilities:
+        text = f"{quoted(reading.label)}, " if explanation.target.task in TEXT else ""
+        said = f"{text}{chance}{'' if reading.agrees else ' (changed)'}"
+    elif reading.agrees:
         said = f"{'still ' if is_own(explanation) else ''}{label} ({chance})"
     elif multilabel(explanation):
         said = f"not {label} ({chance})"
@@ -235,8 +276,15 @@ def decibels(value: float) -> str:
 
 
 def _verb(explanation: Explanation, reading: Decision) -> str:
-    label, chance = quoted(explanation.target.label), percent(reading.probability)
+    label, chance = quoted(explanation.target.label), answer(explanation.target, reading)
     own = is_own(explanation)
+    if explanation.target.task in TEXT:
+        if reading.agrees:
+            return f"still writes {label} ({chance})"
+        return f"writes {quoted(reading.label)}; {label} has {chance}"
+    if not explanation.probabilities:
+        same = "the same decision" if reading.agrees else "another decision"
+        return f"gives {chance}: {same}"
     if reading.agrees:
         return f"{'still predicts' if own else 'predicts'} {label} ({chance})"
     if multilabel(explanation):

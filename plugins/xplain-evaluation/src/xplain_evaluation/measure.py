@@ -52,9 +52,10 @@ def measure(
     """
     asked = [registry().create("metric", m, {}) if isinstance(m, str) else m for m in metrics]
     needs = {need for metric in asked for need in metric.needs}
+    labels = bool(explanation.probabilities)  # a task without labels has none
     clip = Evidence(
-        label=explanation.target.index,
-        multilabel=bool(explanation.provenance["model"]["multilabel"]),
+        label=explanation.target.index if labels else None,
+        multilabel=bool(explanation.provenance["model"]["multilabel"]) if labels else None,
         p=explanation.target.probability,
         score=explanation.score,
         baseline_score=explanation.baseline_score,
@@ -62,7 +63,7 @@ def measure(
         latents=explanation.latents,
         baseline=explanation.baseline,
         randomised=randomised,
-        probabilities=explanation.live.probabilities,
+        probabilities=explanation.live.answers if labels else None,
     )
     unplaced = None
     if event is not None and needs & PLACED:
@@ -111,22 +112,27 @@ def _curves(
 
 
 def _with_curves(clip: Evidence, curves: Curves | None, reencoded: Curves | None) -> Evidence:
-    if curves is not None:
+    if curves is not None and clip.p is not None:
         clip = replace(
             clip,
             ratios=curves.ratios,
             keep_curve=curves.of(curves.kept),
             remove_curve=curves.of(curves.removed),
         )
-    return clip if reencoded is None else replace(clip, round_trip=reencoded.unchanged)
+    return (
+        clip
+        if reencoded is None or clip.label is None
+        else replace(clip, round_trip=reencoded.unchanged)
+    )
 
 
 def _at(clip: Evidence, curves: Curves | None, reencoded: Curves | None, place: int) -> Evidence:
-    if curves is not None:
-        kept, removed = curves.kept[place], curves.removed[place]
-        o, u = float(kept[curves.label]), float(removed[curves.label])
-        clip = replace(clip, kept=kept, removed=removed, o=o, u=u)
-    if reencoded is not None and place < len(reencoded.kept):
+    if curves is not None and clip.p is not None:
+        o, u = (float(curves.of(said)[place]) for said in (curves.kept, curves.removed))
+        clip = replace(clip, o=o, u=u)
+    if curves is not None and clip.label is not None:
+        clip = replace(clip, kept=curves.kept[place], removed=curves.removed[place])
+    if reencoded is not None and clip.label is not None and place < len(reencoded.kept):
         clip = replace(
             clip, reencoded_kept=reencoded.kept[place], reencoded_removed=reencoded.removed[place]
         )

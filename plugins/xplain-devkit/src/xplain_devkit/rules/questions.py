@@ -15,7 +15,8 @@ from xplain.errors import XplainError
 from xplain.interfaces import Attribution, Clip, Explainer, Groups
 from xplain.models import wrap
 from xplain.score import ClipScore, Route
-from xplain.targets import ResolvedTarget, Target, resolve
+from xplain.targets import Target
+from xplain.tasks import LiveTarget, resolve
 from xplain_devkit.rules.rule import Broken, NotApplicable, Subject
 from xplain_devkit.toys.models import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
 
@@ -45,7 +46,7 @@ class Watched(ClipScore):
         self,
         route: Route,
         clip: Clip,
-        target: ResolvedTarget,
+        target: LiveTarget,
         max_batch: int,
         groups: Groups | None = None,
         masked: Callable[[Tensor], Tensor] | None = None,
@@ -93,7 +94,7 @@ class Question:
         waveform = level * noise(samples, seed).to(self.device)
         encoded = synthesizer.encode(waveform[None])
         clip = Clip(synthesizer, waveform, encoded, torch.Generator().manual_seed(SEED))
-        target = resolve(Target("b"), torch.zeros(1, 3), labels, multilabel=False, frame_step=None)
+        target = resolve(Target("b"), torch.zeros(1, 3), model)
         self.score = Watched(Route(model, synthesizer), clip, target, max_batch)
         self.latents = encoded.values[0]
         self.baseline = torch.zeros_like(self.latents)

@@ -25,7 +25,6 @@ from xplain.job import Job, Settings
 from xplain.models import Model, load_model
 from xplain.progress import track
 from xplain.registry import registry
-from xplain.targets import Target
 from xplain_evaluation import sanity
 from xplain_evaluation.benchmark import files
 from xplain_evaluation.benchmark.config import Config, Data, Item, Method, Representation
@@ -136,9 +135,8 @@ def _record(
     record = partial(Record, key, item.name, content, seconds=seconds)
     if isinstance(result, Failure):
         return record((), None, (), str(result.error))
-    asked = result.target
     settings = _settings(config, group.representation, method)
-    settings["target"] = Target(asked.label, asked.start, asked.end, asked.versus)
+    settings["target"] = result.target.question
     try:
         randomised = [explain(item.audio, copy, **settings).attribution for copy in group.copies]
         values = measure(

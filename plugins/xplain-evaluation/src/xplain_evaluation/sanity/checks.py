@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -20,7 +21,6 @@ from xplain.interfaces import Explainer
 from xplain.job import Settings
 from xplain.metric import Undefined
 from xplain.models import Model
-from xplain.targets import Target
 from xplain_evaluation.controls import Chance, Loudness
 from xplain_evaluation.metrics.localisation import relevance_mass, time_localisation_auc
 from xplain_evaluation.planted.planted import planted_clips, planted_model
@@ -166,13 +166,14 @@ def round_trip(clip: AudioLike, model: Model, **settings: Unpack[Settings]) -> F
     """Does the decision survive decoding and re-encoding the unchanged latents?"""
     own = explain(clip, model, **_by(settings, Loudness()))
     curves = own.curves((1.0,), reencoded=True)
-    before, after = (float(said[curves.label]) for said in (curves.probabilities, curves.unchanged))
-    same = bool(curves.agrees(curves.unchanged[None]) == curves.agrees(curves.probabilities[None]))
+    said = torch.stack([curves.answers, curves.unchanged])
+    (before, after), (decided, again) = curves.of(said).tolist(), curves.agrees(said).tolist()
+    what = "probability" if own.target.value is None else "value"
     return Finding(
         "round-trip",
-        same,
+        decided == again,
         (before, after),
-        f"probability {before:.3f} of the clip, {after:.3f} after decoding and re-encoding; "
+        f"{what} {before:.3f} of the clip, {after:.3f} after decoding and re-encoding; "
         "required: the same decision",
     )
 
@@ -203,9 +204,8 @@ def planted_cue(**settings: Unpack[Settings]) -> Finding:
 
 def _asking(settings: Settings, own: Explanation) -> Settings:
     """The settings with the resolved target, whatever another model predicts."""
-    asked = own.target
-    target = Target(asked.label, asked.start, asked.end, asked.versus)
-    return {**settings, "target": target, "versus": None}
+    asked = own.target.question
+    return settings if asked is None else {**settings, "target": asked, "versus": None}
 
 
 def _by(settings: Settings, explainer: Explainer) -> Settings:
