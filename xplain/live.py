@@ -74,8 +74,8 @@ class LiveClip:
     clip: its waveform at the synthesizer's rate and its latents (1, D, N). grouped: its elements,
     as was asked. baseline: (D, N), or draws (S, D, N). answers: (K,), of the model to the clip.
     own: the decision about the clip. reconstruction: about its unchanged latents, the control of
-    every change. ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts: why the
-    model's answers may not be what they are taken for; see doubts_about.
+    every change. ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts:
+    why the model's answers may not be what they are taken for; see doubts_about.
     """
 
     name: str
