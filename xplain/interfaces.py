@@ -67,6 +67,9 @@ class Synthesizer(Fingerprinted, ABC):
     lossy: ClassVar[bool] = False
     """Whether what is decoded is only like what went in, as of a codec that was learnt."""
 
+    values_are_gains: ClassVar[bool] = False
+    """Whether latents are factors of parts that the context holds: 0 leaves a part out."""
+
     frequencies: Sequence[float] | None = None
     """Hz of each of the D channels, where channels are frequencies; for pictures and bands."""
 

@@ -14,7 +14,9 @@ class Silence(Replacement):
     depends_on_keep = False
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
-        """Latents (D, N) of silence."""
+        """Latents (D, N) of silence; zeros where they are gains, of what the context holds."""
+        if clip.synthesizer.values_are_gains:
+            return torch.zeros_like(latents)
         waveform = torch.zeros(1, clip.samples, device=latents.device, dtype=latents.dtype)
         return clip.synthesizer.encode(waveform).values[0]
 

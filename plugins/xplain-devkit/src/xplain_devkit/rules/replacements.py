@@ -71,6 +71,8 @@ def replaces_something(subject: Subject) -> None:
     got = asked.filled(subject.make())
     if got.shape[-2:] != before.shape:
         raise NotApplicable("it does not give the latents' shape")
+    if asked.clip.synthesizer.values_are_gains:
+        raise NotApplicable("the latents are gains, which are 1 of any sound")
     demand(bool((got != before).any()), "the latents, element by element.")
 
 

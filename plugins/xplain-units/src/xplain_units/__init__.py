@@ -1,0 +1,1 @@
+"""Units that people think in, as groups of elements: words, events, stems and others."""
