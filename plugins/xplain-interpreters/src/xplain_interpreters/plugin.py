@@ -7,6 +7,16 @@ XPLAIN_API = 1
 
 EXPLAINERS = (
     ("rise", "rise:Rise", "Mean of random masks by the score they leave (Petsiuk et al. 2018)"),
+    (
+        "leave-one-out",
+        "leave_one_out:LeaveOneOut",
+        "What the score loses without each word or segment, as a table (Pastor et al. 2024)",
+    ),
+    (
+        "edits",
+        "edits:Edits",
+        "The clip at another pitch, rate, noise and level, to listen to (Pastor et al. 2024)",
+    ),
 )
 
 

@@ -52,7 +52,8 @@ class Rise(Explainer):
             total += torch.einsum("n,ndt->dt", said, kept.double())
             seen += kept.sum(dim=0, dtype=torch.float64)
             scores += float(said.sum())
-        return ((total - scores / self.masks * seen) / (self.keep * self.masks)).float()
+        centred: Tensor = total - scores / self.masks * seen
+        return (centred / (self.keep * self.masks)).to(torch.float32)
 
     def mask(self, channels: int, frames: int) -> Tensor:
         """Draw a mask (channels, frames), of 0 to 1: cells, smoothed, shifted by chance (sec. 3.3).
