@@ -28,6 +28,7 @@ class Commands(TyperGroup):
         "corpus": "xplain-corpus",
         "fit": "xplain-codecs",
         "data-mean": "xplain-codecs",
+        "fit-explainer": "xplain-interpreters",
         "nmf": "xplain-nmf",
         "demo": "xplain-zoo",
     }

@@ -17,6 +17,11 @@ EXPLAINERS = (
         "edits:Edits",
         "The clip at another pitch, rate, noise and level, to listen to (Pastor et al. 2024)",
     ),
+    (
+        "l-mac",
+        "lmac.explainer:LMac",
+        "A decoder's mask, trained on the model's hidden layers (Paissan et al. 2024)",
+    ),
 )
 
 

@@ -1,0 +1,72 @@
+"""``xplain fit-explainer``: a model and recordings in, a trained explainer out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xplain.cli.parameters import Pairs, pairs, parameter_of, parameters
+from xplain.progress import say
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def fit_explainer(
+    manifest: Annotated[
+        Path, typer.Argument(help="CSV: path, from its folder; split if it has one")
+    ],
+    model: Annotated[
+        str, typer.Option(help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the explainer")],
+    synthesizer: Annotated[
+        str | None,
+        typer.Option(help="The representation  [default: what the model reads, or stft]"),
+    ] = None,
+    synthesizer_param: Annotated[Pairs, parameter_of("the synthesizer")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="Only rows whose column K says V")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps of training")] = 400,
+    batch: Annotated[int, typer.Option(help="Clips of a step")] = 8,
+    seconds: Annotated[float, typer.Option(help="Seconds of a clip that a step hears")] = 1.0,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of AdamW")] = 1e-3,
+    inside: Annotated[float, typer.Option(help="Weight of the decision on what is kept")] = 4.0,
+    outside: Annotated[float, typer.Option(help="Weight of the decision on the rest")] = 0.2,
+    sparsity: Annotated[float, typer.Option(help="Weight of the mask's mean")] = 0.4,
+    guidance: Annotated[float, typer.Option(help="Weight of what the mask takes away")] = 0.0,
+    width: Annotated[int, typer.Option(help="Channels inside the decoder")] = 24,
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, …  [default: the model's device]")
+    ] = None,
+) -> None:
+    """Train an explainer (L-MAC) on a model's hidden layers; an interrupted training resumes."""
+    from xplain.manifest import check_files, rows
+    from xplain.models import load_model, make_synthesizer
+    from xplain_interpreters.lmac.training import Training, fit
+
+    training = Training(
+        steps=steps,
+        batch=batch,
+        seconds=seconds,
+        learning_rate=learning_rate,
+        inside=inside,
+        outside=outside,
+        sparsity=sparsity,
+        guidance=guidance,
+        width=width,
+        seed=seed,
+    )
+    found = rows(manifest, where=pairs("--where", where))
+    check_files(found, manifest)
+    asked = load_model(model)
+    given = parameters("--synthesizer-param", synthesizer_param)
+    made = asked.reads
+    if made is None or synthesizer is not None:
+        made = make_synthesizer(synthesizer or "stft", asked.sample_rate, given)
+    cost = fit(asked, made, [row.file for row in found], out, training, device)
+    say(f"loss: {cost:.3f}", f"explainer: l-mac with folder={out}")

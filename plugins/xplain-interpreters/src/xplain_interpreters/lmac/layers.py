@@ -1,0 +1,77 @@
+"""The hidden layers of any model that a decoder can read: those that keep the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from xplain import PluginError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A submodule whose output has an axis of time.
+
+    name: in the model's module. axes: of its output without the batch, as they have to be put to
+    be (channels, frequencies, time), or (channels, time). channels, rows: their sizes; one row
+    where there are no frequencies.
+    """
+
+    name: str
+    axes: tuple[int, ...]
+    channels: int
+    rows: int
+
+    def grid(self, output: Tensor) -> Tensor:
+        """An output of the submodule as (B, channels, rows, frames)."""
+        placed = output.permute(0, *self.axes)
+        return placed[:, :, None] if placed.ndim == 3 else placed
+
+
+@contextmanager
+def outputs(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Note what submodules give while the module is used; the last, of one that is used twice."""
+    held: dict[str, Tensor] = {}
+
+    def note(name: str) -> Any:
+        def hook(_: nn.Module, __: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.is_floating_point():
+                held[name] = output
+
+        return hook
+
+    with ExitStack() as stack:
+        for name in names:
+            handle = module.get_submodule(name).register_forward_hook(note(name))
+            stack.callback(handle.remove)
+        yield held
+
+
+def choose(short: Mapping[str, Tensor], long: Mapping[str, Tensor], count: int) -> list[Layer]:
+    """The last ``count`` layers with time and of different shapes, from outputs by name.
+
+    short, long: of the same module for clips of two lengths: the axis that differs is time. Raises
+    PluginError where there is none.
+    """
+    found: dict[tuple[int, ...], Layer] = {}
+    for name, output in short.items():
+        shape, other = output.shape[1:], long[name].shape[1:] if name in long else ()
+        if len(shape) not in (2, 3) or len(other) != len(shape):
+            continue
+        differ = [a for a, (n, m) in enumerate(zip(shape, other, strict=True), 1) if n != m]
+        if len(differ) != 1:
+            continue
+        rest = [axis for axis in range(1, len(shape) + 1) if axis != differ[0]]
+        rows = output.shape[rest[1]] if len(rest) == 2 else 1
+        found.pop(tuple(shape), None)  # so that of equal ones the last counts, at its place
+        found[tuple(shape)] = Layer(name, (*rest, *differ), output.shape[rest[0]], rows)
+    if not found:
+        raise PluginError(
+            "the model has no hidden layer whose output grows with the clip, so a decoder has "
+            "nothing to read; give a model of modules with (batch, channels, frames) between them"
+        )
+    return list(found.values())[-count:]

@@ -1,0 +1,251 @@
+"""Training a decoder on any model: ``fit``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xplain import ArtifactError, Model, PluginError, Synthesizer, audio
+from xplain.borrowing import borrowed, seeded, usable_device
+from xplain.errors import one_line
+from xplain.progress import track
+from xplain.registry import registry
+from xplain.score import Route
+from xplain.storage import only_writer, write_bytes, write_text
+from xplain.tensors import read_tensors, to_bytes
+from xplain_interpreters.lmac import folder
+from xplain_interpreters.lmac.decoder import Decoder
+from xplain_interpreters.lmac.layers import Layer, choose, outputs
+
+LAYERS = 4
+"""Hidden layers that are read at most, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a decoder is trained.
+
+    seconds: of a piece of a clip. inside, outside, sparsity, guidance: weights of the four terms
+    of the loss, λ_in, λ_out, λ_s and λ_g. every: steps from one checkpoint to the next.
+    """
+
+    steps: int = 400
+    batch: int = 8
+    seconds: float = 1.0
+    learning_rate: float = 1e-3
+    inside: float = 4.0
+    outside: float = 0.2
+    sparsity: float = 0.4
+    guidance: float = 0.0
+    width: int = 24
+    every: int = 50
+    seed: int = 0
+
+
+def loss(
+    model: Route,
+    mask: Tensor,
+    values: Tensor,
+    silence: Tensor,
+    context: Mapping[str, Tensor],
+    decided: Tensor,
+    weights: Training,
+) -> Tensor:
+    """What a mask (B, D, N) of latents (B, D, N) costs: the mean over clips.
+
+    Paissan, Ravanelli, Subakan (2024), "Listenable Maps for Audio Classifiers", eqs. 1-3:
+    λ_in CE(f(M ⊙ X), ŷ) − λ_out CE(f((1 − M) ⊙ X), ŷ) + λ_s |M| + λ_g |M ⊙ X − X|, with means in
+    place of norms. silence: latents (1, D, N) that stand where nothing is left. decided: ŷ (B,).
+    """
+    kept, rest = (silence + m * (values - silence) for m in (mask, 1 - mask))
+    inside = against(model.model, model(kept, context), decided)
+    outside = against(model.model, model(rest, context), decided)
+    return (
+        weights.inside * inside
+        - weights.outside * outside
+        + weights.sparsity * mask.mean()
+        + weights.guidance * (kept - values).abs().mean()
+    )
+
+
+def against(model: Model, logits: Tensor, decided: Tensor) -> Tensor:
+    """Cross-entropy of logits (B, L) and decisions (B,); of independent labels, the label's own."""
+    if model.multilabel:
+        return functional.softplus(-logits.gather(1, decided[:, None])).mean()
+    return functional.cross_entropy(logits, decided)
+
+
+def fit(
+    model: Model,
+    synthesizer: Synthesizer,
+    files: Sequence[Path],
+    out: Path,
+    training: Training,
+    device: str | None = None,
+) -> float:
+    """Train a decoder on recordings and write its folder; returns the mean loss at the end.
+
+    An interrupted call resumes: a checkpoint lies in ``out``.partial. Raises PluginError for a
+    model that has no gradients, no hidden layers in time or no labels to decide for.
+    """
+    route = Route(model, synthesizer)
+    if route.broken_at or model.task not in ("classification", "multilabel") or model.frame_step:
+        raise PluginError(
+            f"{model.name} cannot have a decoder trained: it takes gradients on the route "
+            f"{route.description}, and one decision for a label in each clip"
+        )
+    home = usable_device(device, model.module)
+    record = {
+        "model": {"name": model.name, "sha256": model.fingerprint()},
+        "synthesizer": registry().describe("synthesizer", synthesizer),
+        "files": [str(file.name) for file in files],
+        "training": asdict(training),
+    }
+    partial = out.with_name(f"{out.name}.partial")
+    if (standing := folder.standing(out, record)) is not None:
+        folder.remove(partial)
+        return standing
+    with only_writer(partial), borrowed(route, home):
+        _claim(partial / "job.json", record)
+        pieces = _Pieces(files, synthesizer, training)
+        layers = _layers(route, synthesizer, home)
+        with seeded(training.seed, torch.device("cpu")):
+            decoder = Decoder(layers, training.width)
+        decoder.to(home)
+        optimiser = torch.optim.AdamW(decoder.parameters(), training.learning_rate)
+        checkpoint = partial / "checkpoint.safetensors"
+        done, losses = _restore(checkpoint, decoder, optimiser)
+        for step in track(range(done, training.steps), training.steps - done, "training"):
+            losses.append(_step(step, route, decoder, optimiser, pieces, training, home))
+            if (step + 1) % training.every == 0 and step + 1 < training.steps:
+                _save(checkpoint, decoder, optimiser, losses)
+        last = losses[-training.every :]
+        folder.write(out, record, decoder, sum(last) / len(last))
+    folder.remove(partial)
+    return sum(last) / len(last)
+
+
+def _step(
+    step: int,
+    route: Route,
+    decoder: Decoder,
+    optimiser: torch.optim.Optimizer,
+    pieces: _Pieces,
+    training: Training,
+    device: torch.device,
+) -> float:
+    waveform = pieces.batch(step).to(device)
+    latents = route.synthesizer.encode(waveform)
+    silence = route.synthesizer.encode(torch.zeros_like(waveform[:1])).values
+    names = [layer.name for layer in decoder.layers]
+    with torch.no_grad(), outputs(route.module, names) as hidden:
+        decided = route(latents.values, latents.context).argmax(dim=1)
+    with torch.enable_grad():
+        shape = (latents.values.shape[1], latents.values.shape[2])
+        mask = decoder({name: tensor.clone() for name, tensor in hidden.items()}, shape)
+        cost = loss(route, mask, latents.values, silence, latents.context, decided, training)
+        optimiser.zero_grad()
+        cost.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return float(cost.detach())
+
+
+class _Pieces:
+    """Pieces of recordings, drawn by the seed and the step alone."""
+
+    def __init__(self, files: Sequence[Path], synthesizer: Synthesizer, training: Training) -> None:
+        self._files, self._rate = files, synthesizer.sample_rate
+        self._training = training
+        self._held: dict[int, Tensor] = {}
+
+    def batch(self, step: int) -> Tensor:
+        """Waveforms (B, samples); a short recording is filled up with silence."""
+        chance = torch.Generator().manual_seed(self._training.seed * 1_000_003 + step)
+        samples = round(self._training.seconds * self._rate)
+        rows = []
+        for _ in range(self._training.batch):
+            number = int(torch.randint(len(self._files), (), generator=chance))
+            waveform = self._read(number)
+            room = max(0, len(waveform) - samples)
+            start = int(torch.randint(room + 1, (), generator=chance))
+            piece = waveform[start : start + samples]
+            rows.append(functional.pad(piece, (0, samples - len(piece))))
+        return torch.stack(rows)
+
+    def _read(self, number: int) -> Tensor:
+        if number not in self._held:
+            read = audio.resample(audio.read(self._files[number]), self._rate)
+            self._held[number] = read.waveform
+        return self._held[number]
+
+
+def _layers(route: Route, synthesizer: Synthesizer, device: torch.device) -> list[Layer]:
+    """The layers to read: seen with clips of one second and of two."""
+    names = [name for name, part in route.module.named_modules() if name and _is_leaf(part)]
+    seen: list[dict[str, Tensor]] = []
+    for seconds in (1, 2):
+        chance = torch.Generator().manual_seed(0)
+        samples = seconds * synthesizer.sample_rate
+        waveform = 0.1 * torch.randn(2, samples, generator=chance).to(device)
+        latents = synthesizer.encode(waveform)
+        with torch.no_grad(), outputs(route.module, names) as held:
+            route(latents.values, latents.context)
+        seen.append({name: tensor for name, tensor in held.items() if len(tensor) == 2})
+    return choose(seen[0], seen[1], LAYERS)
+
+
+def _is_leaf(part: nn.Module) -> bool:
+    return not any(part.children())
+
+
+def _claim(note: Path, record: Mapping[str, Any]) -> None:
+    """Note what is trained, or make sure that an interrupted call trained the same."""
+    text = json.dumps(record, indent=1, default=str) + "\n"
+    if not note.exists():
+        write_text(note, text)
+    elif note.read_bytes() != text.encode():
+        raise ArtifactError(
+            f"{note.parent} holds an unfinished training of other settings; give the same to go "
+            "on, choose another --out, or remove it"
+        )
+
+
+def _save(
+    path: Path, decoder: Decoder, optimiser: torch.optim.Optimizer, losses: Sequence[float]
+) -> None:
+    tensors = {f"now.{name}": tensor for name, tensor in decoder.state_dict().items()}
+    for place, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"moments.{place}.{name}": tensor for name, tensor in moments.items()}
+    write_bytes(path, to_bytes(tensors, json.dumps({"losses": list(losses)})))
+
+
+def _restore(
+    path: Path, decoder: Decoder, optimiser: torch.optim.Optimizer
+) -> tuple[int, list[float]]:
+    """Put a checkpoint in place, if there is one; steps done, and their losses."""
+    if not path.exists():
+        return 0, []
+    try:
+        tensors, note = read_tensors(path)
+        losses = [float(value) for value in json.loads(note)["losses"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("moments."):
+                _, place, key = name.split(".", 2)
+                state.setdefault(int(place), {})[key] = tensor
+        now = {n.removeprefix("now."): t for n, t in tensors.items() if n.startswith("now.")}
+        decoder.load_state_dict(now)
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": state, "param_groups": groups})
+    except (ArtifactError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({one_line(error)}); remove {path.parent} and start anew"
+        ) from error
+    return len(losses), losses
