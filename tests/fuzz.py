@@ -132,7 +132,7 @@ def read_explanation(folder: Path, name: str) -> object:
     from xplain.report.page import write_page
 
     explanation = xplain.Explanation.load(folder / "clip")
-    write_page([explanation], folder / "index.html", [folder / "clip"])
+    write_page(explanation, folder / "index.html")
     explanation.save(folder / "again", keep=[], remove=[])
     return explanation
 

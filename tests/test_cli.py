@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from test_report import held
 from toys import RATE, tone
 
 import xplain
@@ -114,7 +115,7 @@ def desk(
 def test_explaining_a_file_leaves_a_folder_and_a_page(desk: Desk) -> None:
     done = desk.explain("a.wav", "--out", "o", "--keep", "0.1", "--keep", "0.02")
     assert done.returncode == 0 and done.stdout == ""
-    assert "a: low" in done.stderr and "o/index.html" in done.stderr
+    assert "a: low" in done.stderr and "o/a/index.html" in done.stderr
     assert "  frequencies: 400–510 Hz" in done.stderr
     assert {p.name for p in (desk.folder / "o").iterdir()} == {"a", "index.html"}
     assert xplain.Explanation.load(desk.folder / "o" / "a").keep(0.02).shape == (RATE // 2,)
@@ -138,7 +139,9 @@ def test_json_is_one_object_per_clip_and_nothing_else(desk: Desk) -> None:
     assert first["audio"]["path"] == "a.wav" and first["model"] == "bands"
     assert (first["target"]["label"], second["target"]["label"]) == ("low", "high")
     assert first["explainer"]["parameters"]["steps"] == 9
-    keep, remove = first["results"]
+    *kept, remove = first["results"]
+    keep = kept[1]
+    assert [result["ratio"] for result in kept] == [0.05, 0.1, 0.2, 0.3, 0.5, 1.0]
     assert (keep["kind"], keep["ratio"], remove["kind"], remove["ratio"]) == (
         "keep", 0.1, "remove", 0.2,
     )  # fmt: skip
@@ -238,7 +241,7 @@ def test_a_page_that_cannot_be_written_costs_nothing_but_the_page(desk: Desk) ->
     done = desk.explain("missing.wav", "a.wav", "--json")
     assert done.returncode == 1
     assert "missing.wav: the file does not exist" in done.stderr
-    assert "saved, but not their page" in done.stderr
+    assert "saved, but not their table" in done.stderr
     assert xplain.Explanation.load(desk.folder / "out" / "a").saved
 
 
@@ -301,7 +304,7 @@ def test_help_lists_every_command_of_every_distribution(desk: Desk) -> None:
 
 def test_every_command_is_listed_by_what_it_does_and_the_version_is_told(desk: Desk) -> None:
     helped = desk.run("--help").stdout
-    assert "  report     Write the page of saved explanations again." in helped
+    assert "  report     Write the pages of saved explanations again, and a table" in helped
     (benchmark,) = [line for line in helped.splitlines() if line.startswith("  benchmark ")]
     assert benchmark.split(None, 1)[1].startswith("Rank methods")
     assert "cannot be read" not in helped
@@ -359,16 +362,16 @@ def test_another_method_model_or_target_has_its_own_folder_unless_overwritten(de
     desk.explain("a.wav", "--explainer", "saliency")
     desk.explain("a.wav", "--target", "mid", *few)
     again = desk.explain("a.wav", *few)
-    assert "xplain report out shows the 2 earlier ones too" in again.stderr
+    assert "page: out/a/index.html" in again.stderr
     desk.run("explain", "--model", "model.py:other", "a.wav", *few)
     every = {"a": integrated, "a-2": saliency, "a-3": ("mid", "integrated-gradients")}
     assert explained(desk.folder / "out") == {**every, "a-4": integrated}
     desk.explain("a.wav", "--explainer", "saliency", "--overwrite")
     assert explained(desk.folder / "out")["a"] == saliency
     assert desk.run("report", "out").returncode == 0
-    page = (desk.folder / "out" / "index.html").read_text("utf-8")
-    headings = re.findall(r'<h2 id="clip-\d+-name">(.*?)</h2>', page)
-    assert len(headings) == len(set(headings)) == 4
+    rows = held(desk.folder / "out" / "index.html")["rows"]
+    assert [row["name"] for row in rows] == ["a", "a-2", "a-3", "a-4"]
+    assert len({(row["method"], row["label"]) for row in rows}) == 4
 
 
 def test_the_same_call_again_writes_the_same_bytes_in_the_same_place(desk: Desk) -> None:
@@ -376,9 +379,8 @@ def test_the_same_call_again_writes_the_same_bytes_in_the_same_place(desk: Desk)
     before = {p: p.read_bytes() for p in (desk.folder / "out").rglob("*") if p.is_file()}
     desk.explain("a.wav", "b/a.wav", "--param", "steps=2")
     assert {p: p.read_bytes() for p in (desk.folder / "out").rglob("*") if p.is_file()} == before
-    page = (desk.folder / "out" / "index.html").read_text("utf-8")
-    headings = re.findall(r'<h2 id="clip-\d+-name">(.*?)</h2>', page)
-    assert headings == ["a, a.wav", "a, b/a.wav"]
+    rows = held(desk.folder / "out" / "index.html")["rows"]
+    assert [row["file"] for row in rows] == ["a.wav", "b/a.wav"]
 
 
 def test_what_others_wrote_stays_as_it_is(desk: Desk) -> None:
@@ -388,8 +390,9 @@ def test_what_others_wrote_stays_as_it_is(desk: Desk) -> None:
     done = desk.explain("a.wav", "--overwrite", "--json")
     assert done.returncode == 0
     files = json.loads(done.stdout)["files"]
-    assert files["folder"] == "out/a-2" and files["page"] == "out/index-2.html"
+    assert files["folder"] == "out/a-2" and files["page"] == "out/a-2/index.html"
     assert (desk.folder / files["page"]).is_file()
+    assert held(desk.folder / "out" / "index-2.html")["rows"]
     assert (desk.folder / "out" / "index.html").read_text() == "my site"
     assert [p.name for p in (desk.folder / "out" / "a").iterdir()] == ["notes.txt"]
 
@@ -410,11 +413,10 @@ def test_one_damaged_explanation_is_named_and_the_page_is_written_for_the_rest(
     done = desk.run("report", "out")
     assert done.returncode == 1
     assert "a-2" in done.stderr and "1 of 2 explanations are damaged" in done.stderr
-    page = (desk.folder / "out" / "index.html").read_text("utf-8")
-    assert page.count('<section class="part"') == 1
+    good, bad = held(desk.folder / "out" / "index.html")["rows"]
+    assert good["prediction"] and "damaged" not in good and "a-2" in bad["error"]
     (desk.folder / "out" / "a" / "explanation.json").write_text("[]")
     assert desk.run("report", "out").returncode == 1
-    assert (desk.folder / "out" / "index.html").read_text("utf-8") == page
 
 
 # --- the terminal ----------------------------------------------------------------------
@@ -430,7 +432,8 @@ def test_what_does_not_print_is_escaped_in_terminal_and_page(desk: Desk) -> None
     for text in (done.stderr, page):
         assert not set(text) & set("\u202e\u2066\u2069\u200b\x1b")
         for name in names:
-            assert name.encode("unicode_escape").decode() in text
+            shown = name.encode("unicode_escape").decode()
+            assert shown in text or json.dumps(shown)[1:-1] in text
     assert "gone\\u202e.wav: the file does not exist" in done.stderr
 
 
@@ -509,8 +512,7 @@ def test_an_interrupted_call_says_what_is_done_and_shows_it(desk: Desk) -> None:
     assert "interrupted: 2 of 4 clips are done" in done.stderr
     assert done.stderr.rstrip().endswith("the rest: c.wav, d.wav")
     assert set(explained(desk.folder / "out")) == {"a", "a-2"}
-    page = (desk.folder / "out" / "index.html").read_text("utf-8")
-    assert page.count('<section class="part"') == 2
+    assert len(held(desk.folder / "out" / "index.html")["rows"]) == 2
 
 
 def installed(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -265,7 +265,7 @@ def test_without_its_plugin_it_loads_plays_and_shows_and_names_what_is_missing(
     monkeypatch.setenv("XPLAIN_PLUGINS", "xplain-codecs")  # as if xplain-captum were gone
     loaded = xplain.Explanation.load(folder)
     assert len(loaded.keep(0.1)) == len(loaded.waveform)
-    assert write_page([loaded], tmp_path / "page.html").is_file()
+    assert write_page(loaded, tmp_path / "page.html").is_file()
     for again in (lambda: loaded.keep(0.3), loaded.check, loaded.curves):
         with pytest.raises(xplain.ArtifactError, match="install xplain-captum, which") as error:
             again()

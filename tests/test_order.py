@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ORDER = """
-errors hookspecs progress fingerprint intervals
+errors hookspecs progress fingerprint intervals views
 parameters logits samples tensors discovery bitstreams
 storage validated manifest containers recording audio interfaces selection targets
 labels curves borrowing
@@ -29,7 +29,7 @@ models tasks score job doubts live check record explanation explaining
 segmentation.segment segmentation.formats segmentation.tracker segmentation.windows
 segmentation.result segmentation.adapters segmentation.additive segmentation.blackbox
 segmentation.decoder segmentation.segmenting
-report.plots report.html report.sentences report.page report.segments
+report.html report.arrays report.page report.index report.segments report.plots
 cli.parameters cli.batch cli.commands cli.explain cli.segment cli.report cli.plugins cli.main
 """.split()  # noqa: SIM905
 """Modules of the core; each imports only those named before it."""

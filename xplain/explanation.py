@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import to_builtins
 from torch import Tensor
@@ -25,13 +25,17 @@ from xplain.record import SCHEMA, TENSORS, Record, Sound, checked_tensors, decod
 from xplain.registry import registry
 from xplain.selection import Group, checked_ratio
 from xplain.targets import ResolvedTarget
+from xplain.views import Viewable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 RATIOS = (0.1,)
 """What is kept and removed where nothing else is asked."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(Viewable):
     """Why a model decided as it did about one clip.
 
     attribution, latents: (D, N). baseline: (D, N). waveform: (samples,), the clip at
@@ -68,6 +72,8 @@ class Explanation:
     groups: tuple[Group, ...] | None = None
     numbers: Tensor | None = None
     extras: Mapping[str, Audio | Table | str] = field(default_factory=dict)
+    page: ClassVar[str] = "xplain.report.page:page"
+    figure: ClassVar[str] = "xplain.report.plots:explanation_figure"
     _live: LiveClip | None = None
     # Not of the constructor, so that dataclasses.replace() does not hand them on. The claim is
     # a copy of the attribution: what its holder does with that does not change what is kept.
@@ -251,6 +257,17 @@ class Explanation:
             "provenance": dict(self.provenance),
             "results": [{**to_builtins(o), "file": o.filename} for o in outcomes],
         }
+
+    def to_dataframe(self) -> DataFrame:
+        """What was asked so far: a row for each label of the original and of each outcome."""
+        from pandas import DataFrame
+
+        asked: list[tuple[str, float | None, Mapping[str, float]]] = [
+            ("original", None, self.probabilities)
+        ]
+        asked += [(o.kind, o.ratio, o.probabilities) for o in self.saved]
+        rows = [(*a[:2], label, p) for a in asked for label, p in a[2].items()]
+        return DataFrame(rows, columns=["version", "ratio", "label", "probability"])
 
     @property
     def identity(self) -> str:

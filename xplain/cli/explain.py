@@ -18,11 +18,12 @@ from xplain.progress import say
 if TYPE_CHECKING:
     from xplain.explanation import Explanation
 
-PAGE = "index.html"
+KEEP, REMOVE = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0), (0.05, 0.1, 0.2, 0.3, 0.5)
+"""What a page can play where nothing else is asked; all kept is the representation alone."""
+FEW, USUAL = 8, 0.1
+"""Clips of a call up to which each is told of in full; the ratio told of where many are saved."""
 MOST_GROUPS = 5
 """Named groups that a clip is told of with."""
-FEW = 8
-"""Clips of a call up to which each is told of in full."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -79,12 +80,14 @@ def explain(
     keep: Annotated[
         list[float] | None,
         typer.Option(
-            metavar="R", help="Keep only the top share R; may be repeated  [default: 0.1]"
+            metavar="R", help="Keep only the top share R; may be repeated  [default: 0.05 to 1]"
         ),
     ] = None,
     remove: Annotated[
         list[float] | None,
-        typer.Option(metavar="R", help="Remove the top share R; may be repeated  [default: 0.1]"),
+        typer.Option(
+            metavar="R", help="Remove the top share R; may be repeated  [default: 0.05 to 0.5]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The random seed")] = 0,
     device: Annotated[
@@ -130,7 +133,7 @@ def explain(
             raise typer.BadParameter("give --target or --similar-to, not both")
         settings["target"] = SimilarTo(similar_to)
     settings = {name: value for name, value in settings.items() if value is not None}
-    ratios = keep or (0.1,), remove or (0.1,)
+    ratios = keep or KEEP, remove or REMOVE
     run(audio, model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
 
 
@@ -145,22 +148,23 @@ def run(
     overwrite: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Explain, save and report each clip, then write the page of those that are done."""
+    """Explain and save each clip with its page, then write the page of the folder."""
     from xplain.check import FAITHFUL
     from xplain.explaining import explain_each
     from xplain.progress import track
+    from xplain.report.index import PAGE
+    from xplain.report.page import write_page
     from xplain.selection import checked_ratio
 
     for ratio in (*keep, *remove):
         checked_ratio(ratio)
     check_out(out)
-    folders: list[Path] = []
+    pages: list[Path] = []
     verdicts: Counter[str] = Counter()
     taken = {PAGE}
     batch = Batch(clips, "clips")
     with machines() as output:
         results = explain_each(clips, model, **settings)
-        page = page_place(out)
 
         def finish(result: Explanation) -> None:
             name = free(result.name, taken, lambda n: _usable(out / n, result, overwrite))
@@ -169,16 +173,16 @@ def run(
             kind = None if result.verdict is None else result.verdict.kind
             verdicts["not computed" if kind is None else FAITHFUL[kind]] += 1
             result.save(out / name, keep=keep, remove=remove, overwrite=overwrite)
-            folders.append(out / name)
+            pages.append(write_page(result, out / name / PAGE))
             if as_json:
-                output.tell(to_json(result, out / name, page, keep, remove))
+                output.tell(to_json(result, out / name, keep, remove))
             told = lines(result, out / name)
             say(*(told if len(clips) <= FEW else [f"{told[0]}, {told[-1].strip()}"]))
 
         try:
             batch.run(track(results, len(clips), "explaining"), finish)
         finally:
-            written = page_of(folders, page)
+            written = not pages or page_of(out, pages)
         if len(clips) > FEW and verdicts:
             say(f"checks: {', '.join(f'{n} {kind}' for kind, n in verdicts.most_common())}")
         batch.finish()
@@ -189,6 +193,7 @@ def run(
 def page_place(out: Path) -> Path:
     """Where the page of a folder goes: index.html, unless that is somebody else's."""
     from xplain.report.html import is_page
+    from xplain.report.index import PAGE
 
     page, number = out / PAGE, 2
     while page.is_file() and not is_page(page, "explanations"):
@@ -196,29 +201,26 @@ def page_place(out: Path) -> Path:
     return page
 
 
-def page_of(folders: Sequence[Path], page: Path) -> bool:
-    """Show what was saved on one page; False where that is not possible, the clips being done."""
-    from xplain.explanation import Explanation
-    from xplain.report.page import write_page
+def page_of(out: Path, pages: Sequence[Path]) -> bool:
+    """Write the table of all explanations in a folder; False, which is said, where that fails.
 
-    if not folders:
-        return True
+    pages: of this call's explanations; a single one is named instead of the table.
+    """
+    from xplain.report.index import found, write_index
+
     try:
-        explanations = [Explanation.load(folder) for folder in folders]
-        write_page(explanations, page, folders)
+        table = page_place(out)
+        write_index(found(out), table)
     except XplainError as error:
-        say(f"error: the explanations are saved, but not their page: {error}")
+        say(f"error: the explanations are saved, but not their table: {error}")
         return False
-    others = len(set(page.parent.glob("[!.]*/explanation.json"))) - len(set(folders))
-    more = f" (of this call alone; xplain report {page.parent} shows the {others} earlier ones too)"
-    say(f"page: {page}{more if others > 0 else ''}")
+    say(f"page: {pages[0] if len(pages) == 1 else table}")
     return True
 
 
 def to_json(
     explanation: Explanation,
     folder: Path,
-    page: Path,
     keep: Sequence[float],
     remove: Sequence[float],
 ) -> dict[str, Any]:
@@ -242,7 +244,7 @@ def to_json(
             "folder": str(folder),
             "explanation": str(folder / "explanation.json"),
             "original": str(folder / "original.wav"),
-            "page": str(page),
+            "page": str(folder / "index.html"),
         },
     }
 
@@ -269,7 +271,8 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
         named = sorted(explanation.groups, key=lambda group: -group.evidence)[:MOST_GROUPS]
         parts = (f"{g.name} {g.evidence:+.3g} ({g.start:.2f}–{g.end:.2f} s)" for g in named)
         lines.append(f"  groups: {', '.join(parts)}")
-    for outcome in explanation.saved:
+    saved = explanation.saved
+    for outcome in saved if len(saved) < FEW else [o for o in saved if o.ratio == USUAL]:
         part = (
             f"{'only' if outcome.kind == 'keep' else 'without'} the top {100 * outcome.ratio:.3g}%"
         )

@@ -1,4 +1,4 @@
-"""``xplain report``: the page, made again from folders on disk."""
+"""``xplain report``: the pages, made again from folders on disk."""
 
 from __future__ import annotations
 
@@ -17,29 +17,33 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder of explanations, or the folder of one")],
 ) -> None:
-    """Write the page of saved explanations again.
+    """Write the pages of saved explanations again, and a table of them.
 
-    Needs neither their models nor their plugins. One that is damaged is named, and the page is
-    written for the others.
+    Needs neither their models nor their plugins. One that is damaged is named, and the others
+    are shown.
     """
     from xplain.errors import ArtifactError
     from xplain.explanation import Explanation
+    from xplain.progress import track
+    from xplain.report.index import PAGE, found, write_index
     from xplain.report.page import write_page
 
-    found = sorted(path.parent for path in folder.glob("[!.]*/explanation.json"))
-    if (folder / "explanation.json").is_file():
-        found = [folder]
-    if not found:
+    folders = found(folder)
+    if not folders:
         raise ArtifactError(f"{folder} holds no explanations; give the --out of xplain explain")
-    read: dict[Path, Explanation] = {}
-    for each in found:
+    damaged: dict[Path, str] = {}
+    page = folder / PAGE
+    for each in track(folders, len(folders), "writing pages"):
         try:
-            read[each] = Explanation.load(each)
+            write_page(Explanation.load(each), each / PAGE)
         except ArtifactError as error:
+            damaged[each] = str(error)
             say(f"error: {error}")
-    if read:
-        page = write_page(list(read.values()), page_place(folder), list(read))
+    if folders != [folder]:
+        page = page_place(folder)
+        write_index(folders, page, damaged)
+    if len(damaged) < len(folders):
         say(f"page: {page}")
-    if len(read) < len(found):
-        say(f"{len(found) - len(read)} of {len(found)} explanations are damaged")
+    if damaged:
+        say(f"{len(damaged)} of {len(folders)} explanations are damaged")
         raise typer.Exit(1)

@@ -115,8 +115,7 @@ def run(
 
             named = replace(result, name=free(result.name, taken, usable))
             files = {kind.value: str(_write(named, kind, out)) for kind in dict.fromkeys(formats)}
-            if named.provenance["explanation"] is not None:
-                files["page"] = str(_write(named, None, out))
+            files["page"] = str(_write(named, None, out))
             if as_json:
                 output.tell(to_json(named, files))
             say(*_lines(named, files))
@@ -147,7 +146,7 @@ def _write(segmentation: Segmentation, kind: Format | None, out: Path) -> Path:
     if kind is None:
         from xplain.report.segments import write_page
 
-        return write_page(segmentation, path)
+        return write_page(segmentation, path, segmentation.provenance["audio"].get("path"))
     writers = {
         Format.rttm: segmentation.to_rttm,
         Format.json: segmentation.to_json,
@@ -160,9 +159,12 @@ def _write(segmentation: Segmentation, kind: Format | None, out: Path) -> Path:
 
 def _is_same(segmentation: Segmentation, out: Path) -> bool:
     """Whether the files that are there already are those that would be written."""
+    from xplain.report.html import is_page
+
     there = {k: out / f"{segmentation.name}{ending}" for k, ending in SUFFIXES.items()}
     there = {kind: path for kind, path in there.items() if os.path.lexists(path)}
-    if None in there and segmentation.provenance["explanation"] is None:
+    page = there.pop(None, None)
+    if page is not None and (not there or not is_page(page, "recording")):
         return False
     with tempfile.TemporaryDirectory() as draft:
         return all(

@@ -1,25 +1,51 @@
-"""What all pages share: the template environment, pictures as base64, and facts as rows."""
+"""What all pages share: one file each, with its style, its script and its data inside."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
 from xplain.progress import visible
-from xplain.report import plots
+
+STATIC = files("xplain.report") / "static"
+
+
+def app(kind: str, title: str, scripts: Sequence[str], data: Mapping[str, Any]) -> str:
+    """A page that scripts of static/ draw from data; texts of it are shown, never run."""
+    return render(
+        "xplain.report",
+        "base.html",
+        {},
+        kind=kind,
+        title=title,
+        script=Markup("\n".join(static(name) for name in ("base.js", *scripts))),
+        words=_json(json.loads(static("words.json"))),
+        data=_json({"kind": kind, **data}),
+    )
 
 
 def render(
-    package: str, template: str, filters: Mapping[str, Callable[..., str]], **page: Any
+    package: str,
+    template: str,
+    filters: Mapping[str, Callable[..., str]],
+    *,
+    style: str = "",
+    script: Markup | None = None,
+    **page: Any,
 ) -> str:
     """Fill in a package's template, which extends this package's base.html.
 
-    Every text is escaped, and its control characters are shown instead of obeyed.
+    Every text is escaped, and its control characters are shown instead of obeyed. The content
+    policy lets the page's own style and script run, by their hashes, and nothing else.
     """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
@@ -32,17 +58,29 @@ def render(
         finalize=_finalize,
     )
     environment.filters.update(filters)
-    return environment.get_template(template).render(page)
+    styles = static("page.css") + style
+    policy = (
+        "default-src 'none'; img-src data: blob:; media-src data: blob:; base-uri 'none'; "
+        f"form-action 'none'; style-src {_hash(styles)}; script-src {_hash(script or '')}"
+    )
+    return environment.get_template(template).render(
+        style=Markup(styles), script=script, policy=Markup(policy), **page
+    )
 
 
-def picture(figure: Figure) -> str:
-    """A figure as base64 of a PNG file."""
-    return encoded(plots.png(figure))
+def static(name: str) -> str:
+    """A file of static/."""
+    return (STATIC / name).read_text("utf-8")
 
 
 def encoded(data: bytes) -> str:
     """Bytes as base64."""
     return base64.b64encode(data).decode("ascii")
+
+
+def packed(data: bytes) -> str:
+    """Bytes deflated, as base64."""
+    return encoded(zlib.compress(data, 6))
 
 
 def facts(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -70,6 +108,25 @@ def is_page(path: Path, kind: str) -> bool:
             return f'content="xplain: {kind}"'.encode() in file.read(1000)
     except OSError:
         return False
+
+
+def _json(value: Any) -> Markup:
+    """JSON inside a script element: no text of it can end that, or begin a comment in it."""
+    text = json.dumps(_shown(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _shown(value: Any) -> Any:
+    """A value as JSON, its texts without control characters."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {visible(str(key)): _shown(inner) for key, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{encoded(hashlib.sha256(text.encode()).digest())}'"
 
 
 def _finalize(value: object) -> object:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -21,8 +21,10 @@ from xplain.segmentation import formats
 from xplain.segmentation.segment import Segment
 from xplain.storage import write_text
 from xplain.validated import convert, decode_json
+from xplain.views import Viewable
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from pyannote.core import Annotation
 
 SCHEMA = 1
@@ -34,7 +36,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Segmentation:
+class Segmentation(Viewable):
     """Which label holds when in one recording.
 
     frames: (T, L) float32, the probability of each label in each frame, of which frame t
@@ -52,6 +54,8 @@ class Segmentation:
     segments: tuple[Segment, ...]
     provenance: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    page: ClassVar[str] = "xplain.report.segments:notebook"
+    figure: ClassVar[str] = "xplain.report.plots:segmentation_figure"
 
     @property
     def annotation(self) -> Annotation:
@@ -63,6 +67,13 @@ class Segmentation:
         for segment in self.segments:
             annotation[Span(segment.start, segment.end), segment.label] = segment.label
         return annotation
+
+    def to_dataframe(self) -> DataFrame:
+        """The segments: label, start and end in seconds, score."""
+        from pandas import DataFrame
+
+        columns = ["label", "start", "end", "score"]
+        return DataFrame([[getattr(s, c) for c in columns] for s in self.segments], columns=columns)
 
     def to_rttm(self, path: str | Path) -> Path:
         """Write the segments as RTTM (NIST 2009), which pyannote reads; times in microseconds.

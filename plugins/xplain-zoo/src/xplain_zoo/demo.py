@@ -20,10 +20,12 @@ def demo(
 ) -> None:
     """Explain why two networks heard the word they heard, and what decided in half a minute."""
     from xplain import explain
-    from xplain.cli.explain import lines, page_of, page_place
+    from xplain.cli.explain import KEEP, REMOVE, lines, page_of
     from xplain.cli.segment import Format, run
     from xplain.errors import ArtifactError
     from xplain.progress import say, track
+    from xplain.report.index import PAGE
+    from xplain.report.page import write_page
 
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder with --out")
@@ -32,9 +34,10 @@ def demo(
         for name, folder in zip(MODELS, track(folders, len(folders), "explaining"), strict=True):
             explanation = explain(clip, f"zoo:{name}")
             explanation.check()
-            explanation.save(folder, keep=(0.1,), remove=(0.1,))
+            explanation.save(folder, keep=KEEP, remove=REMOVE)
+            write_page(explanation, folder / PAGE)
             say(*lines(explanation, folder))
-    written = page_of(folders, page_place(out))
+    written = page_of(out, folders)
     with as_file(files("xplain_zoo") / "clips" / "radio.flac") as clip:
         run([str(clip)], "zoo:radio", {"explain": True}, (Format.rttm,), out)
     if not written:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from xplain.errors import PluginError
 from xplain.intervals import share
 from xplain.registry import registry
-from xplain.report import html, sentences
+from xplain.report import html
+from xplain_evaluation.benchmark import plots
 
 if TYPE_CHECKING:
     # The benchmark imports this page.
@@ -30,21 +28,8 @@ KINDS = ("sound", "weak", "broken")
 """Verdicts of check(), from best to worst."""
 SURE = 0.05
 """Significance level of the corrected p for a difference between two methods."""
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b3294")
-"""Colours for any colour vision, after Okabe, Ito (2008), with a darker yellow."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "<", "X", ">")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
-GREYS: Mapping[str, Mapping[str, Any]] = {
-    "random": {"color": "#8a8a8a", "marker": "x", "linestyle": (0, (1, 1))},
-    "loudness": {"color": "#555555", "marker": "+", "linestyle": (0, (5, 2))},
-}
 NAMED = 6
 """Maximum number of methods that a sentence names."""
-TICKS = 12
-"""Of the axis of ratios; of more, some go without a number."""
-
-Style = Mapping[str, Any]
-"""What a method's line looks like in every picture, as Line2D takes it."""
 Wins = frozenset[tuple[str, str, str]]
 """Metric, method, other: by the metric the method is better, and told apart from the other."""
 Told = tuple[str, str, tuple[str, ...]]
@@ -120,15 +105,19 @@ class Section:
 
 def page(results: Results) -> str:
     """Render a benchmark as one self-contained HTML page."""
-    styles = _styles(results)
+    styles = plots.styles(results, CONTROLS)
     sections = [_section(n, results, group, styles) for n, group in enumerate(results.order, 1)]
     metrics = dict.fromkeys((row.metric, row.better) for row in results.rows)
     return html.render(
         __package__ or "",
         "page.html",
-        {"number": _number, "p": _p, "wilson": _wilson, "ratio": sentences.ratio},
+        {"number": _number, "p": _p, "wilson": _wilson, "ratio": plots.ratio_text},
+        style=(files(__package__ or "") / "page.css").read_text("utf-8"),
+        kind="benchmark",
+        title="How good the explanations are"
+        + (f": {sections[0].title}" if len(sections) == 1 else ""),
         sections=sections,
-        keys={method: _key(style) for method, style in styles.items()},
+        keys={method: plots.key(style) for method, style in styles.items()},
         metrics=[(metric, better, _meaning(metric)) for metric, better in metrics],
         controls=CONTROLS,
         sure=SURE,
@@ -138,7 +127,9 @@ def page(results: Results) -> str:
     )
 
 
-def _section(number: int, results: Results, group: Group, styles: Mapping[str, Style]) -> Section:
+def _section(
+    number: int, results: Results, group: Group, styles: Mapping[str, plots.Style]
+) -> Section:
     model, data, synthesizer = group
     order = results.order[group]
     rows = [row for row in results.rows if row.group == group]
@@ -184,10 +175,10 @@ def _what(results: Results, group: Group, clips: int) -> str:
     controls = len(CONTROLS.keys() & set(order))
     by = _several(len(order) - controls, "method")
     by += f" and {_several(controls, 'control')}" if controls else ""
-    where = f" in the representation {sentences.quoted(synthesizer)}" if synthesizer else ""
+    where = f" in the representation “{synthesizer}”" if synthesizer else ""
     sentence = (
-        f"{_several(clips, 'clip')} of {sentences.quoted(data)}, each explained for the model "
-        f"{sentences.quoted(model)} by {by}{where}."
+        f"{_several(clips, 'clip')} of “{data}”, each explained for the model "
+        f"“{model}” by {by}{where}."
     )
     draws, seed = (results.provenance.get(name) for name in ("draws", "seed"))
     if clips == 1:
@@ -282,7 +273,7 @@ def _curves(
     rows: Sequence[Row],
     order: Sequence[str],
     columns: Sequence[Column],
-    styles: Mapping[str, Style],
+    styles: Mapping[str, plots.Style],
 ) -> Iterator[Curve]:
     for column in columns:
         at = {
@@ -294,59 +285,10 @@ def _curves(
         if not ratios:
             continue
         lines = {method: tuple(at[method, ratio] for ratio in ratios) for method in order}
-        picture = html.picture(_curve_figure(ratios, lines, styles)) if len(ratios) > 1 else None
-        yield Curve(column, tuple(ratios), lines, picture)
-
-
-def _curve_figure(
-    ratios: Sequence[float], lines: Mapping[str, Sequence[Row]], styles: Mapping[str, Style]
-) -> Figure:
-    """Mean and interval against the ratios, which stand evenly however uneven they are.
-
-    Names are anyone's text and stand on the page, beside the same strokes.
-    """
-    figure = Figure(figsize=(7.2, 3.6), dpi=140, layout="constrained")
-    axes = figure.subplots()
-    places = range(len(ratios))
-    # So that the bands of many methods do not add up to one dark field.
-    shade = min(0.16, 1.0 / len(lines))
-    for method, rows in lines.items():
-        mean, low, high = (
-            [math.nan if value is None else value for value in column]
-            for column in zip(*((r.mean, r.low, r.high) for r in rows), strict=True)
+        picture = (
+            plots.picture(plots.curve_figure(ratios, lines, styles)) if len(ratios) > 1 else None
         )
-        style = styles[method]
-        axes.fill_between(places, low, high, color=style["color"], alpha=shade, linewidth=0)
-        axes.plot(places, mean, **style)
-    every = -(-len(ratios) // TICKS)
-    axes.set_xticks(places[::every], [sentences.ratio(ratio) for ratio in ratios[::every]])
-    axes.set_xlabel("share of the elements, those that count most first")
-    axes.grid(axis="y", color="#e2e5e9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def _styles(results: Results) -> dict[str, Style]:
-    """A stroke for every method: the same colour, dash and marker all over the page."""
-    methods = dict.fromkeys(row.explainer for row in results.rows)
-    styles: dict[str, Style] = {}
-    for method in methods:
-        n = sum(other not in CONTROLS for other in styles)
-        own = {
-            "color": COLOURS[n % len(COLOURS)],
-            "marker": MARKERS[n % len(MARKERS)],
-            "linestyle": DASHES[n % len(DASHES)],
-        }
-        styles[method] = {"linewidth": 1.6, "markersize": 5, **GREYS.get(method, own)}
-    return styles
-
-
-def _key(style: Style) -> str:
-    """A method's stroke alone, to stand before its name."""
-    figure = Figure(figsize=(0.5, 0.18), dpi=140)
-    figure.add_artist(Line2D([0.05, 0.5, 0.95], [0.5, 0.5, 0.5], markevery=[1], **style))
-    return html.picture(figure)
+        yield Curve(column, tuple(ratios), lines, picture)
 
 
 def _meaning(metric: str) -> str:

@@ -1,0 +1,133 @@
+"use strict";
+// What all pages share: their data, words in the reader's language, and elements that follow a state.
+// Every text goes through textContent: nothing that a page shows is ever read as markup.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const words = JSON.parse(document.getElementById("words").textContent);
+const followers = new Set(); // what refresh() updates: {node, update}
+
+const chosen = (navigator.language || "en").slice(0, 2);
+let language = chosen in words ? chosen : "en";
+
+/** A text of the dictionary, with {names} filled in; the key itself where it has none. */
+function t(key, values = {}) {
+  const text = words[language][key] ?? words.en[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** An element. Functions among attributes and children are evaluated again by refresh(). */
+function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (typeof value === "function") follow(node, () => attribute(node, name, value()));
+    else attribute(node, name, value);
+  }
+  for (const child of children.flat()) {
+    if (typeof child === "function") {
+      const text = document.createTextNode("");
+      follow(node, () => { text.textContent = child(); });
+      node.append(text);
+    } else if (child !== null && child !== undefined) node.append(child);
+  }
+  return node;
+}
+
+function attribute(node, name, value) {
+  if (name === "style") Object.entries(value).forEach(([key, v]) => node.style.setProperty(key, v));
+  else if (name in node && typeof value === "boolean") node[name] = value;
+  else if (value === null || value === false) node.removeAttribute(name);
+  else node.setAttribute(name, value);
+}
+
+function follow(node, update) {
+  followers.add({ node, update });
+  update();
+}
+
+function refresh() {
+  document.documentElement.lang = language;
+  for (const { update } of followers) update();
+}
+
+// --- numbers ------------------------------------------------------------------------------
+
+function number(value, digits = 2) {
+  return new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
+}
+
+function significant(value, digits = 2) {
+  const tiny = value !== 0 && Math.abs(value) < 1e-3, huge = Math.abs(value) >= 1e6;
+  return new Intl.NumberFormat(language, { maximumSignificantDigits: digits, notation: tiny || huge ? "scientific" : "standard" })
+    .format(value).replace("-", "−");
+}
+
+/** A probability in words: whole percents, decimals only near the ends. */
+function percent(p) {
+  if (p >= 0.01 && p < 0.985) return `${number(100 * p, 0)} %`;
+  if (p >= 0.9995) return t("over", { value: `${number(99.9, 1)} %` });
+  if (p < 0.0005) return t("under", { value: `${number(0.1, 1)} %` });
+  return `${number(100 * p, 1)} %`;
+}
+
+function ratioText(ratio) { return `${significant(100 * ratio, 4)} %`; }
+
+function quoted(label) { return t("quoted", { label }); }
+
+function listed(parts) {
+  return parts.length < 2 ? parts.join("") : t("and", { first: parts.slice(0, -1).join(", "), last: parts.at(-1) });
+}
+
+/** Seconds as a clock shows them: 1:02:03.45, with the hours only where there are any. */
+function clock(seconds, digits = 2) {
+  const whole = Math.max(0, seconds), s = whole % 60, minutes = Math.floor(whole / 60);
+  const shown = s.toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  if (minutes < 60) return `${minutes}:${shown}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${shown}`;
+}
+
+// --- packed data --------------------------------------------------------------------------
+
+function bytes(base64) { return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)); }
+
+/** Bytes that were deflated, as an ArrayBuffer. */
+async function inflated(base64) {
+  const stream = new Blob([bytes(base64)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).arrayBuffer();
+}
+
+function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
+
+function rgb(name) { return colour(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16)); }
+
+// --- the parts every page has ---------------------------------------------------------------
+
+function preferences(repaint) {
+  const dark = () => document.documentElement.dataset.theme
+    ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  const languages = h("select", { "aria-label": () => t("language"), onchange: (e) => { language = e.target.value; refresh(); repaint(); } },
+    Object.keys(words).map((code) => h("option", { value: code, lang: code, selected: code === language }, words[code]._)));
+  return h("div", { class: "preferences" }, languages,
+    h("button", { type: "button", onclick: () => {
+      document.documentElement.dataset.theme = dark() === "dark" ? "light" : "dark";
+      refresh(); repaint();
+    } }, () => t(dark() === "dark" ? "light" : "dark")));
+}
+
+function warned(warnings) {
+  return warnings.length === 0 ? null : h("div", { class: "warn", role: "note" },
+    h("strong", {}, () => t("warnings")), h("ul", {}, warnings.map((w) => h("li", {}, w))));
+}
+
+function facts(pairs) {
+  return h("details", {}, h("summary", {}, () => t("provenance")),
+    h("dl", { class: "facts" }, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+}
+
+/** A file for the reader to keep. */
+function download(name, text, type = "text/plain") {
+  const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

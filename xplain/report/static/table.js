@@ -1,0 +1,111 @@
+"use strict";
+// A table of thousands of rows, of which only those in sight are elements; and the folder's page.
+
+const ROW = 46; // pixels, of every row
+
+/**
+ * columns: {key, cell(row): node or text, value(row): number or text to sort by, wide}.
+ * Returns {node, update(): filter and sort again}.
+ */
+function virtualTable(columns, rows, { label, keep }) {
+  let sorted = null, descending = false, shown = rows, painted = "";
+  const heads = columns.map((column) => h("th", { scope: "col", class: column.key, "aria-sort": () => (sorted === column ? (descending ? "descending" : "ascending") : null) },
+    column.value ? h("button", { type: "button", onclick: () => {
+      descending = sorted === column ? !descending : false;
+      sorted = column;
+      update();
+    } }, () => t(`column_${column.key}`), () => (sorted === column ? (descending ? " ↓" : " ↑") : "")) : () => t(`column_${column.key}`)));
+  const body = h("tbody"), above = h("tr", { "aria-hidden": "true" }, h("td", { colspan: columns.length })), below = above.cloneNode(true);
+  const table = h("table", { class: "rows", "aria-rowcount": () => String(shown.length + 1) }, h("thead", {}, h("tr", {}, heads)), body);
+  const node = h("div", { class: "window", tabindex: "0", role: "group", "aria-label": label }, table);
+  const line = (row, index) => h("tr", { "aria-rowindex": String(index + 2), class: row.error ? "damaged" : "" },
+    row.error ? [columns[0].cell(row), h("span", { class: "why" }, row.error)].map((content, i) => h("td", { colspan: i ? columns.length - 1 : 1, class: i ? "" : columns[0].key }, content))
+      : columns.map((column) => h("td", { class: column.key }, column.cell(row))));
+  const paint = (force) => {
+    const first = Math.max(0, Math.min(shown.length - 1, Math.floor(node.scrollTop / ROW) - 5));
+    const last = Math.min(shown.length, first + Math.ceil((node.clientHeight || 600) / ROW) + 12);
+    if (!force && painted === `${first}-${last}`) return;
+    painted = `${first}-${last}`;
+    above.firstChild.style.height = `${first * ROW}px`;
+    below.firstChild.style.height = `${(shown.length - last) * ROW}px`;
+    above.hidden = first === 0;
+    below.hidden = last === shown.length;
+    body.replaceChildren(above, ...shown.slice(first, last).map((row, i) => line(row, first + i)), below);
+  };
+  const update = () => {
+    shown = rows.filter(keep);
+    if (sorted) {
+      const sign = descending ? -1 : 1, none = (v) => v === null || v === undefined;
+      const values = new Map(shown.map((row) => [row, row.error ? null : sorted.value(row)]));
+      shown.sort((a, b) => {
+        const x = values.get(a), y = values.get(b);
+        if (none(x) || none(y)) return Number(none(x)) - Number(none(y)); // what has no value is last
+        return sign * (typeof x === "string" ? x.localeCompare(y, language) : x - y);
+      });
+    }
+    node.scrollTop = 0;
+    paint(true);
+    refresh();
+  };
+  node.addEventListener("scroll", () => requestAnimationFrame(() => paint(false)), { passive: true });
+  new ResizeObserver(() => paint(false)).observe(node);
+  return { node, update, repaint: () => paint(true), count: () => shown.length };
+}
+
+/** The probability of the label against what is kept, as a small picture. */
+function sparkline(points) {
+  const canvas = h("canvas", { class: "spark", role: "img", "aria-label": points.map(([ratio, p]) => `${ratioText(ratio)}: ${percent(p)}`).join(", ") });
+  const scale = devicePixelRatio || 1, [width, height] = [92, 30];
+  [canvas.width, canvas.height] = [width * scale, height * scale];
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  context.strokeStyle = colour("line");
+  context.strokeRect(0.5, 0.5, width - 1, height - 1);
+  context.strokeStyle = context.fillStyle = colour("for");
+  context.lineWidth = 1.5;
+  context.beginPath();
+  // By the root of the ratio, since the small ones tell the most.
+  const place = ([ratio, p]) => [3 + Math.sqrt(ratio) * (width - 6), 3 + (1 - p) * (height - 6)];
+  points.forEach((point) => context.lineTo(...place(point)));
+  context.stroke();
+  points.forEach((point) => { const [x, y] = place(point); context.fillRect(x - 1.5, y - 1.5, 3, 3); });
+  return canvas;
+}
+
+function thumbnail({ values, rows, columns }) {
+  const canvas = h("canvas", { class: "thumb", "aria-hidden": "true" });
+  [canvas.width, canvas.height] = [columns, rows];
+  canvas.getContext("2d").drawImage(paintSigned(new Int8Array(bytes(values).buffer), rows, columns, { for: true, against: true }), 0, 0);
+  return canvas;
+}
+
+function folderPage(d, main) {
+  const filter = { text: "", verdict: "", label: "" };
+  const own = (row) => (row.error ? "damaged" : row.verdict ?? "none");
+  const columns = [
+    { key: "clip", value: (row) => row.name, cell: (row) => (row.link ? h("a", { href: row.link, title: row.name }, row.name) : row.name) },
+    { key: "map", cell: (row) => thumbnail(row.map) },
+    { key: "prediction", value: (row) => row.prediction, cell: (row) => row.prediction },
+    { key: "label", value: (row) => row.label, cell: (row) => row.label },
+    { key: "probability", value: (row) => row.probability, cell: (row) => (row.probability === null ? row.reading : percent(row.probability)) },
+    { key: "verdict", value: (row) => (row.verdict === null ? null : ["unfaithful", "inconclusive", "partly", "faithful"].indexOf(row.verdict)), cell: (row) => h("span", { class: row.verdict ? `badge ${row.verdict}` : "soft" }, t(row.verdict ? `verdict_${row.verdict}` : "not_checked")) },
+    { key: "kept", value: (row) => (row.kept.length ? row.kept.reduce((sum, [, p]) => sum + p, 0) / row.kept.length : null), cell: (row) => sparkline(row.kept) },
+    { key: "method", value: (row) => row.method, cell: (row) => h("span", { class: "soft" }, row.method) },
+    { key: "file", value: (row) => row.file, cell: (row) => h("span", { class: "soft" }, row.file) },
+  ].filter((column) => column.key !== "method" || new Set(d.rows.map((row) => row.method)).size > 1);
+  const searched = new Map(d.rows.map((row) => [row, [row.name, row.prediction, row.label, row.file, row.method, row.error].join("\n").toLowerCase()]));
+  const table = virtualTable(columns, d.rows, { label: () => t("explanations"), keep: (row) => searched.get(row).includes(filter.text)
+    && (!filter.verdict || own(row) === filter.verdict) && (!filter.label || row.label === filter.label) });
+  const set = (key) => (e) => { filter[key] = key === "text" ? e.target.value.toLowerCase() : e.target.value; table.update(); };
+  const verdicts = [...new Set(d.rows.map(own))], labels = [...new Set(d.rows.map((row) => row.label).filter(Boolean))].sort();
+  const pick = (key, values, name) => h("label", {}, () => t(`column_${key}`), h("select", { onchange: set(key) },
+    h("option", { value: "" }, () => t("all")), values.map((value) => h("option", { value }, () => name(value)))));
+  main.append(preferences(() => table.repaint()), h("h1", {}, d.name),
+    h("p", { role: "status" }, () => t("of_explanations", { shown: table.count(), total: d.rows.length })),
+    h("div", { class: "controls" }, h("label", {}, () => t("search"), h("input", { type: "search", oninput: set("text") })),
+      pick("verdict", verdicts, (v) => t(v === "damaged" ? "damaged" : v === "none" ? "not_checked" : `verdict_${v}`)), pick("label", labels, String)),
+    table.node);
+  table.update();
+}
+
+if (data.kind === "explanations") { folderPage(data, document.querySelector("main")); refresh(); }
