@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test fuzz kill docs lint types clean
+.PHONY: demo test browser fuzz kill docs lint types clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xplain demo --out out/demo
@@ -14,6 +14,10 @@ demo: $(VENV)/.installed
 # A process for each core, each with one thread: more would wait for one another.
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+# Debian's Chromium, in which the pages are tested; without one these tests are skipped.
+browser:
+	apt-get install --yes --no-install-recommends chromium
 
 # The documentation site, in out/site; open out/site/index.html.
 docs: $(VENV)/.installed-docs

@@ -55,7 +55,7 @@ def explain(
         typer.Option(
             metavar="FILE",
             help="Explain how similar the clip is to this recording, for a model that gives "
-            "embeddings; may be repeated",
+            "embeddings; may be repeated  [default: none]",
         ),
     ] = None,
     versus: Annotated[

@@ -1,0 +1,380 @@
+"""The pages in a real browser: what plays, switches, zooms, is read aloud and is exported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_report import LABELS, RATE, Bands, explained, model, tones
+
+import xplain
+from xplain.report.html import app
+from xplain.report.index import found, write_index
+from xplain.report.page import page as explanation_page
+from xplain.report.page import write_page
+from xplain.report.segments import write_page as write_recording
+from xplain.segmentation.result import read_segments
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+SAID = Path(__file__).with_name("said.js")
+NASTY = '"></script><img src=x onerror=alert(1)>'
+RATIOS = [0.05, 0.1, 0.2, 0.3, 0.5]
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs a browser; make browser installs it")
+
+
+@dataclass
+class Shown:
+    """A page in the browser, and what it did that it should not."""
+
+    tab: Any
+    wrong: list[str] = field(default_factory=list)
+
+    def __call__(self, script: str, *values: Any) -> Any:
+        return self.tab.evaluate(script, *values)
+
+    def settled(self, script: str) -> None:
+        self.tab.wait_for_function(f"() => {script}", timeout=5000)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One for all tests; playwright's own is not needed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright; make browser")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser: Any) -> Iterator[Callable[..., Shown]]:
+    """Open a file; at the end, no page may have logged an error or asked for anything."""
+    all_shown = []
+
+    def opened(path: Path, width: int = 1200, **settings: Any) -> Shown:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
+        shown = Shown(context.new_page())
+        all_shown.append(shown)
+        note = shown.wrong.append
+        shown.tab.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
+        shown.tab.on("pageerror", lambda e: note(str(e)))
+        shown.tab.on("dialog", lambda d: (note("a dialog"), d.dismiss()))
+        own = ("data:", "blob:", path.as_uri())
+        shown.tab.on("request", lambda r: None if r.url.startswith(own) else note(r.url))
+        shown.tab.goto(path.as_uri())
+        return shown
+
+    yield opened
+    for shown in all_shown:
+        shown.tab.context.close()
+        assert shown.wrong == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two explanations with their pages and the table of both; one label is hostile."""
+    out = tmp_path_factory.mktemp("out")
+    for name, clip in (("a", tones(500, seconds=1.5)), (NASTY.replace("/", "_"), tones(1500))):
+        made = explained(clip, model=model((NASTY, "high", "noise")))
+        made.check()
+        saved = made.save(out / name, keep=[*RATIOS, 1.0], remove=RATIOS)
+        write_page(made, saved / "index.html")
+    write_index(found(out), out / "index.html")
+    return out
+
+
+@pytest.fixture(scope="module")
+def segmentation() -> xplain.Segmentation:
+    """Low, silence and high; the wrong label of a minute is not known."""
+    segmenter = xplain.wrap(
+        Bands(gain=2.0, block=80), sample_rate=RATE, labels=LABELS, multilabel=True, frame_step=0.01
+    )
+    clip = torch.cat([tones(500), tones(), tones(2000), tones(500, seconds=0.25)])
+    return xplain.segment(xplain.Audio(clip, RATE, "radio"), segmenter)
+
+
+def accessible(shown: Shown) -> list[str]:
+    """What axe finds wrong with a page as it is."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(shown.tab).response["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found]
+
+
+def test_versions_play_on_at_the_same_position(folder: Path, show: Callable[..., Shown]) -> None:
+    shown = show(folder / "a" / "index.html")
+    shown.settled("transport.buffers[0]")
+    shown.tab.keyboard.press(" ")
+    shown.settled("transport.playing && transport.time > 0.1")
+    assert "Pause" in shown.tab.inner_text(".play")
+    jump = """async key => {
+        await Promise.all(Object.values(transport.buffers));
+        const before = transport.time, clock = transport.context.currentTime;
+        document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        await new Promise((done) => setTimeout(done, 60));
+        return (transport.time - before) - (transport.context.currentTime - clock);
+    }"""
+    for key, name in (("2", "Kept"), ("3", "Removed"), ("4", "Re-encoded"), ("1", "Original")):
+        drift = shown(jump.replace("document.dispatch", "document.body.dispatch"), key)
+        assert abs(drift) < 0.02
+        assert name in shown.tab.inner_text('.versions [aria-pressed="true"]')
+    shown.tab.click(".play")
+    paused = shown("transport.time")
+    assert not shown("transport.playing") and 0.1 < paused < 1.5
+    assert shown("transport.time") == paused
+    shown.tab.keyboard.press("Home")
+    shown.tab.keyboard.press("ArrowRight")
+    assert shown("transport.time") == pytest.approx(1.5 / 20)
+
+
+def test_the_slider_moves_what_is_heard_and_the_bars(
+    folder: Path, show: Callable[..., Shown]
+) -> None:
+    shown = show(folder / "a" / "index.html")
+    saved = {(o.kind, o.ratio): o for o in xplain.Explanation.load(folder / "a").saved}
+    shown.tab.keyboard.press("2")
+    for number, ratio in enumerate(RATIOS):
+        shown.tab.locator("input.ratio").fill(str(number))
+        assert f"{100 * ratio:g} %" in shown.tab.inner_text(".ratios")
+        width = shown("document.querySelector('i.explained').style.width")
+        expected = saved["keep", ratio].probabilities[NASTY]
+        assert float(width.rstrip("%")) == pytest.approx(100 * expected, abs=0.01)
+    shown.tab.keyboard.press("Escape")
+    shown.tab.keyboard.press("3")
+    assert "With the top 50 % of elements removed" in shown.tab.inner_text(".heard")
+
+
+def test_click_seeks_drag_repeats_and_plus_zooms(folder: Path, show: Callable[..., Shown]) -> None:
+    shown = show(folder / "a" / "index.html")
+    box = shown.tab.locator(".stage").bounding_box()
+    left, width = box["x"] + 52, box["width"] - 52
+    shown.tab.mouse.click(left + width / 2, box["y"] + 100)
+    assert shown("transport.time") == pytest.approx(0.75, abs=0.01)
+    shown.tab.keyboard.press("+")
+    assert shown("timeline.span") == pytest.approx(0.75)
+    assert shown("timeline.start") == pytest.approx(0.375, abs=0.01)
+    shown.tab.keyboard.press("-")
+    shown.tab.mouse.move(left + width / 3, box["y"] + 50)
+    shown.tab.mouse.down()
+    shown.tab.mouse.move(left + width / 2, box["y"] + 50, steps=3)
+    shown.tab.mouse.up()
+    assert shown("transport.loop") == pytest.approx([0.5, 0.75], abs=0.01)
+    shown.tab.keyboard.press(" ")
+    shown.settled("transport.playing")
+    for _ in range(4):
+        shown.tab.wait_for_timeout(90)
+        assert 0.49 < shown("transport.time") < 0.77
+    shown.tab.keyboard.press("Escape")
+    assert shown("transport.loop") is None
+
+
+def test_what_is_drawn_is_where_it_sounds(folder: Path, show: Callable[..., Shown]) -> None:
+    shown = show(folder / "a" / "index.html")
+    shown.settled("transport.buffers[0]")
+    found = shown("""async () => {
+        const audio = await transport.buffer("0");
+        const samples = audio.getChannelData(0);
+        const { columns, rows, decibels, top } = spectrogram(samples, audio.sampleRate);
+        const column = decibels.slice(rows * (columns >> 1), rows * ((columns >> 1) + 1));
+        const loudest = column.indexOf(Math.max(...column));
+        return [loudest / rows * top, Math.max(...column)];
+    }""")
+    assert found[0] == pytest.approx(500, abs=20)
+    assert found[1] == pytest.approx(20 * torch.tensor(0.3).log10().item(), abs=0.5)
+
+
+def test_german_says_the_same(folder: Path, show: Callable[..., Shown]) -> None:
+    shown = show(folder / "a" / "index.html", locale="de-DE")
+    assert shown("document.documentElement.lang") == "de"
+    assert "Das Modell erkennt" in shown.tab.inner_text(".lead")
+    assert not shown("document.body.innerText.match(/\\b[a-z]+_[a-z_]+\\b/)")
+    shown.tab.select_option(".preferences select", "en")
+    assert "The model predicts" in shown.tab.inner_text(".lead")
+
+
+def test_a_table_of_a_folder_sorts_filters_and_opens(
+    folder: Path, show: Callable[..., Shown]
+) -> None:
+    shown = show(folder / "index.html")
+    assert "2 of 2" in shown.tab.inner_text("[role=status]")
+    assert shown("document.images.length") == 0
+    shown.tab.click(".rows th.clip button")
+    shown.tab.click(".rows th.clip button")
+    assert shown.tab.get_attribute("th.clip", "aria-sort") == "descending"
+    shown.tab.fill("input[type=search]", "nothing of that name")
+    assert "0 of 2" in shown.tab.inner_text("[role=status]")
+    shown.tab.fill("input[type=search]", "")
+    href = shown("document.querySelector('a').href")
+    assert Path(folder / "a" / "index.html").as_uri() == href or "img" in href
+
+
+def test_two_thousand_rows_are_there_at_once_and_scroll(
+    tmp_path: Path, show: Callable[..., Shown]
+) -> None:
+    row = {"prediction": "a", "label": "b", "verdict": "partly", "file": "f.wav", "method": "m"}
+    row |= {"map": {"values": "AAAA", "rows": 1, "columns": 3}, "kept": [[0.1, 0.5], [0.5, 0.9]]}
+    rows = [{**row, "name": f"clip {n:04}", "probability": n / 2000} for n in range(2000)]
+    page = app("explanations", "many", ("player.js", "table.js"), {"name": "many", "rows": rows})
+    (tmp_path / "index.html").write_text(page, "utf-8")
+    shown = show(tmp_path / "index.html")
+    assert shown("document.querySelectorAll('.rows tbody tr').length") < 60
+    loaded = shown("performance.getEntriesByType('navigation')[0].domComplete")
+    assert loaded < 5000  # two seconds on a machine that does nothing else
+    shown.tab.click(".rows th.probability button")
+    shown.tab.click(".rows th.probability button")
+    assert "clip 1999" in shown.tab.inner_text(".rows tbody")
+    shown("document.querySelector('.window').scrollTop = 1e6")
+    shown.settled("document.querySelector('.rows tbody').innerText.includes('clip 0000')")
+
+
+def test_segments_follow_thresholds_as_the_tracker_has_them(
+    segmentation: xplain.Segmentation, tmp_path: Path, show: Callable[..., Shown]
+) -> None:
+    from xplain.segmentation.tracker import stretches
+
+    shown = show(write_recording(segmentation, tmp_path / "radio.html"))
+    shown.settled("globalThis.segmentsNow")
+    frames = segmentation.frames.numpy()
+    for onset, offset, on, off in ((0.5, 0.5, 0, 0), (0.9, 0.3, 0, 0.6), (0.3, 0.1, 0.3, 0)):
+        limits = xplain.Thresholds(onset, offset, on, off)
+        for number, label in enumerate(LABELS):
+            ours = stretches(frames[:, number], limits, 0.01)
+            told = shown(
+                "([p, limits]) => stretches((i) => p[i], p.length, limits, 0.01)",
+                [
+                    frames[:, number].tolist(),
+                    {"onset": onset, "offset": offset, "min_on": on, "min_off": off},
+                ],
+            )
+            assert [tuple(stretch) for stretch in told] == ours, label
+    before = shown("segmentsNow().length")
+    shown.tab.fill('[aria-label="low: Shortest (s)"]', "0.4")
+    shown.tab.press('[aria-label="low: Shortest (s)"]', "Enter")
+    assert shown("segmentsNow().length") < before
+
+
+def test_segments_are_corrected_and_exported(
+    segmentation: xplain.Segmentation, tmp_path: Path, show: Callable[..., Shown]
+) -> None:
+    import soundfile
+
+    soundfile.write(tmp_path / "radio.wav", torch.zeros(round(1.75 * RATE)).numpy(), RATE)
+    shown = show(write_recording(segmentation, tmp_path / "radio.html", tmp_path / "radio.wav"))
+    shown.settled("globalThis.segmentsNow")
+    assert shown("segmentsNow().length") == len(segmentation.segments)
+    shown.tab.click(".rows tbody button >> nth=0")
+    shown.settled("transport.playing || transport.time > 0")
+    shown.tab.fill('[aria-label="End"]', "0.3")
+    shown.tab.click("button:text-is('Change')")
+    expected = [(s.label, s.start, s.end) for s in segmentation.segments]
+    expected[0] = (expected[0][0], expected[0][1], 0.3)
+    for button, ending in (("RTTM", ".rttm"), ("TextGrid", ".TextGrid"), ("Audacity", ".txt")):
+        with shown.tab.expect_download() as download:
+            shown.tab.click(f"button:text-is('{button}')")
+        path = tmp_path / f"file{ending}"
+        download.value.save_as(path)
+        assert download.value.suggested_filename == f"radio{ending}"
+        read = [(s.label, s.start, s.end) for s in read_segments(path)]
+        assert sorted(read) == sorted(expected), button
+    with shown.tab.expect_download() as download:
+        shown.tab.click("button:text-is('Label Studio')")
+    download.value.save_as(tmp_path / "file.json")
+    (task,) = json.loads((tmp_path / "file.json").read_text("utf-8"))
+    results = [r["value"] for r in task["annotations"][0]["result"]]
+    assert sorted((r["labels"][0], r["start"], r["end"]) for r in results) == sorted(expected)
+
+
+@pytest.mark.parametrize("settings", [{"width": 1200}, {"width": 420}, {"color_scheme": "dark"}])
+def test_everyone_can_use_the_pages(
+    settings: dict[str, Any],
+    folder: Path,
+    segmentation: xplain.Segmentation,
+    tmp_path: Path,
+    show: Callable[..., Shown],
+) -> None:
+    recording = write_recording(segmentation, tmp_path / "radio.html")
+    for path in (folder / "a" / "index.html", folder / "index.html", recording):
+        shown = show(path, **settings)
+        shown.settled("document.querySelector('h1')")
+        assert accessible(shown) == [], path
+        assert shown("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_notebook_shows_a_page_in_a_frame_that_reaches_nothing(
+    folder: Path, tmp_path: Path, show: Callable[..., Shown]
+) -> None:
+    e = xplain.Explanation.load(folder / "a")
+    cell = tmp_path / "cell.html"
+    cell.write_text(f"<!DOCTYPE html><title>cell</title>{e._repr_html_()}", "utf-8")
+    shown = show(cell)
+    frame = shown.tab.frame_locator("iframe")
+    assert "The model predicts" in frame.locator(".lead").inner_text()
+    assert frame.locator("details").count() == 0
+    assert NASTY in frame.locator(".lead").inner_text()
+
+
+def test_sentences_say_what_the_numbers_say(tmp_path: Path, show: Callable[..., Shown]) -> None:
+    (tmp_path / "page.html").write_text(explanation_page(explained()), "utf-8")
+    shown = show(tmp_path / "page.html")
+
+    def said(
+        probabilities: dict[str, float], label: str, kept: Any, removed: Any, **changed: Any
+    ) -> str:
+        """The sentences about a clip of which the model says these numbers."""
+        return str(
+            shown(
+                SAID.read_text("utf-8"),
+                [
+                    probabilities,
+                    label,
+                    [kept, removed],
+                    {k: v for k, v in changed.items() if k != "multilabel"},
+                    changed.get("multilabel", False),
+                ],
+            )
+        ).replace("\xa0", " ")
+
+    assert said(
+        {"seven": 0.98, "two": 0.02}, "seven", ("seven", 0.975, True), ("two", 0.3, False)
+    ) == (
+        "The model predicts “seven” (98 %). With only the top 10 % of elements kept, the model "
+        "still predicts “seven” (98 %). With the top 10 % of elements removed, the model predicts "
+        "“two”; “seven” gets 30 %. The top 10 % is enough for the prediction, and the prediction "
+        "needs it."
+    )
+    assert said(
+        {"seven": 0.2, "two": 0.8}, "seven", ("seven", 0.6, True), ("two", 0.0001, False),
+        versus="two",
+    ) == (
+        "The model predicts “two” (80 %). Explained here is another label, “seven” (20 %). The "
+        "explanation is for “seven” rather than “two” (80 %). With only the top 10 % of elements "
+        "kept, the model predicts “seven” (60 %). With the top 10 % of elements removed, the model "
+        "predicts “two”; “seven” gets under 0.1 %."
+    )  # fmt: skip
+    assert said(
+        {"music": 0.9, "speech": 0.7, "noise": 0.1}, "music", ("speech", 0.8, True),
+        ("speech", 0.3, False), start=3.2, end=5.9, multilabel=True,
+    ).startswith(
+        "Between 3.2 and 5.9 seconds, the model predicts “music” (90 %), and also “speech” "
+        "(70 %). With only the top 10 % of elements kept, the model still predicts “music” (80 %). "
+        "With the top 10 % of elements removed, the model no longer predicts “music” (30 %)."
+    )  # fmt: skip
+    assert said(
+        {"music": 0.1, "speech": 0.2}, "music", ("speech", 0.1, False), ("speech", 0.1, False),
+        multilabel=True,
+    ) == (
+        "The model does not predict “music” (10 %), which is the label explained here; it predicts "
+        "none of its labels. With only the top 10 % of elements kept, the model does not predict "
+        "“music” (10 %). With the top 10 % of elements removed, the model does not predict “music” "
+        "(10 %)."
+    )  # fmt: skip
