@@ -219,7 +219,7 @@ class Mixer:
         for label in range(4):
             if label not in OWN[part]:
                 labels[..., label] = 0
-        taps = (2 * torch.rand(size, 2, generator=self.generator, device=self.device) - 1)
+        taps = 2 * torch.rand(size, 2, generator=self.generator, device=self.device) - 1
         taps = F.pad(taps * self.ranges.tilt, (1, 0), value=1.0)
         waveform = F.conv1d(waveform[None], taps[:, None], padding=1, groups=size)[0]
         if self.rooms is not None and self.ranges.rooms:

@@ -26,9 +26,7 @@ def masked(stems: Tensor, labels: Tensor, chance: torch.Generator) -> tuple[Tens
     """
     size, _, samples = stems.shape
     window = torch.hann_window(WINDOW, device=stems.device)
-    flat = torch.stft(
-        stems.reshape(-1, samples), WINDOW, HOP, window=window, return_complex=True
-    )
+    flat = torch.stft(stems.reshape(-1, samples), WINDOW, HOP, window=window, return_complex=True)
     spectra = flat.reshape(size, 3, *flat.shape[1:])
     power = spectra.real.square() + spectra.imag.square()
     shares = power / (power.sum(1, keepdim=True) + 1e-10)
@@ -43,9 +41,7 @@ def masked(stems: Tensor, labels: Tensor, chance: torch.Generator) -> tuple[Tens
     wrong = _wrong(single, chance)
     mask = torch.stack([single, 1 - single, 1 - wrong], 1)
     mask = mask[torch.arange(size, device=stems.device), kind]
-    mixture = torch.istft(
-        spectra.sum(1) * mask, WINDOW, HOP, window=window, length=samples
-    )
+    mixture = torch.istft(spectra.sum(1) * mask, WINDOW, HOP, window=window, length=samples)
     frames = labels.shape[1]
     left = _around((power * mask.square()[:, None]).sum(2))[..., :frames]
     share = left / (_around(power.sum(2))[..., :frames] + 1e-10)

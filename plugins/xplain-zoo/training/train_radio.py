@@ -1,7 +1,7 @@
 """Trains zoo:radio-teacher: ``python -m training.train_radio SCENES --dev SCENES --out DIR``.
 
-SCENES are folders that ``xplain nmf scenes`` made. When a label begins and ends is chosen on those
-of --dev, and on the meetings.
+SCENES are folders that ``xplain nmf scenes`` made, or another mixer in their layout. When a label
+begins and ends is chosen on those of --dev, and on the meetings.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.clips_manifest import rows
 from training.radio_batches import Batch, Mixer, Ranges
+from training.radio_codecs import coded
 from training.radio_data import MEETING_LABELS, Meeting, Scene, read_meetings, read_scenes
 from training.radio_scores import choose_thresholds, decide, f1
 from xplain.interfaces import Thresholds
@@ -42,6 +44,7 @@ class Recipe:
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     average: float = 0.995  # decay of the moving average of the weights
+    coded: float = 0.0  # share of the scenes that went through a codec
     weights: tuple[float, ...] = (1.0, 1.5, 1.5, 1.5)  # of the labels in the loss
     model: RadioConfig = field(default_factory=RadioConfig)
     ranges: Ranges = field(default_factory=Ranges)
@@ -65,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.steps is not None:
         recipe = replace(recipe, steps=options.steps)
     scenes = [scene for folder in options.scenes for scene in read_scenes(folder)]
+    scenes = coded(scenes, recipe.coded, recipe.seed)
+    rooms = None if options.rooms is None else load_file(options.rooms)["rooms"]
     meetings = read_meetings(options.meetings) if options.meetings else []
     dev = [scene for folder in options.dev for scene in read_scenes(folder)]
     started = time.monotonic()
-    model = fit(scenes, meetings, dev, recipe)
+    model = fit(scenes, meetings, dev, recipe, rooms, options.device)
     logits, labels = judge(model, dev)
     step = model.config.frame_step
     thresholds = decisions(model, logits, labels, meetings)
@@ -103,17 +108,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="hyper-parameters (JSON)")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--rooms", type=Path, help="responses that training.make_rooms wrote")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     return parser.parse_args(arguments)
 
 
 def fit(
-    scenes: Sequence[Scene], meetings: Sequence[Meeting], dev: Sequence[Scene], recipe: Recipe
+    scenes: Sequence[Scene],
+    meetings: Sequence[Meeting],
+    dev: Sequence[Scene],
+    recipe: Recipe,
+    rooms: Tensor | None = None,
+    device: str = "cpu",
 ) -> RadioSegmenter:
-    """Train; ``dev`` is only measured for the log and decides nothing."""
+    """Train; ``dev`` is only measured for the log and decides nothing. On the CPU in the end."""
     torch.manual_seed(recipe.seed)
-    model = RadioSegmenter(recipe.model)
-    mixer = Mixer(scenes, meetings, recipe.ranges, recipe.seed)
+    model = RadioSegmenter(recipe.model).to(device)
+    mixer = Mixer(scenes, meetings, recipe.ranges, recipe.seed, rooms, device)
     moving = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
     mean = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
     optimiser = torch.optim.AdamW(
@@ -122,7 +134,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.15
     )
-    total, started = 0.0, time.monotonic()
+    total, started = torch.zeros((), device=device), time.monotonic()
     for step in range(1, recipe.steps + 1):
         model.train()
         loss = loss_of(model, mixer, mixer.batch(recipe.batch), recipe)
@@ -132,16 +144,16 @@ def fit(
         optimiser.step()
         schedule.step()
         mean.update_parameters(model)
-        total += loss.item()
+        total = total + loss.detach()
         if step % 100 == 0 or step == recipe.steps:
-            line = f"step {step}/{recipe.steps} loss {total / (step % 100 or 100):.4f}"
-            if step % 300 == 0 or step == recipe.steps:
+            line = f"step {step}/{recipe.steps} loss {float(total) / (step % 100 or 100):.4f}"
+            if step % 1500 == 0 or step == recipe.steps:
                 logits, labels = judge(mean.module, dev)
                 line += f" dev {named(f1(torch.cat(logits) > 0, torch.cat(labels)))}"
             print(f"{line} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
-            total = 0.0
+            total = torch.zeros((), device=device)
     model.load_state_dict(mean.module.state_dict())
-    return model.eval()
+    return model.cpu().eval()
 
 
 def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -> Tensor:
@@ -149,10 +161,10 @@ def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -
     with torch.no_grad():
         features = model.bands(mixer.bend(model.bands.power(batch.waveform)))
     # A third faster on CPUs that have bfloat16; the weights stay float32.
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(batch.waveform.device.type, dtype=torch.bfloat16):
         logits = model.decide(features)
     losses = F.binary_cross_entropy_with_logits(logits.float(), batch.labels, reduction="none")
-    weights = batch.known * torch.tensor(recipe.weights)
+    weights = batch.known * torch.tensor(recipe.weights, device=batch.known.device)
     return (losses * weights).sum() / weights.sum()
 
 
@@ -160,7 +172,8 @@ def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -
 def judge(model: nn.Module, scenes: Sequence[Scene]) -> tuple[list[Tensor], list[Tensor]]:
     """Logits and labels of scenes, each heard whole: (frames, 4) of each."""
     model.eval()
-    logits = [model(scene.waveform[None].float() / 2**15)[0] for scene in scenes]
+    device = next(model.parameters()).device
+    logits = [model(scene.waveform[None].to(device).float() / 2**15)[0].cpu() for scene in scenes]
     return logits, [scene.labels for scene in scenes]
 
 
