@@ -1,11 +1,11 @@
-"""A second mixer, for measuring only: a broadcast told item by item, by other rules than training's.
+"""A second mixer, to measure with only: a broadcast told item by item, by rules of its own.
 
-    python -m proxies.broadcast MANIFEST --split test --out FOLDER [--rooms FILE]     (in benchmarks/)
+    python -m proxies.broadcast MANIFEST --split test --out FOLDER [--rooms FILE]   (benchmarks/)
 
 Items of 3 to 12 s follow one another: talk (people one after another or falling into each other's
-words, over a bed of music, over a place's noise, or dry), a song, a sound, a pause. Levels are by the
-loudest half of each clip, labels by where clips lie and how loud they are there, and nothing is
-shared with ``xplain nmf scenes`` but the reading of clips and the layout of the folder.
+words, over a bed of music, over a place's noise, or dry), a song, a sound, a pause. Levels are by
+the loudest half of each clip, labels by where clips lie and how loud they are there, and nothing
+is shared with ``xplain nmf scenes`` but the reading of clips and the layout of the folder.
 """
 
 from __future__ import annotations

@@ -84,7 +84,12 @@ def batch(seconds: float = 0.5, clips: int = 2) -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(0)
     stems = 0.1 * torch.randn(clips, 3, round(seconds * 16000), generator=draw)
     said = (torch.rand(clips, round(seconds * 50), 4, generator=draw) > 0.4).float()
-    return {"waveform": stems.sum(1), "stems": stems, "teacher": said}
+    return {
+        "waveform": stems.sum(1),
+        "stems": stems,
+        "separable": torch.ones(len(stems)),
+        "teacher": said,
+    }
 
 
 @pytest.fixture

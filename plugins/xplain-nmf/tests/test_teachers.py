@@ -78,7 +78,7 @@ def test_what_is_no_teacher_is_refused():
 def test_a_teacher_is_not_trained(teacher):
     learned = load_teacher(teacher).train()
     assert learned.passes_gradients()
-    assert not learned.training and not learned.segmenter.training
+    assert not learned.training and not learned.segmenters[0].training
 
 
 @pytest.mark.skipif(not SILERO.is_file(), reason="needs ../shared/models/silero")
@@ -93,7 +93,7 @@ def test_a_black_box_that_gives_only_probabilities(monkeypatch):
     answers = box(waveform)
     assert answers.shape == (1, 100, 1)
     assert (answers.sigmoid() < 0.5).all()  # noise is no speech
-    frames = box.segmenter.logits(waveform)[0, :, 0]
+    frames = box.segmenters[0].logits(waveform)[0, :, 0]
     # 32 ms frames: label frame 2 is centred on sample 800, between 768 and 1280.
     expected = torch.lerp(frames[1], frames[2], (800 - 768) / 512)
     torch.testing.assert_close(answers[0, 2, 0], expected)

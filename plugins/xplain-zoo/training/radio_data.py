@@ -81,7 +81,9 @@ def read_meetings(rttm: Path) -> list[Meeting]:
     meetings = []
     for name, spoken in turns.items():
         found = [
-            p for p in (rttm.with_name(f"{name}{end}") for end in (".flac", ".wav")) if p.exists()
+            p
+            for p in (rttm.with_name(f"{name}{end}") for end in (".flac", ".wav", ".opus"))
+            if p.exists()
         ]
         if not found:
             raise SystemExit(f"{rttm}: neither {name}.flac nor {name}.wav lies beside it")

@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     meetings = read_meetings(options.meetings) if options.meetings else []
     dev = [scene for folder in options.dev for scene in read_scenes(folder)]
     started = time.monotonic()
+    if options.seconds is not None:
+        recipe = replace(recipe, steps=fitting(scenes, meetings, recipe, rooms, options))
     model = fit(scenes, meetings, dev, recipe, rooms, options.device)
     logits, labels = judge(model, dev)
     step = model.config.frame_step
@@ -111,6 +113,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rooms", type=Path, help="responses that training.make_rooms wrote")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seconds", type=float, help="as many steps as fit, from the first fifty")
     return parser.parse_args(arguments)
 
 
@@ -147,13 +150,30 @@ def fit(
         total = total + loss.detach()
         if step % 100 == 0 or step == recipe.steps:
             line = f"step {step}/{recipe.steps} loss {float(total) / (step % 100 or 100):.4f}"
-            if step % 1500 == 0 or step == recipe.steps:
+            if dev and (step % 1500 == 0 or step == recipe.steps):
                 logits, labels = judge(mean.module, dev)
                 line += f" dev {named(f1(torch.cat(logits) > 0, torch.cat(labels)))}"
             print(f"{line} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
             total = torch.zeros((), device=device)
     model.load_state_dict(mean.module.state_dict())
     return model.cpu().eval()
+
+
+def fitting(
+    scenes: Sequence[Scene],
+    meetings: Sequence[Meeting],
+    recipe: Recipe,
+    rooms: Tensor | None,
+    options: argparse.Namespace,
+) -> int:
+    """How many steps fit into the time, by how long the first take."""
+    taken, began = {}, time.monotonic()
+    for steps in (10, 60):
+        again = time.monotonic()
+        fit(scenes, meetings, [], replace(recipe, steps=steps), rooms, options.device)
+        taken[steps] = time.monotonic() - again
+    a_step = max(1e-4, (taken[60] - taken[10]) / 50)
+    return max(60, int((options.seconds - (time.monotonic() - began)) / a_step))
 
 
 def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -> Tensor:

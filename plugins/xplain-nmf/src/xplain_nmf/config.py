@@ -16,6 +16,9 @@ LABELS = ("speech", "music", "noise", "overlap")
 KIND_OF = {"overlap": "speech"}
 """Components of the first are of the second too: overlapped speech is speech."""
 
+REST = "rest"
+"""The kind of components that are of no label: what is left of the spectrum is theirs."""
+
 MOST_REFINEMENTS = 10_000
 """Multiplicative updates, each of which takes about as long as the network."""
 
@@ -41,6 +44,8 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     refinements: multiplicative updates by which Ψ's H is brought nearer to X ≈ W H;
     what is 0 stays 0. gains: whether Ψ also gives each activation a factor of 0 to 2 that comes
     after them, by which it decides; updates alone leave it no say in how much there is.
+    gates: whether Ψ also opens and closes the components of each label, frame by frame, before the
+    updates; what is closed is exactly 0, so that a label's explanation is silent where it is not.
 
     thresholds: how each label is decided, the fields of xplain's Thresholds by label; the
     teacher's, as the proxy's logits stand for the teacher's.
@@ -70,6 +75,7 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     activation: Literal["relu", "softplus"] = "relu"
     refinements: int = 0
     gains: bool = False
+    gates: bool = False
     thresholds: dict[str, Any] | None = None
     dictionary_trained: bool = False
     scale: float | int = 1.0
@@ -91,6 +97,8 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             raise ValueError("model and layer go with features='model', and only with that")
         if not 0 <= self.refinements <= MOST_REFINEMENTS:
             raise ValueError(f"refinements is 0 to {MOST_REFINEMENTS}, not {self.refinements}")
+        if self.gates and named is None:
+            raise ValueError("gates are of the labels' components, so component_labels names them")
         self.make_spectrum()
         self.make_thresholds()
 
@@ -104,6 +112,11 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     def kinds(self) -> tuple[str, ...]:
         """The different labels of components, in their order; none without component_labels."""
         return tuple(dict.fromkeys(self.component_labels or ()))
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """The labels whose components are opened and closed, in their order."""
+        return tuple(kind for kind in self.kinds if kind in self.labels) if self.gates else ()
 
     def kinds_of(self, label: str) -> tuple[str, ...]:
         """Whose components are a label's own: its own and, of speech, those of overlap."""

@@ -22,6 +22,8 @@ from xplain_nmf.spectrum import BINS, SAMPLE_RATE, Spectrum, frame_count, stft
 from xplain_nmf.tcn import Tcn
 
 TINY = 1e-8
+SLACK = 0.1
+"""By which a gate's sigmoid is stretched beyond 0 and 1, and cut off there."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -33,12 +35,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class ProxyOutput(ModelOutput):
     """What a forward pass gives.
 
-    logits: (B, T, L). activations: H (B, K, T). spectrum: X (B, F, T).
+    logits: (B, T, L). activations: H (B, K, T). spectrum: X (B, F, T). gates: logits of the
+    gates (B, G, T), one for each of config.gated.
     """
 
     logits: Tensor | None = None
     activations: Tensor | None = None
     spectrum: Tensor | None = None
+    gates: Tensor | None = None
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, H and X, in float32."""
@@ -72,7 +76,7 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
             inputs = BINS + config.layer_channels
         self.psi = Tcn(
             inputs,
-            config.components * (2 if config.gains else 1),
+            config.components * (2 if config.gains else 1) + len(config.gated),
             bottleneck=config.bottleneck,
             hidden=config.hidden,
             repeats=config.repeats,
@@ -128,15 +132,34 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
 
         transform: their complex spectra (B, F, T), where they are known.
         """
+        return self._analyse(waveform, transform)[:2]
+
+    def _analyse(
+        self, waveform: Tensor, transform: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """X, H and the logits of the gates (B, G, T)."""
         transform = stft(waveform) if transform is None else transform
         x = self._spectrum.compress(transform, waveform)
+        count = self.config.components
         found = self.psi(self._features(waveform, transform, x))
-        h = ACTIVATIONS[self.config.activation](found[:, : self.config.components])
+        gates = found[:, found.shape[1] - len(self.config.gated) :]
+        h = ACTIVATIONS[self.config.activation](found[:, :count])
         # Nothing is in a frame of digital silence, whatever the network makes of it.
-        h = self._refine(h * (x.amax(1, keepdim=True) > 0), x)
+        h = h * (x.amax(1, keepdim=True) > 0)
+        if self.config.gates:
+            h = h * self._opened(gates)
+        h = self._refine(h, x)
         if self.config.gains:
-            h = h * 2 * found[:, self.config.components :].sigmoid()
-        return x, h
+            h = h * 2 * found[:, count : 2 * count].sigmoid()
+        return x, h, gates
+
+    def _opened(self, gates: Tensor) -> Tensor:
+        """How far each component is let through, 0 to 1 with both ends: (B, G, T) → (B, K, T)."""
+        share = ((1 + 2 * SLACK) * gates.sigmoid() - SLACK).clamp(0, 1)
+        names = self.config.component_labels or []
+        rows = [[float(name == kind) for name in names] for kind in self.config.gated]
+        owner = torch.tensor(rows).to(share)
+        return (1 - owner.sum(0))[:, None] + owner.T @ share
 
     def head(self, activations: Tensor) -> Tensor:
         """H (B, K, T) → logits (B, T, L) = θ · h(t) + b."""
@@ -145,8 +168,8 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def forward(self, waveform: Tensor) -> ProxyOutput:
         """Waveforms (B, samples) → logits, H and X."""
-        x, h = self.analyse(waveform)
-        return ProxyOutput(logits=self.head(h), activations=h, spectrum=x)
+        x, h, gates = self._analyse(waveform)
+        return ProxyOutput(logits=self.head(h), activations=h, spectrum=x, gates=gates)
 
     def train(self, mode: bool = True) -> NmfProxy:
         """As torch's; the encoder is frozen and stays in evaluation mode."""

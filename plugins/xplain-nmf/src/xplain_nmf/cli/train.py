@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xplain.cli.parameters import Pairs, parameter_of, parameters
+
 
 class Name(str, Enum):
     """The presets."""
@@ -26,7 +28,11 @@ class Precision(str, Enum):
 
 def train(
     teacher: Annotated[
-        str, typer.Option(help="Segmenter, or model reference: zoo:radio-teacher, hf:FOLDER, …")
+        list[str],
+        typer.Option(
+            help="Segmenter, or model reference: zoo:radio-teacher, hf:FOLDER, …; may repeat: each "
+            "label is the first's that has it"
+        ),
     ],
     audio: Annotated[
         list[Path],
@@ -48,6 +54,7 @@ def train(
     label: Annotated[
         list[str] | None, typer.Option(help="Label of the teacher, may repeat [default: all]")
     ] = None,
+    teacher_param: Annotated[Pairs, parameter_of("the teacher")] = None,
     encoder: Annotated[
         str | None,
         typer.Option(help='Read a transformers encoder: repository, folder, or "teacher"'),
@@ -84,7 +91,8 @@ def train(
         evaluation=evaluation,
         split=split,
         labels=tuple(label or ()),
-        features=Features(encoder, teacher if layer is not None else None, layer),
+        teacher_params=parameters("--teacher-param", teacher_param),
+        features=Features(encoder, teacher[0] if layer is not None else None, layer),
         train_dictionary=train_dictionary,
         seconds=seconds,
         settings=Settings(steps, batch, learning_rate, seed, precision.value, every),

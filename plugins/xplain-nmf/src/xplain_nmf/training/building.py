@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from xplain.errors import ModelError, XplainError, nearest
 from xplain.models import runs_file
-from xplain_nmf.config import KIND_OF, NmfProxyConfig
+from xplain_nmf.config import KIND_OF, REST, NmfProxyConfig
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.encoder import read_encoder
 from xplain_nmf.hidden import LayerFeatures
@@ -51,15 +51,11 @@ def build(
     suit the preset, ModelError where there are no such features.
     """
     if preset.classwise:
-        dictionary = with_parts(dictionary, teacher.labels)
+        dictionary = with_rest(with_parts(dictionary, teacher.labels))
     config: dict[str, Any] = {
         **preset.config,
         "id2label": dict(enumerate(teacher.labels)),
-        "thresholds": {
-            label: asdict(chosen)
-            for label, chosen in teacher.segmenter.thresholds.items()
-            if label in teacher.labels
-        },
+        "thresholds": {label: asdict(chosen) for label, chosen in teacher.thresholds.items()},
         "components": dictionary.spectra.shape[1],
         "component_labels": None if dictionary.labels is None else list(dictionary.labels),
         "scale": dictionary.spectrum.scale,
@@ -113,6 +109,13 @@ def with_parts(dictionary: Dictionary, labels: Sequence[str]) -> Dictionary:
         spectra.append(dictionary.spectra[:, whole[::3]])
         names += [label] * len(whole[::3])
     return replace(dictionary, spectra=torch.cat(spectra, dim=1), labels=tuple(names))
+
+
+def with_rest(dictionary: Dictionary) -> Dictionary:
+    """A class-wise dictionary with atoms of no label, which begin as every sixth of all."""
+    more = dictionary.spectra[:, ::6]
+    names = (*(dictionary.labels or ()), *[REST] * more.shape[1])
+    return replace(dictionary, spectra=torch.cat([dictionary.spectra, more], 1), labels=names)
 
 
 @torch.no_grad()

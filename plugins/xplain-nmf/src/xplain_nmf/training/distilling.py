@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,21 @@ from xplain_nmf.training.training import Settings, train
 class Task:
     """What is distilled.
 
-    teacher: a segmenter's name or a model reference. audio, at least one, and evaluation:
+    teacher: segmenters' names or model references, see :func:`load_teacher`; teacher_params: of a
+    registered segmenter. audio, at least one, and evaluation:
     manifests, see :func:`xplain_nmf.training.recordings.read_recordings`; split: of ``audio``.
     dictionary: a folder. labels: of the teacher, none for all. train_dictionary: None for the
     preset's choice. seconds: of each piece of a recording.
     """
 
-    teacher: str
+    teacher: str | Sequence[str]
     audio: Sequence[Path]
     dictionary: Path
     preset: str = "causal"
     evaluation: Path | None = None
     split: str | None = None
     labels: tuple[str, ...] = ()
+    teacher_params: Mapping[str, object] = field(default_factory=dict)
     features: Features = field(default_factory=Features)
     train_dictionary: bool | None = None
     seconds: float = 10.0
@@ -48,7 +50,7 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
     if task.preset not in PRESETS:
         raise XplainError(f"no preset {task.preset!r}; {nearest(task.preset, PRESETS)}")
     preset = PRESETS[task.preset]
-    teacher = load_teacher(task.teacher, task.labels or None)
+    teacher = load_teacher(task.teacher, task.labels or None, task.teacher_params)
     dictionary = Dictionary.load(task.dictionary)
     several = [read_recordings(m, task.seconds, teacher.labels, task.split) for m in task.audio]
     pieces = [piece for recordings in several for piece in recordings.pieces]

@@ -59,6 +59,21 @@ def separation(shares: Tensor, ideal: Tensor, spectrum: Tensor) -> Tensor:
     return ((shares - ideal).square() * weight[:, None]).mean()
 
 
+def equal_energy(mask: Tensor, other: Tensor, power: Tensor, where: Tensor) -> Tensor:
+    """Another mask, scaled so that it takes as much energy as a mask where something is.
+
+    mask, other: (B, F, T) in 0..1; power: |S|² (B, F, T); where: (B, T), 0 or 1. A mask
+    lets through at most everything; what cannot reach the energy is as near as three rescalings
+    bring it.
+    """
+    seen = power * where[:, None]
+    wanted = (mask.square() * seen).sum((1, 2), keepdim=True)
+    for _ in range(3):
+        taken = (other.square() * seen).sum((1, 2), keepdim=True)
+        other = (other * (wanted / (taken + TINY)).sqrt()).clamp(max=1)
+    return other
+
+
 def lost(logits: Tensor, where: Tensor) -> Tensor:
     """How far logits are from saying no where they must: each (B, T), ``where`` 0..1.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from xplain_nmf.config import KIND_OF
 from xplain_nmf.model import NmfProxy, ProxyOutput
@@ -28,7 +29,10 @@ class Weights:
     distillation, factorisation, sparsity: α, β and γ of the paper. separation: of the stems,
     by the components of each kind. necessity: without its most relevant components a label is
     lost. removal: the teacher loses a label when its explanation is taken out of the audio.
-    keeping: the teacher keeps it when only the explanation is left.
+    keeping: the teacher keeps it when only the explanation is left. silence: it does not hear it
+    there where the label is absent. contrast: it keeps the label when a wrong mask takes as much
+    energy out of the audio: the explanation's, shifted in frequency or with its frames shuffled, or
+    another label's. gating: what the gates of a label's components say, against the teacher.
     """
 
     distillation: float = 10.0
@@ -38,17 +42,20 @@ class Weights:
     necessity: float = 0.0
     removal: float = 0.0
     keeping: float = 0.0
+    silence: float = 0.0
+    contrast: float = 0.0
+    gating: float = 0.0
 
 
 @dataclass(frozen=True)
 class Objective:
     """The weighted terms of a loss, which add up to it.
 
-    weights: see Weights. start: share of the training after which necessity, removal and
-    keeping begin: first there has to be something to be necessary. thinning: factorisation and
-    separation look at every so manyth frame, another one each step (windows overlap 3.2-fold).
-    resynthesised: scenes of a batch whose explanations the teacher segments as audio; every: in
-    every so manyth step.
+    weights: see Weights. start: share of the training after which necessity and what the teacher
+    hears of explanations begin: first there has to be something to be necessary. thinning:
+    factorisation and separation look at every so manyth frame, another one each step (windows
+    overlap 3.2-fold). resynthesised: scenes of a batch whose explanations the teacher segments as
+    audio; every: in every so manyth step.
     """
 
     weights: Weights = Weights()
@@ -68,9 +75,10 @@ class Objective:
     ) -> dict[str, Tensor]:
         """The weighted terms for what the proxy gave for a batch.
 
-        batch: "waveform" (B, samples), "teacher" (B, T, L), and "stems" (B, 3, samples), without
-        which separation drops out. teacher: for removal and keeping, which drop out without
-        it. progress: share of the training that is over.
+        batch: "waveform" (B, samples), "teacher" (B, T, L), and "stems" (B, 3, samples) with
+        "separable" (B,), 1 where they are known; without them separation drops out. teacher: for
+        removal, keeping, silence and contrast, which drop out without it. progress: share of the
+        training that is over.
         """
         weights, said = self.weights, batch["teacher"]
         logits, h, x = output.parts()
@@ -81,17 +89,23 @@ class Objective:
             "factorisation": weights.factorisation * losses.factorisation(x[..., thin], made),
             "sparsity": weights.sparsity * losses.sparsity(h),
         }
-        if weights.separation and "stems" in batch:
-            separated = self._separation(proxy, h[..., thin], x[..., thin], batch, thin)
-            terms["separation"] = weights.separation * separated
+        if weights.gating and output.gates is not None and proxy.config.gated:
+            terms["gating"] = weights.gating * gating(proxy, output.gates.float(), said)
+        apart = batch["separable"].bool() if "stems" in batch else torch.zeros(len(h)).bool()
+        if weights.separation and bool(apart.any()):
+            known = {name: value[apart] for name, value in batch.items()}
+            separated = self._separation(
+                proxy, h[apart][..., thin], x[apart][..., thin], known, thin
+            )
+            terms["separation"] = weights.separation * apart.float().mean() * separated
         if progress < self.start:
             return terms
         if weights.necessity:
             terms["necessity"] = weights.necessity * necessity(proxy, logits, h, said)
-        if teacher is not None and (weights.removal or weights.keeping) and step % self.every == 0:
-            removed, kept = self._removed_and_kept(proxy, h, batch, teacher)
-            terms["removal"] = self.every * weights.removal * removed
-            terms["keeping"] = self.every * weights.keeping * kept
+        heard = weights.removal or weights.keeping or weights.silence or weights.contrast
+        if teacher is not None and heard and step % self.every == 0:
+            for name, value in self._heard(proxy, h, batch, teacher).items():
+                terms[name] = self.every * getattr(weights, name) * value
         return terms
 
     def _separation(
@@ -121,10 +135,10 @@ class Objective:
                 loss = loss + losses.separation(both, split, x)
         return loss
 
-    def _removed_and_kept(
+    def _heard(
         self, proxy: NmfProxy, h: Tensor, batch: Mapping[str, Tensor], teacher: Teacher
-    ) -> tuple[Tensor, Tensor]:
-        """One label's explanation, taken out of some scenes and left alone in them."""
+    ) -> dict[str, Tensor]:
+        """What the teacher says of one label's explanation, taken out of scenes and left alone."""
         first = slice(self.resynthesised)
         waveform, said = batch["waveform"][first], batch["teacher"][first]
         there = decided(proxy, said)
@@ -134,22 +148,61 @@ class Objective:
             if count >= FEW and proxy.config.kinds_of(proxy.config.labels[label])
         ]
         if not known:
-            return h.new_zeros(()), h.new_zeros(())
-        label = known[int(torch.randint(len(known), ()))]
+            return {}
+        label = known[_drawn(len(known))]
         own = proxy.config.kinds_of(proxy.config.labels[label])
         shares, _ = losses.group_shares(proxy.dictionary, h[first], _membership(proxy, h))
-        mask = sum(
-            (shares[:, n] for n, kind in enumerate(proxy.config.kinds) if kind in own),
-            torch.zeros(()),
-        )
+        mask = _mask(proxy, shares, own)
         transform, samples = stft(waveform), waveform.shape[-1]
-        limit = onsets(proxy, said).logit()[label]
-        without = teacher(istft((1 - mask) * transform, samples))[..., label]
-        removed = losses.lost(without - limit, there[..., label])
-        if not self.weights.keeping:
-            return removed, h.new_zeros(())
-        alone = teacher(istft(mask * transform, samples))[..., label]
-        return removed, losses.kept(alone - limit, there[..., label])
+        limit, where = onsets(proxy, said).logit()[label], there[..., label]
+
+        def hears(mask: Tensor) -> Tensor:
+            return teacher(istft(mask * transform, samples))[..., label] - limit
+
+        terms = {}
+        if self.weights.removal:
+            terms["removal"] = losses.lost(hears(1 - mask), where)
+        if self.weights.keeping or self.weights.silence:
+            alone = hears(mask)
+            if self.weights.keeping:
+                terms["keeping"] = losses.kept(alone, where)
+            if self.weights.silence:
+                terms["silence"] = losses.lost(alone, 1 - where)
+        if self.weights.contrast:
+            others = [n for n, c in enumerate(proxy.config.labels) if n != label and c not in own]
+            wrong = _wrong(proxy, mask, shares, others)
+            power = torch.view_as_real(transform).square().sum(-1)
+            wrong = losses.equal_energy(mask, wrong, power, where)
+            terms["contrast"] = losses.kept(hears(1 - wrong), where)
+        return terms
+
+
+def gating(proxy: NmfProxy, gates: Tensor, said: Tensor) -> Tensor:
+    """Cross-entropy of the gates' logits (B, G, T) against what the teacher decides."""
+    columns = [proxy.config.labels.index(kind) for kind in proxy.config.gated]
+    there = decided(proxy, said)[..., columns].transpose(1, 2)
+    return functional.binary_cross_entropy_with_logits(gates, there)
+
+
+def _mask(proxy: NmfProxy, shares: Tensor, kinds: tuple[str, ...]) -> Tensor:
+    """Share of W H that some kinds make: (B, F, T)."""
+    chosen = [n for n, kind in enumerate(proxy.config.kinds) if kind in kinds]
+    return shares[:, chosen].sum(1)
+
+
+def _wrong(proxy: NmfProxy, mask: Tensor, shares: Tensor, others: list[int]) -> Tensor:
+    """The mask shifted in frequency, or with its frames shuffled, or that of another label."""
+    kind = _drawn(3 if others else 2)
+    if kind == 0:
+        return mask.roll(1 + _drawn(mask.shape[1] - 1), 1)
+    if kind == 1:
+        return mask[..., torch.randperm(mask.shape[2]).to(mask.device)]
+    label = proxy.config.labels[others[_drawn(len(others))]]
+    return _mask(proxy, shares, proxy.config.kinds_of(label))
+
+
+def _drawn(below: int) -> int:
+    return int(torch.randint(below, ()))
 
 
 def necessity(proxy: NmfProxy, logits: Tensor, h: Tensor, said: Tensor) -> Tensor:

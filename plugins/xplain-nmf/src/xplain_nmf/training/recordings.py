@@ -37,8 +37,9 @@ class Piece:
 class Recordings(Dataset[dict[str, Tensor]]):
     """Pieces of the recordings in a manifest; see :func:`read_recordings`.
 
-    A piece: "waveform" (samples,) at 16 kHz; "stems" (3, samples) speech, music, noise where
-    every recording has them; "labels" (T, L) 0 or 1 where every recording has them; "teacher"
+    A piece: "waveform" (samples,) at 16 kHz; where a recording has stems, "stems" (3, samples)
+    speech, music, noise, and "separable", 1, or of those that have none zeros and 0; "labels"
+    (T, L) 0 or 1 where every recording has them; "teacher"
     (T, L), once :meth:`answer` has put it there.
     """
 
@@ -46,7 +47,7 @@ class Recordings(Dataset[dict[str, Tensor]]):
         """Take where the pieces are; labels: those of the proxy, in order."""
         self.pieces, self.seconds = list(pieces), seconds
         self.samples = round(seconds * SAMPLE_RATE)
-        self.has_stems = all(piece.stems is not None for piece in pieces)
+        self.has_stems = any(piece.stems is not None for piece in pieces)
         known = all(piece.labels is not None for piece in pieces)
         self.has_labels = known and set(labels) <= set(LABELS)
         self._columns = [LABELS.index(label) for label in labels] if self.has_labels else []
@@ -70,6 +71,8 @@ class Recordings(Dataset[dict[str, Tensor]]):
             self._held[index] = self._read(self.pieces[index])
         held = self._held[index]
         item = {k: v.float() / audio.FULL_SCALE for k, v in held.items() if k != "labels"}
+        if self.has_stems:
+            item["separable"] = torch.tensor(float(self.pieces[index].stems is not None))
         if "labels" in held:
             item["labels"] = held["labels"].float()
         if self._teacher is not None:
@@ -86,9 +89,9 @@ class Recordings(Dataset[dict[str, Tensor]]):
 
     def _read(self, piece: Piece) -> dict[str, Tensor]:
         held = {"waveform": self._pcm(read_piece(piece.path, piece.start, self.samples))}
-        if self.has_stems and piece.stems is not None:
-            stems = torch.zeros(len(piece.stems), self.samples)
-            for row, paths in zip(stems, piece.stems.values(), strict=True):
+        if self.has_stems:
+            stems = torch.zeros(len(STEMS), self.samples)
+            for row, paths in zip(stems, (piece.stems or {}).values(), strict=False):
                 for path in paths:
                     row += read_piece(path, piece.start, self.samples)
             held["stems"] = self._pcm(stems)

@@ -98,7 +98,7 @@ def train(
             for name, recordings in (("train", audio), ("evaluation", evaluation)):
                 if recordings is not None:
                     kept = partial / f"{name}.safetensors"
-                    recordings.answer(_answers(teacher, recordings, kept))
+                    recordings.answer(_answers(teacher, recordings, kept, device))
         trainer = ProxyTrainer(
             proxy, objective, teacher, audio, evaluation, partial, settings, device
         )
@@ -293,14 +293,18 @@ def _claim(partial: Path, job: Mapping[str, Any]) -> None:
         )
 
 
-def _answers(teacher: Teacher, recordings: Recordings, kept: Path) -> Tensor:
+def _answers(teacher: Teacher, recordings: Recordings, kept: Path, device: str) -> Tensor:
     """The teacher's probabilities of all pieces (pieces, T, L); asked for once."""
     if kept.is_file():
         return read_tensors(kept, ["teacher"])[0]["teacher"]
     answers = []
+    place = PartialState(cpu=device == "cpu").device
+    teacher.to(place)
     with torch.no_grad():
         for index in track(range(len(recordings)), len(recordings), "asking the teacher"):
-            answers.append(teacher(recordings[index]["waveform"][None])[0].sigmoid().cpu())
+            waveform = recordings[index]["waveform"][None].to(place)
+            answers.append(teacher(waveform)[0].sigmoid().cpu())
+    teacher.cpu()
     found = torch.stack(answers)
     if not torch.isfinite(found).all():
         raise ModelError("the teacher gave probabilities that are NaN; it cannot be learned from")

@@ -1,0 +1,50 @@
+"""Black boxes that nobody here trained, as teachers: ``benchmarks/proxies/teachers.py:pyannet``.
+
+Their frames and labels differ: PyanNet says speech and overlap every 16.9 ms, INA speech, music and
+noise, which exclude each other, every 20 ms, silero speech every 32 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from torch import nn
+
+import xplain
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from third_party import pyannet as of_pyannet
+from third_party import silero as of_silero
+from third_party.ina import SpeechMusicNoise
+
+SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[2] / ".." / "shared"))
+RATE = 16000
+
+
+def _wrapped(module: nn.Module, name: str, labels: tuple[str, ...], step: float) -> xplain.Model:
+    independent = name != "ina"
+    return xplain.wrap(
+        module, sample_rate=RATE, labels=labels, multilabel=independent, frame_step=step, name=name
+    )
+
+
+def pyannet() -> xplain.Model:
+    """Speech and overlap."""
+    network = of_pyannet.Speech(of_pyannet.PyanNet.load(SHARED / "models" / "third-party"))
+    return _wrapped(network, "pyannet", of_pyannet.LABELS, of_pyannet.FRAME_STEP)
+
+
+def ina() -> xplain.Model:
+    """Speech, music and noise, which exclude each other."""
+    network = SpeechMusicNoise.load(SHARED / "models" / "third-party")
+    return _wrapped(network, "ina", ("speech", "music", "noise"), 0.02)
+
+
+def silero() -> xplain.Model:
+    """Speech."""
+    file = SHARED / "models" / "silero" / "silero_vad_16k.onnx"
+    network = of_silero.Silero.load(file)
+    return _wrapped(network, "silero", ("speech",), of_silero.FRAME_STEP)
