@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,9 @@ class Meeting:
 
 def read_scenes(folder: Path) -> list[Scene]:
     """Read a folder that ``xplain nmf scenes`` made: all of it, into memory."""
-    return [_scene(folder, row) for row in rows(folder / "manifest.csv", ["labels"])]
+    listed = list(rows(folder / "manifest.csv", ["labels"]))
+    with ThreadPoolExecutor() as pool:  # libsndfile works without the interpreter's lock
+        return list(pool.map(lambda row: _scene(folder, row), listed))
 
 
 def _scene(folder: Path, row: Row) -> Scene:

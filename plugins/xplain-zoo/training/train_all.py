@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=Path, required=True)
     parser.add_argument("--dictionary", type=Path, required=True)
     parser.add_argument("--boxes", type=Path, help="Python file of other black boxes")
+    parser.add_argument("--dev", type=Path, help="scenes of another mixer, for thresholds")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, default=7.0)
     parser.add_argument("--scenes", type=int, default=150, help="of each process")
@@ -82,19 +83,23 @@ def main() -> None:
 def mix(options: argparse.Namespace) -> dict[str, list[Path]]:
     """Scenes: to train on, to choose thresholds on."""
     manifest, scratch = options.pool / "manifest.csv", _scratch(options)
-    orders = [
-        ("train", scratch / f"train-{n}", 10.0, options.scenes, 100 + n, True)
-        for n in range(options.processes)
-    ]
     dev = max(2, options.scenes // 4)
-    orders += [("dev", scratch / "dev", 30.0, dev, 2, False)]
-    orders += [("train", scratch / "plain", 30.0, dev, 6, False)]
+    orders = [
+        ("dev", scratch / "dev", 30.0, dev, 2, False),
+        ("train", scratch / "plain", 30.0, dev, 6, False),
+        *(
+            ("train", scratch / f"train-{n}", 10.0, options.scenes, 100 + n, True)
+            for n in range(max(1, options.processes - 2))
+        ),
+    ]
     spawning = get_context("spawn")
     with ProcessPoolExecutor(options.processes, mp_context=spawning) as pool:
         list(pool.map(_mix, [(manifest, *order) for order in orders]))
+    while options.dev is not None and not (options.dev / "manifest.csv").is_file():
+        time.sleep(1)  # somebody else is mixing them
     return {
         "train": [folder for _, folder, seconds, *_ in orders if seconds == 10],
-        "dev": [scratch / "dev", scratch / "plain"],
+        "dev": [scratch / "dev", scratch / "plain", *filter(None, [options.dev])],
     }
 
 
@@ -169,7 +174,7 @@ def _audio(options: argparse.Namespace, labels: Sequence[str]) -> Any:
     from xplain_nmf.training.recordings import Recordings, read_recordings
 
     scratch, pieces = _scratch(options), []
-    folders = [scratch / f"train-{n}" for n in range(min(5, options.processes))]
+    folders = [scratch / f"train-{n}" for n in range(max(1, min(5, options.processes - 2)))]
     for folder in (*folders, scratch / "dev"):
         pieces += read_recordings(folder / "manifest.csv", 10.0, labels).pieces
     alone = read_recordings(options.pool / "manifest.csv", 10.0, labels).pieces

@@ -98,7 +98,7 @@ def load_teacher(
     """A teacher by a registered segmenter's name, a model reference, or itself; or by several.
 
     asked: "my-segmenter", "zoo:radio-teacher", "hf:FOLDER", "file.py:factory", …. params: of the
-    one that is a registered segmenter's name. Raises PluginError or ModelError for what is not there
+    one that is a registered segmenter's name. PluginError or ModelError for what is not there
     or decides once per clip, TargetError for labels that none has.
     """
     if isinstance(asked, str | Segmenter | Model):
