@@ -8,10 +8,10 @@ another label, of random components, each scaled to take the same energy in the 
 from __future__ import annotations
 
 import torch
-from proxies.explaining import Explanations
-from proxies.resynthesis import mask_of, random_mask
 from torch import Tensor
 
+from proxies.explaining import Explanations
+from proxies.resynthesis import mask_of, random_mask
 from xplain_nmf.model import NmfProxy
 
 KINDS = ("shifted", "shuffled", "other label", "random components")

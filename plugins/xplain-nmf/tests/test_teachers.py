@@ -190,8 +190,11 @@ def test_overlap_has_every_third_atom_of_speech(teacher):
     spectra = torch.rand(513, 10, generator=torch.Generator().manual_seed(0))
     known = Dictionary(spectra, Spectrum(), ("music",) * 4 + ("speech",) * 6)
     proxy = build(PRESETS["causal"], known, load_teacher(Four()))
-    assert proxy.config.component_labels == ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2
-    torch.testing.assert_close(proxy.dictionary[:, 10:], proxy.dictionary[:, [4, 7]])
+    # What is left is of nobody: every sixth atom of all.
+    kinds = ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2 + ["rest"] * 2
+    assert proxy.config.component_labels == kinds
+    torch.testing.assert_close(proxy.dictionary[:, 12:], proxy.dictionary[:, [0, 6]])
+    torch.testing.assert_close(proxy.dictionary[:, 10:12], proxy.dictionary[:, [4, 7]])
     assert proxy.config.own_components("speech") == [4, 5, 6, 7, 8, 9, 10, 11]
     assert proxy.config.own_components("overlap") == [10, 11]
     speaks = proxy.theta.weight > 0
