@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import xplain
 from xplain.models import make_synthesizer
 from xplain.score import Route
+from xplain_interpreters.layers import choose
 from xplain_interpreters.lmac.explainer import LMac
-from xplain_interpreters.lmac.layers import choose
 from xplain_interpreters.lmac.training import Training, fit, loss
 
 RATE = 4000

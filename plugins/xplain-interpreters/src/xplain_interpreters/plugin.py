@@ -22,6 +22,11 @@ EXPLAINERS = (
         "lmac.explainer:LMac",
         "A decoder's mask, trained on the model's hidden layers (Paissan et al. 2024)",
     ),
+    (
+        "tcav",
+        "tcav:Tcav",
+        "How a concept, given by two folders of sounds, moves the score (Kim et al. 2018)",
+    ),
 )
 
 

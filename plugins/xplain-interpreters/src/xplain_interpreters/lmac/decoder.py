@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xplain_interpreters.lmac.layers import Layer
+from xplain_interpreters.layers import Layer
 
 ROWS = 16
 """Rows over frequency that a layer without frequencies is spread over."""

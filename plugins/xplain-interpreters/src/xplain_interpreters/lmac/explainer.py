@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from xplain import Attribution, Audio, Explainer, PluginError, Score
 from xplain.registry import registry
 from xplain.score import ClipScore
+from xplain_interpreters.layers import outputs
 from xplain_interpreters.lmac import folder as folders
-from xplain_interpreters.lmac.layers import outputs
 
 
 class LMac(nn.Module, Explainer):

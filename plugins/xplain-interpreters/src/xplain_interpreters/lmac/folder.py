@@ -16,8 +16,8 @@ from xplain.errors import ArtifactError, PluginError, one_line
 from xplain.storage import check_replaceable, whole_folder
 from xplain.tensors import read_tensors, to_bytes
 from xplain.validated import convert, decode_json
+from xplain_interpreters.layers import Layer
 from xplain_interpreters.lmac.decoder import Decoder
-from xplain_interpreters.lmac.layers import Layer
 
 KIND, SCHEMA = "l-mac", 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from xplain import ArtifactError, Model, PluginError, Synthesizer, audio
@@ -20,9 +20,9 @@ from xplain.registry import registry
 from xplain.score import Route
 from xplain.storage import only_writer, write_bytes, write_text
 from xplain.tensors import read_tensors, to_bytes
+from xplain_interpreters.layers import hidden_layers, outputs
 from xplain_interpreters.lmac import folder
 from xplain_interpreters.lmac.decoder import Decoder
-from xplain_interpreters.lmac.layers import Layer, choose, outputs
 
 LAYERS = 4
 """Hidden layers that are read at most, as in the paper."""
@@ -115,7 +115,7 @@ def fit(
     with only_writer(partial), borrowed(route, home):
         _claim(partial / "job.json", record)
         pieces = _Pieces(files, synthesizer, training)
-        layers = _layers(route, synthesizer, home)
+        layers = hidden_layers(route, home, LAYERS)
         with seeded(training.seed, torch.device("cpu")):
             decoder = Decoder(layers, training.width)
         decoder.to(home)
@@ -184,25 +184,6 @@ class _Pieces:
             read = audio.resample(audio.read(self._files[number]), self._rate)
             self._held[number] = read.waveform
         return self._held[number]
-
-
-def _layers(route: Route, synthesizer: Synthesizer, device: torch.device) -> list[Layer]:
-    """The layers to read: seen with clips of one second and of two."""
-    names = [name for name, part in route.module.named_modules() if name and _is_leaf(part)]
-    seen: list[dict[str, Tensor]] = []
-    for seconds in (1, 2):
-        chance = torch.Generator().manual_seed(0)
-        samples = seconds * synthesizer.sample_rate
-        waveform = 0.1 * torch.randn(2, samples, generator=chance).to(device)
-        latents = synthesizer.encode(waveform)
-        with torch.no_grad(), outputs(route.module, names) as held:
-            route(latents.values, latents.context)
-        seen.append({name: tensor for name, tensor in held.items() if len(tensor) == 2})
-    return choose(seen[0], seen[1], LAYERS)
-
-
-def _is_leaf(part: nn.Module) -> bool:
-    return not any(part.children())
 
 
 def _claim(note: Path, record: Mapping[str, Any]) -> None:

@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from xplain import PluginError
+from xplain.score import Route
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,26 @@ def outputs(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
             handle = module.get_submodule(name).register_forward_hook(note(name))
             stack.callback(handle.remove)
         yield held
+
+
+def hidden_layers(route: Route, device: torch.device, count: int) -> list[Layer]:
+    """The last ``count`` layers of a route's model that keep the time; see choose.
+
+    They are seen with noise of one second and of two.
+    """
+    names = [
+        name for name, part in route.module.named_modules() if name and not any(part.children())
+    ]
+    seen: list[dict[str, Tensor]] = []
+    for seconds in (1, 2):
+        chance = torch.Generator().manual_seed(0)
+        samples = seconds * route.synthesizer.sample_rate
+        waveform = 0.1 * torch.randn(2, samples, generator=chance).to(device)
+        latents = route.synthesizer.encode(waveform)
+        with torch.no_grad(), outputs(route.module, names) as held:
+            route(latents.values, latents.context)
+        seen.append({name: tensor for name, tensor in held.items() if len(tensor) == 2})
+    return choose(seen[0], seen[1], count)
 
 
 def choose(short: Mapping[str, Tensor], long: Mapping[str, Tensor], count: int) -> list[Layer]:
