@@ -254,6 +254,26 @@ def read_digits(folder: Path, name: str) -> object:
     return DigitClassifier.from_folder(folder / "digits")
 
 
+def make_interpreter(folder: Path) -> Sequence[str]:
+    import torch
+
+    from xplain_interpreters.layers import Layer
+    from xplain_interpreters.lmac.decoder import Decoder
+    from xplain_interpreters.lmac.folder import write
+
+    torch.manual_seed(0)
+    layers = [Layer("conv", (1, 3, 2), 8, 20), Layer("gru", (2, 1), 4, 1)]
+    made = {"name": "a", "sha256": None, "parameters": {"window": 0.032}}
+    write(folder / "lmac", {"model": made, "synthesizer": made}, Decoder(layers, 4), 1.0)
+    return [f"lmac/{n}" for n in ("config.json",) * 5 + ("model.safetensors",)]
+
+
+def read_interpreter(folder: Path, name: str) -> object:
+    from xplain_interpreters.lmac.explainer import LMac
+
+    return LMac(str(folder / "lmac"))
+
+
 def make_hf(folder: Path) -> Sequence[str]:
     import transformers
 
@@ -348,6 +368,7 @@ TARGETS = {
         Target("prototypes", make_prototypes, read_prototypes),
         Target("radio", make_model("radio-teacher"), read_radio),
         Target("digits", make_model("digits"), read_digits),
+        Target("interpreter", make_interpreter, read_interpreter),
         Target("hf", make_hf, read_model("hf")),
         Target("benchmark", make_toml, read_toml),
         Target("journal", make_journal, read_journal),

@@ -85,6 +85,10 @@ def calls(clips: Path) -> Mapping[str, list[str]]:
         "explain": ["explain", *wavs, "--model", "zoo:digits"],
         "segment": ["segment", *wavs, "--format", "rttm", "--format", "json"],
         "fit": ["fit", manifest, "--synthesizer", "stft", "--epochs", "4", "--head", "conv"],
+        "fit-explainer": [
+            *("fit-explainer", manifest, "--model", "zoo:digits", "--seconds", "0.5"),
+            *("--steps", "24", "--batch", "2", "--width", "4", "--every", "6"),
+        ],
         "nmf dictionary": [
             *("nmf", "dictionary", manifest, *mapping),
             *("--components", "12", "--seconds", "6", "--iterations", "60"),

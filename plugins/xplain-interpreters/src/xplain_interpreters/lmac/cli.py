@@ -39,6 +39,7 @@ def fit_explainer(
     sparsity: Annotated[float, typer.Option(help="Weight of the mask's mean")] = 0.4,
     guidance: Annotated[float, typer.Option(help="Weight of what the mask takes away")] = 0.0,
     width: Annotated[int, typer.Option(help="Channels inside the decoder")] = 24,
+    every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next")] = 50,
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, …  [default: the model's device]")
@@ -59,6 +60,7 @@ def fit_explainer(
         sparsity=sparsity,
         guidance=guidance,
         width=width,
+        every=every,
         seed=seed,
     )
     found = rows(manifest, where=pairs("--where", where))
