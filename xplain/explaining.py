@@ -33,6 +33,7 @@ from xplain.clips import (
 )
 from xplain.errors import XplainWarning
 from xplain.explanation import Explanation
+from xplain.interfaces import Attribution
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
 from xplain.models import Model, load_model
@@ -60,7 +61,7 @@ def explain(
 
     settings: see Settings. synthesizer (default: what the model reads, else "stft"),
     explainer ("integrated-gradients") with params, target (the model's own decision) and
-    versus, replacement ("silence") and baseline (the replacement), grouping
+    versus, replacement ("auto") and baseline (the replacement), grouping
     ("element"; "words" of a plugin) and order ("signed"), seed (0), device, max_batch, sample_rate.
 
     Returns an Explanation, or for a list a list of them. Raises a subclass of
@@ -116,6 +117,7 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
     waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
     with torch.inference_mode(False):
         live = LiveClip.open(audio.name, waveform, at_model, job, _clip_seed(job.seed, audio))
+        live = live.chosen(waveform)
     for doubt in live.doubts:
         warnings.warn(f"{audio.name}: {doubt}", XplainWarning, stacklevel=2)
     return audio, waveform, live
@@ -123,18 +125,16 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
 
 def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Explanation:
     """Explain an opened clip by the job's method."""
-    # The clip's own route, since a recogniser was told the clip's text.
-    job = replace(job, route=opened.job.route)
-    live, synthesizer = replace(opened, job=job), job.route.synthesizer
+    synthesizer = job.route.synthesizer
     with torch.inference_mode(False):
-        attribution = live.attribute()
-    error = live.completeness_error(attribution)
-    converged = None if error is None else error <= (job.explainer.completeness_tolerance or 0)
+        live, attribution = _converged(opened.by(job))
+    job, error = live.job, live.completeness_error(attribution)
+    converged = live.converged(attribution)
     if converged is False:
         warnings.warn(
             f"{audio.name}: {job.provenance['explainer']['name']} did not converge "
-            f"(completeness error {error:.1%}); try more steps, or a baseline that sounds "
-            "where the model normalises loudness (baseline 'mean')",
+            f"(completeness error {error:.1%}); try more steps, or another baseline "
+            "(noise, white-noise, mean)",
             XplainWarning,
             stacklevel=2,
         )
@@ -169,6 +169,26 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         },
         _live=live,
     )
+
+
+def _converged(live: LiveClip) -> tuple[LiveClip, Attribution]:
+    """A clip and its attribution, against what takes the place of silence where that is better.
+
+    It is tried where the baseline is "auto", and the attribution against silence is not as
+    complete as the method means it to be.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        attribution = live.attribute()
+        first = live.completeness_error(attribution)
+    if live.converged(attribution) is False and live.job.instead and first is not None:
+        other = live.otherwise(f"from silence the method does not converge (error {first:.1%})")
+        better = other.attribute()
+        if (other.completeness_error(better) or 0) < first:
+            return other, better
+    for warning in caught:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return live, attribution
 
 
 def _sha256(audio: Audio) -> str:

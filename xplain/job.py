@@ -43,10 +43,11 @@ class Settings(TypedDict, total=False):
     versus: str | None
     """Another label, whose logit is subtracted."""
     replacement: str | Replacement
-    """What replaces removed elements; default "silence"."""
+    """What replaces removed elements; default "auto": "silence", or for a clip whose loudness
+    the model takes out "noise" (see LiveClip.chosen)."""
     replacement_params: Mapping[str, object]
     baseline: str | Replacement | None
-    """What the method compares with; default: the replacement."""
+    """What the method compares with; default "auto": the replacement."""
     baseline_params: Mapping[str, object]
     grouping: str | Grouping
     """What belongs together: "element" (default), "channel", "frame", "block", "block:CxF" or
@@ -62,6 +63,16 @@ class Settings(TypedDict, total=False):
     """Variants of a clip per batch; default: by the clip's length."""
     sample_rate: int | None
     """Hz, of audio given as a tensor; default: the model's."""
+
+
+AUTO = "auto"
+FIRST = "silence"
+"""The replacement that "auto" tries, for the baseline too."""
+
+INSTEAD: tuple[dict[str, object], ...] = ({"level": -5.0}, {"level": -10.0})
+"""Parameters of "noise" as replacement and as baseline, where silence is none. Fainter noise as
+baseline leaves more of the evidence where the sound is; what is removed has to be masked. Chosen
+on the training models of benchmarks/third_party."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,8 @@ class Job:
     max_batch: int | None
     sample_rate: int
     provenance: Mapping[str, Any]
+    instead: tuple[tuple[Replacement, dict[str, Any]], ...] = ()
+    """What takes the place of replacement and baseline where silence is none, with records."""
 
     @classmethod
     def prepare(cls, model: Model, settings: Settings) -> Job:
@@ -96,16 +109,16 @@ class Job:
             settings.get("explainer") or "integrated-gradients",
             settings.get("params"),
         )
-        replacement, replacement_record = _resolve(
-            "replacement",
-            settings.get("replacement") or "silence",
-            settings.get("replacement_params"),
-        )
+        asked, params = settings.get("replacement"), settings.get("replacement_params")
+        auto = asked is None or asked == AUTO
+        replacement, replacement_record = _resolve("replacement", FIRST if auto else asked, params)
         baseline, baseline_record = replacement, replacement_record
-        if settings.get("baseline") is not None:
+        instead = tuple(_resolve("replacement", "noise", p) for p in INSTEAD) if auto else ()
+        if settings.get("baseline") not in (None, AUTO):
             baseline, baseline_record = _resolve(
                 "replacement", settings.get("baseline"), settings.get("baseline_params")
             )
+            instead = ()
         elif settings.get("baseline_params"):
             raise PluginError(
                 "the baseline is the replacement where none is given; give a baseline for "
@@ -153,6 +166,19 @@ class Job:
             max_batch=settings.get("max_batch"),
             sample_rate=settings.get("sample_rate") or model.sample_rate,
             provenance=provenance,
+            instead=instead,
+        )
+
+    def otherwise(self, reason: str) -> Job:
+        """Copy the job with what takes the place of silence, and say why."""
+        (replacement, record), (baseline, other) = self.instead
+        records = {"replacement": {**record, "chosen": reason}, "baseline": other}
+        return replace(
+            self,
+            replacement=replacement,
+            baseline=baseline,
+            instead=(),
+            provenance={**self.provenance, **records},
         )
 
     def by(self, explainer: str | Explainer, params: Mapping[str, object]) -> Job:

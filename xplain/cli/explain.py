@@ -64,10 +64,13 @@ def explain(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="What the method compares with  [default: the replacement]"),
-    ] = None,
+        typer.Option(help="What the method compares with; auto: the replacement"),
+    ] = "auto",
     baseline_param: Annotated[Pairs, parameter_of("the baseline")] = None,
-    replacement: Annotated[str, typer.Option(help="What replaces removed elements")] = "silence",
+    replacement: Annotated[
+        str,
+        typer.Option(help="What replaces removed elements; auto: silence, or noise where needed"),
+    ] = "auto",
     replacement_param: Annotated[Pairs, parameter_of("the replacement")] = None,
     grouping: Annotated[
         str,
@@ -281,6 +284,9 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
         lines.append(
             f"  {part}: {reencoded.label} ({target.label} {answer})  {folder / outcome.filename}"
         )
+    nothing = explanation.provenance["replacement"]
+    if "chosen" in nothing:
+        lines.append(f"  compared with {nothing['name']}: {nothing['chosen']}")
     verdict = explanation.verdict
     if verdict is None:
         return [*lines, *(f"  {warning}" for warning in explanation.warnings[-1:])]

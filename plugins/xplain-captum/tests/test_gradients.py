@@ -77,7 +77,7 @@ def test_a_whole_explanation_is_captums_on_the_same_function() -> None:
     torch.manual_seed(0)
     clip = 0.1 * torch.randn(3000)
     model = xplain.wrap(Model(), sample_rate=8000, labels=("low", "high"))
-    e = xplain.explain(clip, model, target="high")
+    e = xplain.explain(clip, model, target="high", params={"steps": 50})
 
     window = torch.hann_window(256)
     spectrum = torch.stft(clip, 256, 64, window=window, pad_mode="constant", return_complex=True)

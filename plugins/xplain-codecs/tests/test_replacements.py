@@ -22,8 +22,8 @@ from xplain_codecs.codecs.stft import Stft
 from xplain_codecs.codecs.waveform import Waveform
 from xplain_codecs.replacements.cli import app
 from xplain_codecs.replacements.data_mean import Average, DataMean, measure
+from xplain_codecs.replacements.noise import ColouredNoise, WhiteNoise
 from xplain_codecs.replacements.recording import Recording
-from xplain_codecs.replacements.silence import WhiteNoise
 from xplain_devkit.rules.replacements import RULES, ReplacementSubject
 from xplain_devkit.rules.rule import NotApplicable
 from xplain_devkit.toys.models import RATE
@@ -58,6 +58,7 @@ def makers(tmp_path: Path) -> dict[str, Maker]:
         measure([sound], synthesizer).save(tmp_path / name)
     return {
         "white-noise": lambda: registry().create("replacement", "white-noise", {}),
+        "noise": lambda: registry().create("replacement", "noise", {}),
         "recording": lambda: registry().create("replacement", "recording", {"file": str(sound)}),
         "data-mean stft": lambda: DataMean(str(tmp_path / "stft")),
         "data-mean waveform": lambda: DataMean(str(tmp_path / "waveform")),
@@ -66,7 +67,7 @@ def makers(tmp_path: Path) -> dict[str, Maker]:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 @pytest.mark.parametrize("synthesizer", ["stft", "waveform"])
-@pytest.mark.parametrize("name", ["white-noise", "recording", "data-mean"])
+@pytest.mark.parametrize("name", ["white-noise", "noise", "recording", "data-mean"])
 def test_it_keeps_the_rules_of_replacements(
     name: str, synthesizer: str, rule: Any, makers: dict[str, Maker]
 ) -> None:
@@ -88,9 +89,26 @@ def test_noise_has_the_clips_level_and_a_flat_spectrum() -> None:
     assert max(abs(b - 1) for b in bands) < 0.05
 
 
-def test_noise_in_place_of_silence_is_silence() -> None:
+def test_coloured_noise_has_the_clips_spectrum_ten_decibels_below_it() -> None:
+    generator = torch.Generator().manual_seed(1)
+    white = torch.randn(100_000, generator=generator)
+    sound = white[1:] + 0.9 * white[:-1]  # |1 + .9 exp(-iω)|² = 1.81 + 1.8 cos ω
+    latents, clip = clip_of(sound, Waveform(RATE))
+    noise = filled(ColouredNoise(), latents, clip)[0]
+    assert float(noise.std() / sound.std()) == pytest.approx(10**-0.5, rel=1e-3)
+    power = np.abs(np.fft.rfft(noise.numpy())) ** 2
+    angle = np.linspace(0, math.pi, len(power))
+    expected = (1.81 + 1.8 * np.cos(angle)) * power.mean() / 1.81
+    for part, whole in zip(np.array_split(power, 8), np.array_split(expected, 8), strict=True):
+        assert part.mean() == pytest.approx(
+            float(whole.mean()), rel=0.1, abs=0.01 * float(power.mean())
+        )
+
+
+@pytest.mark.parametrize("kind", [WhiteNoise, ColouredNoise])
+def test_noise_in_place_of_silence_is_silence(kind: Any) -> None:
     latents, clip = clip_of(torch.zeros(SAMPLES), Waveform(RATE))
-    assert not filled(WhiteNoise(), latents, clip).any()
+    assert not filled(kind(), latents, clip).any()
 
 
 def test_draws_of_noise_are_many_where_nothing_is_kept_and_begin_alike() -> None:

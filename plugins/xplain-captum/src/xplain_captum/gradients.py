@@ -17,14 +17,16 @@ class IntegratedGradients(Explainer):
     """Path integral of gradients from the baseline to the latents.
 
     Sundararajan, Taly, Yan (2017), "Axiomatic Attribution for Deep Networks", eq. 1.
-    Completeness: it sums to the difference of the scores. Approximated by Gauss-Legendre
-    quadrature with a fixed number of points, or adaptively (adaptive_path_integral).
+    Completeness: it sums to the difference of the scores. Approximated adaptively, until that
+    holds (adaptive_path_integral), or by Gauss-Legendre quadrature with a fixed number of points.
     """
 
     uses_gradients = True
 
-    def __init__(self, steps: int | Literal["adaptive"] = 50, tolerance: float = 0.05) -> None:
-        """Integrate with ``steps`` points, or "adaptive": until the error is within tolerance.
+    def __init__(
+        self, steps: int | Literal["adaptive"] = "adaptive", tolerance: float = 0.01
+    ) -> None:
+        """Integrate until the error is within tolerance, or with a number of points.
 
         tolerance: relative completeness error up to which it is called converged.
         """

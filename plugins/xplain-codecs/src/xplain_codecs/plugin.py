@@ -53,11 +53,16 @@ def register_replacements(register: Register) -> None:
     register(
         "mean",
         "xplain_codecs.replacements.silence:Mean",
-        summary="Each channel's mean over the clip; for models that normalise loudness",
+        summary="Each channel's mean over the clip: its colour, without what happens in it",
+    )
+    register(
+        "noise",
+        "xplain_codecs.replacements.noise:ColouredNoise",
+        summary="Noise with the clip's spectrum, 10 dB fainter; for models that take loudness out",
     )
     register(
         "white-noise",
-        "xplain_codecs.replacements.silence:WhiteNoise",
+        "xplain_codecs.replacements.noise:WhiteNoise",
         summary="The latents of white noise at the clip's level",
     )
     register(

@@ -34,9 +34,7 @@ class Zero(Replacement):
 class Mean(Replacement):
     """Each channel's mean over the clip: its colour and level, without what happens in it.
 
-    The baseline for models that normalise loudness, as many speech encoders do. From
-    silence to the clip their score changes at the very start of the path alone, and
-    integrated gradients do not converge.
+    Of a steady sound that is the sound itself, so that its evidence is missed.
     """
 
     depends_on_keep = False
@@ -44,30 +42,3 @@ class Mean(Replacement):
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         """The mean over the N frames in every frame of (D, N)."""
         return latents.mean(dim=1, keepdim=True).expand_as(latents)
-
-
-class WhiteNoise(Replacement):
-    """The latents of white noise at the clip's level, as the synthesizer gives the clip back.
-
-    What Akman, Sun, Schuller (2024), arXiv 2410.07530, put in place of removed elements.
-    """
-
-    depends_on_keep = False
-
-    def __init__(self, draws: int = 1) -> None:
-        """Draw noise; as a baseline, ``draws`` of it, over which methods take the mean."""
-        if draws < 1:
-            raise ValueError(f"draws is at least 1, not {draws!r}")
-        self.draws = draws
-
-    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
-        """Latents (D, N) of noise; where nothing is kept and draws > 1, (draws, D, N)."""
-        heard = clip.synthesizer.decode(latents[None], clip.context)
-        level = heard.square().mean().sqrt()
-        # One after another, so that the first is the same however many follow.
-        drawn = []
-        for _ in range(1 if keep.any() else self.draws):
-            noise = torch.randn(1, clip.samples, generator=clip.generator)
-            drawn.append(clip.synthesizer.encode(noise.to(latents) * level).values)
-        values = torch.cat(drawn)
-        return values if len(values) > 1 else values[0]
