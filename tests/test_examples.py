@@ -47,6 +47,23 @@ def test_an_example_runs_as_it_stands_and_saves_an_explanation(
         assert xplain.Explanation.load(found.parent).saved
 
 
+def test_the_notebook_runs_and_shows_pages_figures_and_tables() -> None:
+    nbclient = pytest.importorskip("nbclient")
+    import nbformat
+
+    notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = [
+        output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ())
+    ]
+    pages = [data["text/html"] for data in shown if "<iframe" in data.get("text/html", "")]
+    assert len(pages) == 2
+    for page in pages:
+        assert 'sandbox="allow-scripts allow-downloads"' in page and "<script" not in page
+    assert any("image/png" in data for data in shown)
+    assert sum("<table" in data.get("text/html", "") for data in shown) == 2
+
+
 # A stranger's plugin
 
 EXPLAIN = """

@@ -6,6 +6,7 @@ Drawn with matplotlib's objects and no pyplot, so that nothing global is touched
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,15 @@ _SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "#ffffff", FOR])
 _IMAGE: dict[str, Any] = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows by itself, though pyplot was never told of it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def explanation_figure(explanation: Explanation) -> Figure:
     """The spectrogram with the attribution over it, or under it where channels have no Hz.
 
@@ -38,7 +48,7 @@ def explanation_figure(explanation: Explanation) -> Figure:
     """
     over = explanation.frequencies is not None
     heights = [3.2, 1.0] if over else [2.2, 1.9, 1.0]
-    figure = Figure(figsize=(7.2, 4.0 if over else 5.0), dpi=140, layout="constrained")
+    figure = NotebookFigure(figsize=(7.2, 4.0 if over else 5.0), dpi=140, layout="constrained")
     panes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     duration = len(explanation.waveform) / explanation.sample_rate
     values = explanation.attribution.detach().cpu().double().numpy()
@@ -73,7 +83,7 @@ def explanation_figure(explanation: Explanation) -> Figure:
 def segmentation_figure(segmentation: Segmentation) -> Figure:
     """Each label's probability over time, with its segments."""
     labels: Sequence[str] = segmentation.labels
-    figure = Figure(figsize=(7.2, 0.6 + 0.9 * len(labels)), dpi=140, layout="constrained")
+    figure = NotebookFigure(figsize=(7.2, 0.6 + 0.9 * len(labels)), dpi=140, layout="constrained")
     panes = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
     seconds = (np.arange(len(segmentation.frames)) + 0.5) * segmentation.frame_step
     for number, (pane, label) in enumerate(zip(panes, labels, strict=True)):

@@ -47,6 +47,7 @@ function follow(node, update) {
 
 function refresh() {
   document.documentElement.lang = language;
+  document.querySelector("footer").textContent = t("made_by");
   for (const { update } of followers) update();
 }
 

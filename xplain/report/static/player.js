@@ -207,7 +207,7 @@ function paintSigned(values, rows, columns, shown) {
     const place = 4 * ((rows - 1 - Math.floor(i / columns)) * columns + (i % columns));
     const sign = values[i] > 0 ? "for" : "against";
     image.data.set(signs[sign], place);
-    image.data[place + 3] = shown[sign] ? 2 * Math.abs(values[i]) : 0;
+    image.data[place + 3] = shown[sign] ? 255 * (Math.abs(values[i]) / 127) ** 0.7 : 0; // so that small ones are seen
   }
   context.putImageData(image, 0, 0);
   return canvas;
