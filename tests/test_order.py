@@ -47,6 +47,7 @@ PLUGINS = {
     "xplain_hf": (),
     "xplain_interpreters": (),
     "xplain_nmf": (),
+    "xplain_serve": (),
     "xplain_units": (),
     "xplain_zoo": (),
     "training": ("xplain_zoo",),

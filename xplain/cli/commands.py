@@ -31,6 +31,7 @@ class Commands(TyperGroup):
         "fit-explainer": "xplain-interpreters",
         "nmf": "xplain-nmf",
         "demo": "xplain-zoo",
+        "serve": "xplain-serve",
     }
     """Commands of our other distributions: what to install where one is missing."""
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.abc import Traversable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,17 @@ from xplain.progress import visible
 STATIC = files("xplain.report") / "static"
 
 
-def app(kind: str, title: str, scripts: Sequence[str], data: Mapping[str, Any]) -> str:
-    """A page that scripts of static/ draw from data; texts of it are shown, never run."""
+def app(
+    kind: str,
+    title: str,
+    scripts: Sequence[str | Traversable],
+    data: Mapping[str, Any],
+    allowed: str = "",
+) -> str:
+    """A page that scripts draw from data, whose texts are shown, never run.
+
+    scripts: names of files in static/, or files. allowed: more of the content policy.
+    """
     return render(
         "xplain.report",
         "base.html",
@@ -28,6 +38,7 @@ def app(kind: str, title: str, scripts: Sequence[str], data: Mapping[str, Any]) 
         kind=kind,
         title=title,
         script=Markup("\n".join(static(name) for name in ("base.js", *scripts))),
+        allowed=allowed,
         words=_json(json.loads(static("words.json"))),
         data=_json({"kind": kind, **data}),
     )
@@ -40,6 +51,7 @@ def render(
     *,
     style: str = "",
     script: Markup | None = None,
+    allowed: str = "",
     **page: Any,
 ) -> str:
     """Fill in a package's template, which extends this package's base.html.
@@ -61,16 +73,17 @@ def render(
     styles = static("page.css") + style
     policy = (
         "default-src 'none'; img-src data: blob:; media-src data: blob:; base-uri 'none'; "
-        f"form-action 'none'; style-src {_hash(styles)}; script-src {_hash(script or '')}"
+        f"form-action 'none'; style-src {_hash(styles)}; script-src {_hash(script or '')}; "
+        f"{allowed}"
     )
     return environment.get_template(template).render(
         style=Markup(styles), script=script, policy=Markup(policy), **page
     )
 
 
-def static(name: str) -> str:
-    """A file of static/."""
-    return (STATIC / name).read_text("utf-8")
+def static(name: str | Traversable) -> str:
+    """The text of a file, of static/ by its name."""
+    return (STATIC / name if isinstance(name, str) else name).read_text("utf-8")
 
 
 def encoded(data: bytes) -> str:
