@@ -15,6 +15,7 @@ import pytest
 import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
+from tiny_checkpoints import saved as saved_tiny
 from torch import Tensor
 
 import xplain
@@ -316,16 +317,28 @@ class FrameOcclusion(xplain.Explainer):
         return attribution
 
 
-@pytest.mark.parametrize("family", FEATURES)
-def test_a_model_without_gradients_is_explained_without_them(
-    family: str, saved: Callable[[str], Path]
-) -> None:
-    model = xplain.load_model(f"hf:{saved(family)}")
+def test_a_model_without_gradients_is_explained_without_them(tmp_path: Path) -> None:
+    folder = saved_tiny(tmp_path, "wav2vec2-bert", "Wav2Vec2BertForSequenceClassification")
+    model = xplain.load_model(folder)
     assert not model.differentiable
     with pytest.raises(xplain.ModelError, match="needs gradients") as caught:
         xplain.explain(clips(1)[0], model, synthesizer="stft", explainer="integrated-gradients")
-    assert_one_line(caught.value, str(saved(family)))
+    assert_one_line(caught.value, str(tmp_path))
     explanation = xplain.explain(clips(1)[0], model, synthesizer="stft", explainer=FrameOcclusion())
+    assert torch.isfinite(explanation.attribution).all()
+    assert explanation.attribution.abs().max() > 0
+
+
+@pytest.mark.parametrize("family", FEATURES)
+def test_gradients_pass_through_features_that_are_computed_in_torch(
+    family: str, saved: Callable[[str], Path]
+) -> None:
+    model = xplain.load_model(f"hf:{saved(family)}")
+    assert model.differentiable
+    explanation = xplain.explain(
+        clips(1)[0], model, synthesizer="stft", explainer="integrated-gradients",
+        params={"steps": 4},
+    )  # fmt: skip
     assert torch.isfinite(explanation.attribution).all()
     assert explanation.attribution.abs().max() > 0
 
@@ -471,7 +484,7 @@ def test_damaged_weights(folder: Path) -> None:
 def test_an_encoder_without_a_trained_head(folder: Path) -> None:
     torch.manual_seed(0)
     hf.Wav2Vec2Model(configure("wav2vec2")).save_pretrained(folder)
-    refused(folder, "classifier.weight", "random", "trained as an audio classifier")
+    refused(folder, "classifier.weight", "random", "trained for this")
 
 
 def test_a_head_without_its_encoder(folder: Path) -> None:

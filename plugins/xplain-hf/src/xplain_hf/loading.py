@@ -13,11 +13,15 @@ from huggingface_hub import errors as hub
 from transformers import (
     FEATURE_EXTRACTOR_MAPPING,
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
-    MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
     AutoModelForAudioFrameClassification,
+    AutoModelForAudioXVector,
+    AutoModelForCTC,
+    AutoModelForSpeechSeq2Seq,
+    AutoTokenizer,
+    ClapModel,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -28,6 +32,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from xplain import ModelError
 from xplain.validated import decode_json
+from xplain_hf.joining import TAUGHT, Kind, kind_of
 from xplain_hf.modules import FeatureExtractor
 
 HUB_ERRORS: tuple[tuple[type[Exception], str], ...] = (
@@ -53,18 +58,16 @@ HUB_ERRORS: tuple[tuple[type[Exception], str], ...] = (
 TEXT = "its answer is text, token by token"
 
 OTHER_KINDS: tuple[tuple[dict[str, Any], str, str], ...] = (
-    (modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES, "a speech recogniser (CTC)", TEXT),
     (modeling_auto.MODEL_FOR_RNNT_MAPPING_NAMES, "a speech recogniser (transducer)", TEXT),
     (modeling_auto.MODEL_FOR_TDT_MAPPING_NAMES, "a speech recogniser (transducer)", TEXT),
     (
-        modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+        {
+            name: classes
+            for name, classes in modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES.items()
+            if name not in TAUGHT
+        },
         "a generative model such as a speech recogniser (sequence to sequence)",
-        "its answer is a sequence of tokens",
-    ),
-    (
-        modeling_auto.MODEL_FOR_AUDIO_XVECTOR_MAPPING_NAMES,
-        "a model for speaker verification (x-vectors)",
-        "its answer is an embedding",
+        "its answer depends on more than audio and tokens",
     ),
     (
         modeling_auto.MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
@@ -72,7 +75,10 @@ OTHER_KINDS: tuple[tuple[dict[str, Any], str, str], ...] = (
         "its answer is a waveform",
     ),
 )
-"""Model types and classes of the audio models that are no classifiers: what they are, and give."""
+"""Model types and classes of the audio models that are not read: what they are, and give."""
+
+OTHER_HEADS = ("ForCTC", "ForXVector", "ForAudioFrameClassification")
+"""How classes end that are no classifiers of clips."""
 
 UNUSED = "masked_spec_embed"
 """Read in training alone; checkpoints without SpecAugment lack it."""
@@ -89,7 +95,7 @@ class _Index(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a classifier comes from.
+    """Where a model comes from.
 
     rest: as it was asked for. name: the folder or repository. local: whether it is a
     folder. revision: of a repository; None for its main branch.
@@ -151,7 +157,7 @@ class Source:
 
 
 def read_config(source: Source) -> PreTrainedConfig:
-    """The configuration of an audio classifier, per clip or frame; ModelError for any other."""
+    """The configuration of an audio model; ModelError for one that is not read."""
     if source.local and not Path(source.name, "config.json").is_file():
         raise ModelError(f"{source} has no config.json; give the folder that save_pretrained wrote")
     try:
@@ -164,20 +170,22 @@ def read_config(source: Source) -> PreTrainedConfig:
     config._attn_implementation = None
     config._experts_implementation = None
     refuse_other_kinds(source, config)
-    kinds: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
-    if decides_per_frame(config):
-        kinds = MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING
-    if type(config) not in kinds:
-        known = sorted(c.model_type for c in kinds)
-        raise ModelError(
-            f"{source}: a {config.model_type!r} model is not an audio classifier; give one of "
-            f"{', '.join(known)}"
-        )
+    if kind_of(config.architectures or ()) == "classifier":
+        kinds: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+        other = any(name.endswith(OTHER_HEADS) for name in config.architectures or ())
+        if type(config) not in kinds or other:
+            known = sorted(c.model_type for c in kinds)
+            raise ModelError(
+                f"{source}: a {config.model_type!r} model is not an audio classifier, nor "
+                f"another audio model that is known; give one of {', '.join(known)}, or a "
+                "checkpoint that says by its architectures what it is: …ForCTC, …ForXVector, "
+                "…ForAudioFrameClassification"
+            )
     return config
 
 
 def refuse_other_kinds(source: Source, config: PreTrainedConfig) -> None:
-    """Raise ModelError for an audio model that is no classifier, naming its kind.
+    """Raise ModelError for an audio model that is not read, naming its kind.
 
     A checkpoint says by its class what it is; one without by its type, where no classifier is of
     the same type.
@@ -191,22 +199,14 @@ def refuse_other_kinds(source: Source, config: PreTrainedConfig) -> None:
             named = [f"a {config.model_type!r} model"]
         if named:
             raise ModelError(
-                f"{source}: {named[0]} is {kind}: {answer}, and xplain explains classifiers; give "
-                "a checkpoint that was trained as an audio classifier "
-                "(…ForSequenceClassification, …ForAudioClassification, "
-                "…ForAudioFrameClassification), or give xplain.wrap(…) a module that turns its "
-                "output into logits"
+                f"{source}: {named[0]} is {kind}: {answer}, and xplain explains classifiers, "
+                "embeddings and recognisers by CTC or with a decoder of tokens alone; give such a "
+                "checkpoint, or give xplain.wrap(…) a module that turns its output into logits"
             )
 
 
 def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
-
-
-def decides_per_frame(config: PreTrainedConfig) -> bool:
-    """Whether the checkpoint is of a model that decides per frame, such as of diarisation."""
-    names = config.architectures or ()
-    return any(name.endswith("ForAudioFrameClassification") for name in names)
 
 
 def read_extractor(source: Source, config: PreTrainedConfig) -> FeatureExtractor:
@@ -231,8 +231,28 @@ def read_extractor(source: Source, config: PreTrainedConfig) -> FeatureExtractor
     return extractor
 
 
-def read_classifier(source: Source, config: PreTrainedConfig) -> PreTrainedModel:
-    """The classifier in float32, whatever it was saved in.
+AUTO: dict[Kind, Any] = {
+    "classifier": AutoModelForAudioClassification,
+    "frames": AutoModelForAudioFrameClassification,
+    "ctc": AutoModelForCTC,
+    "xvector": AutoModelForAudioXVector,
+    "seq2seq": AutoModelForSpeechSeq2Seq,
+    "zero-shot": ClapModel,
+}
+"""What reads a model of each kind."""
+
+
+def read_tokenizer(source: Source) -> Any:
+    """The tokenizer; ModelError where none can be read."""
+    reader: Any = AutoTokenizer
+    try:
+        return reader.from_pretrained(source.name, trust_remote_code=False, **source.options)
+    except Exception as error:
+        raise _error(source, "tokenizer", error) from error
+
+
+def read_model(source: Source, config: PreTrainedConfig, kind: Kind) -> PreTrainedModel:
+    """The model in float32, whatever it was saved in.
 
     Raises ModelError for weights that are pickled, or that leave parts to chance.
     """
@@ -249,10 +269,7 @@ def read_classifier(source: Source, config: PreTrainedConfig) -> PreTrainedModel
                 f"{source} holds an adapter (adapter_config.json), which is not read; merge it "
                 "into its model (merge_and_unload) and save that"
             )
-        auto: Any = AutoModelForAudioClassification
-        if decides_per_frame(config):
-            auto = AutoModelForAudioFrameClassification
-        model, report = auto.from_pretrained(
+        model, report = AUTO[kind].from_pretrained(
             source.name,
             config=config,
             dtype=torch.float32,
@@ -301,9 +318,9 @@ def _refuse_chance(source: Source, model: PreTrainedModel, report: dict[str, Any
         shown = ", ".join(drawn[:3]) + (f" and {len(drawn) - 3} more" if len(drawn) > 3 else "")
         why = "are of another shape" if mismatched else "are missing"
         raise ModelError(
-            f"{source}: weights of the classifier {why} in the checkpoint ({shown}) and would be "
+            f"{source}: weights of the model {why} in the checkpoint ({shown}) and would be "
             "random, so that an explanation would mean nothing; give a checkpoint that was "
-            "trained as an audio classifier"
+            "trained for this"
         )
     with torch.no_grad():
         for name in missing:
