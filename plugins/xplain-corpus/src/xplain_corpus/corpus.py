@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ from xplain.clips import Failure
 from xplain.errors import ArtifactError, XplainError, nearest
 from xplain.explaining import compare_each
 from xplain.explanation import Explanation
-from xplain.interfaces import Explainer, Score
+from xplain.interfaces import Attribution, Explainer, Score
 from xplain.job import Job
 from xplain_corpus import rows, store
 from xplain_corpus.header import Header
@@ -42,6 +41,7 @@ class Corpus:
         """Read run.json; ArtifactError where the folder holds no run."""
         self.folder = Path(folder)
         self.header = Header.read(self.folder)
+        self._jobs: dict[str | None, Job] = {}
 
     def status(self) -> Status:
         """Count what is there."""
@@ -107,8 +107,11 @@ class Corpus:
         Raises XplainError where the recording or the model is not the one that was explained.
         """
         attribution, row = self.attribution(clip), self.row(clip)
-        job = self._job if model is None else self._prepare(model)
-        stored = Stored(attribution, job.explainer.completeness_tolerance)
+        job = self.job(model)
+        names = [group["name"] for group in row["groups"] or ()]
+        groups = rows.restored_groups(self._one(store.TENSORS, clip), names)
+        claim = Attribution(attribution, groups)
+        stored = Stored(claim, job.explainer.completeness_tolerance)
         (found,) = compare_each([row["path"]], [replace(job, explainer=stored)])
         if isinstance(found, Failure):
             raise found.error
@@ -121,9 +124,14 @@ class Corpus:
             opened._checked.append(msgspec.convert(record["verdict"], Verdict))
         return opened
 
-    @cached_property
-    def _job(self) -> Job:
-        return self._prepare(None)
+    def job(self, model: str | None = None) -> Job:
+        """Load the model and the methods that the run was made with.
+
+        model: see open(). Raises XplainError where they are not the same any more.
+        """
+        if model not in self._jobs:
+            self._jobs[model] = self._prepare(model)
+        return self._jobs[model]
 
     def _prepare(self, model: str | None) -> Job:
         question = self.header.question
@@ -152,10 +160,10 @@ class Corpus:
 class Stored(Explainer):
     """Gives an attribution that was computed before."""
 
-    def __init__(self, attribution: Tensor, tolerance: float | None) -> None:
-        """Keep an attribution (D, N). tolerance: that of the method which computed it."""
+    def __init__(self, attribution: Attribution, tolerance: float | None) -> None:
+        """Keep an attribution. tolerance: that of the method which computed it."""
         self._attribution, self.completeness_tolerance = attribution, tolerance
 
-    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Attribution:
         """Give the attribution."""
         return self._attribution

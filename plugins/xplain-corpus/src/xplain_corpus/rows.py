@@ -16,17 +16,23 @@ from torch import Tensor
 
 from xplain.audio import to_pcm16
 from xplain.explanation import Explanation
+from xplain.interfaces import Groups
+from xplain.selection import Group
 from xplain_corpus.entries import Entry
 from xplain_corpus.header import Precision, Question
 
 TEXTS = pa.map_(pa.string(), pa.string())
 NUMBERS = pa.map_(pa.string(), pa.float64())
 BAND = pa.struct([("low", pa.float64()), ("high", pa.float64()), ("share", pa.float64())])
+GROUP = pa.struct(
+    [(name, pa.float64() if name != "name" else pa.string()) for name in Group.__annotations__]
+)
 RESULT = pa.struct(
     [
         ("kind", pa.string()),
         ("ratio", pa.float64()),
         ("probability", pa.float64()),
+        ("value", pa.float64()),
         ("label", pa.string()),
         ("agrees", pa.bool_()),
     ]
@@ -41,6 +47,7 @@ CLIPS = pa.schema(
         ("target", pa.string()),
         ("versus", pa.string()),
         ("probability", pa.float64()),
+        ("value", pa.float64()),
         ("decision", pa.string()),
         ("probabilities", NUMBERS),
         ("score", pa.float64()),
@@ -51,6 +58,7 @@ CLIPS = pa.schema(
         ("reasons", pa.list_(pa.string())),
         ("figures", NUMBERS),
         ("bands", pa.list_(BAND)),
+        ("groups", pa.list_(GROUP)),
         ("results", pa.list_(RESULT)),
         ("warnings", pa.list_(pa.string())),
         ("error", pa.string()),
@@ -67,12 +75,14 @@ TENSORS = pa.schema(
         ("dtype", pa.string()),
         ("scale", pa.float32()),
         ("attribution", pa.binary()),
+        ("groups", pa.binary()),
         ("audio", pa.binary()),
     ]
 )
 """Attributions, one row for each clip that has one: numbers of ``dtype``, little-endian, in rows
-of channels, that times ``scale`` are the attribution. audio: FLAC of 16 bits, where asked for."""
-ELSEWHERE = ("frequencies", "probabilities", "bands", "results")
+of channels, that times ``scale`` are the attribution. groups: the number of each element's group,
+32-bit integers, where the groups have names. audio: FLAC of 16 bits, where asked for."""
+ELSEWHERE = ("frequencies", "probabilities", "bands", "groups", "results")
 """Parts of an explanation's record that columns or the header hold."""
 
 Row = dict[str, Any]
@@ -102,11 +112,19 @@ def answered(
         "target": target["label"],
         "versus": target["versus"],
         "probability": target["probability"],
-        "decision": max(probabilities, key=probabilities.__getitem__),
+        "value": target["value"],
+        "decision": max(probabilities, key=probabilities.__getitem__, default=None),
         "probabilities": list(probabilities.items()),
         **{
             name: record[name]
-            for name in ("score", "baseline_score", "completeness_error", "converged", "bands")
+            for name in (
+                "score",
+                "baseline_score",
+                "completeness_error",
+                "converged",
+                "bands",
+                "groups",
+            )
         },
         "verdict": verdict.get("kind"),
         "reasons": list(map(_text, verdict.get("reasons", ()))),
@@ -122,6 +140,9 @@ def answered(
         "id": entry.id,
         "shape": list(values.shape),
         **stored(values, question.attribution),
+        "groups": None
+        if explanation.numbers is None
+        else explanation.numbers.cpu().numpy().astype("<i4").tobytes(),
         "audio": flac(explanation.waveform, explanation.sample_rate) if question.audio else None,
     }
     return clip, tensors
@@ -156,6 +177,14 @@ def restored(row: Row) -> Tensor:
     kind = {"int8": "i1", "float16": "<f2"}[row["dtype"]]
     numbers = np.frombuffer(row["attribution"], kind).reshape(row["shape"])
     return torch.from_numpy(numbers.astype(np.float32) * np.float32(row["scale"]))
+
+
+def restored_groups(row: Row, names: Sequence[str] | None) -> Groups | None:
+    """The groups of a row of tensors; None where there are none."""
+    if row["groups"] is None:
+        return None
+    numbers = np.frombuffer(row["groups"], "<i4").reshape(row["shape"])
+    return Groups(torch.from_numpy(numbers.astype(np.int64)), None if not names else tuple(names))
 
 
 def flac(waveform: Tensor, rate: int) -> bytes:

@@ -58,6 +58,6 @@ def states(folder: Path) -> Iterator[tuple[str, str | None]]:
 def _parquet(table: pa.Table) -> bytes:
     held = io.BytesIO()
     # Attributions are all different: a dictionary of them would only be thrown away.
-    coded = [name for name in table.column_names if name not in ("attribution", "audio")]
+    coded = [name for name in table.column_names if name not in ("attribution", "groups", "audio")]
     pq.write_table(table, held, compression="zstd", use_dictionary=coded)
     return held.getvalue()

@@ -1,0 +1,1 @@
+"""What does a model listen to? Shortcuts of a corpus, and their proof."""

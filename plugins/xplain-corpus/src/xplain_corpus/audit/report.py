@@ -1,0 +1,182 @@
+"""An audit as Markdown and as one page, with examples to listen to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from xplain import audio
+from xplain.intervals import Interval
+from xplain.report.html import encoded, render
+from xplain.storage import whole_folder, write_text
+from xplain_corpus.audit.audit import ASSOCIATED, LEVEL, PROOF, STRONG, TRIED, Audit, Finding
+
+REPORT, PAGE = "audit.md", "index.html"
+OURS = rf"{re.escape(REPORT)}|{re.escape(PAGE)}|example-\d+-\d+-(original|planted)\.wav"
+MOST = 1.5
+"""Times its share of energy from which a region is named."""
+
+METHOD = (
+    "A cue is tried where clips that the model calls by a label have more of it than others with a "
+    f"chance of at least {ASSOCIATED:.0%} (Mann-Whitney, all tests together {LEVEL:.0%}). It is "
+    f"proved where the label's probability rises with the cue planted in up to {TRIED} clips of "
+    f"other labels and falls with it removed from up to {TRIED} of the label's, the 95 % intervals "
+    f"both beyond {PROOF:g}, or one beyond {STRONG:g} and the other beyond 0. Evidence is the "
+    "attribution above zero. An audit finds cues of these kinds in this corpus; that it names none "
+    "does not show that there is none."
+)
+
+
+def write(audit: Audit, folder: Path) -> Path:
+    """Write the report, the page and the examples into a folder; returns the page's name."""
+    with whole_folder(folder, ours=OURS, record=REPORT) as draft:
+        write_text(draft / REPORT, markdown(audit))
+        for number, finding in enumerate(audit.findings, 1):
+            for place, example in enumerate(finding.examples, 1):
+                for kind, samples in (("original", example.original), ("planted", example.changed)):
+                    name = f"example-{number}-{place}-{kind}.wav"
+                    waveform = torch.from_numpy(samples.copy()).float()
+                    audio.write(draft / name, waveform, audit.rate)
+        sounds = {path.name: encoded(path.read_bytes()) for path in draft.glob("*.wav")}
+        page = render(
+            "xplain_corpus.audit",
+            "page.html",
+            {"interval": interval, "percent": percent, "sentence": sentence},
+            audit=audit,
+            header=audit.corpus.header,
+            regions=list(named_regions(audit)),
+            sounds=sounds,
+            method=METHOD,
+        )
+        write_text(draft / PAGE, page)
+    return folder / PAGE
+
+
+def markdown(audit: Audit) -> str:
+    """The report, to be read, kept and signed."""
+    header = audit.corpus.header
+    origin = header.origin
+    lines = [
+        "# Audit: what does the model listen to?",
+        "",
+        f"- model: {origin['model']['name']}, weights {origin['model']['sha256']}",
+        f"- method: {origin['explainer']['name']} over {origin['synthesizer']['name']}",
+        f"- run: {header.key}",
+        f"- recordings read: {audit.clips}"
+        + (f"; not readable any more: {len(audit.unread)}" if audit.unread else ""),
+        "",
+        "## Shortcuts",
+        "",
+    ]
+    if audit.shortcuts:
+        lines += [f"{n}. {sentence(f)}" for n, f in enumerate(audit.shortcuts, 1)]
+    else:
+        lines.append("None is proved.")
+    lines += ["", "## Cues that go with a label", ""]
+    if audit.findings:
+        lines += [
+            "| cue | label | association | with the label | else | planted | removed | proved |",
+            "|---|---|---|---|---|---|---|---|",
+            *(
+                f"| {f.cue} | {_cell(f.label)} | {f.association:.2f} | {f.having:.3g} | "
+                f"{f.lacking:.3g} {f.unit} | {interval(f.planted)} | {interval(f.removed)} | "
+                f"{'yes' if f.proved else 'no'} |"
+                for f in audit.findings
+            ),
+            "",
+            "Planted, removed: change of the label's probability, with 95 % intervals over clips.",
+        ]
+    else:
+        lines.append("None.")
+    for number, finding in enumerate(audit.findings, 1):
+        for place, example in enumerate(finding.examples, 1):
+            stem = f"example-{number}-{place}"
+            lines.append(
+                f"- {finding.cue}: {_cell(example.clip)}, {percent(example.before)} "
+                f"[as it is]({stem}-original.wav), {percent(example.after)} "
+                f"[with the cue]({stem}-planted.wav)"
+            )
+    lines += [
+        "",
+        "## Where positive evidence lies",
+        "",
+        "| label | region | evidence | energy | time × frequency |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {_cell(r.label)} | {r.region} | {interval(r.evidence)} | {percent(r.energy)} | "
+            f"{percent(r.area)} |"
+            for r in audit.regions
+        ),
+    ]
+    if audit.groups:
+        lines += [
+            "",
+            "## By column",
+            "",
+            "| column | value | clips | label | decided | elsewhere |",
+            "|---|---|---|---|---|---|",
+            *(
+                f"| {_cell(g.column)} | {_cell(g.value)} | {g.clips} | {_cell(g.label)} | "
+                f"{interval(g.decided)} | {percent(g.elsewhere)} |"
+                for g in audit.groups
+            ),
+        ]
+    lines += [
+        "",
+        "## Method",
+        "",
+        METHOD,
+        "",
+        "Read by: ____________________  Date: __________",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def sentence(finding: Finding) -> str:
+    """A finding in words."""
+    amount = "more" if finding.more else "less"
+    if finding.proved:
+        return (
+            f"{finding.cue} → {finding.label}: planted, it raises the label's probability by "
+            f"{interval(finding.planted)}, and removed, it changes it by "
+            f"{interval(finding.removed)}; "
+            f"{percent(finding.turned.mean)} of other clips turn to {finding.label}."
+        )
+    return (
+        f"{finding.cue}: clips of {finding.label} have {amount} of it, but the model does not "
+        "decide by it."
+    )
+
+
+def named_regions(audit: Audit) -> Iterator[str]:
+    """Regions that hold much more evidence than energy."""
+    for region in audit.regions:
+        low = region.evidence.low
+        if low is not None and low > 0.05 and low > MOST * region.energy:
+            yield (
+                f"{region.label}: {region.region} holds {interval(region.evidence)} of the "
+                f"positive evidence and {percent(region.energy)} of the energy"
+            )
+
+
+def interval(found: Interval) -> str:
+    """A mean with its interval."""
+    if found.mean is None:
+        return "none"
+    if found.low is None or found.high is None:
+        return f"{found.mean:.2f}"
+    return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def percent(value: float | None) -> str:
+    """A share as percent."""
+    return "none" if value is None else f"{value:.0%}"
+
+
+def _cell(text: str) -> str:
+    """A name from a file in a table: no line break, and no column of its own."""
+    return " ".join(text.split()).replace("|", "\\|")
