@@ -101,9 +101,9 @@ def corpus_of(clips: int, cue: str | None, seed: int) -> tuple[list[np.ndarray],
     return found, labels
 
 
-def trained(cue: str | None, seed: int, steps: int = 200) -> Network:
+def trained(cue: str | None, seed: int, steps: int = 150) -> Network:
     torch.manual_seed(seed)
-    clips, labels = corpus_of(360, cue, seed)
+    clips, labels = corpus_of(300, cue, seed)
     x, y = torch.tensor(np.stack(clips)).float(), torch.tensor(labels)
     network = Network()
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
@@ -129,7 +129,7 @@ def audited(folder: Path, cue: str | None, seed: int, planted: str | None) -> Au
         "    return xplain.wrap(network, sample_rate=RATE, labels=LABELS)\n"
     )
     (folder / "clips").mkdir()
-    clips, labels = corpus_of(60, planted, 1000 + seed)
+    clips, labels = corpus_of(45, planted, 1000 + seed)
     for number, (clip, label) in enumerate(zip(clips, labels, strict=True)):
         soundfile.write(folder / "clips" / f"{number:03}-{LABELS[label]}.wav", clip, RATE)
     reference = f"{folder / 'model.py'}:make"

@@ -85,8 +85,10 @@ def test_one_change_alone_is_no_proof() -> None:
         Interval(-0.3, -0.4, -0.2),
         Interval(0, -0.1, 0.1),
     )
-    assert finding(rises, falls).proved
-    assert finding(Interval(0.9, 0.8, 1.0), Interval(-0.1, -0.15, -0.01)).proved
+    strong = Interval(0.9, 0.8, 1.0)
+    assert finding(strong, falls).proved
+    assert not finding(strong, still).proved
+    assert not finding(rises, falls).proved  # both, and both weak
     assert not finding(rises, still).proved
     assert not finding(still, falls).proved
     assert not finding(falls, rises).proved

@@ -40,9 +40,9 @@ ASSOCIATED = 0.7
 LEVEL = 0.01
 """Error of all associations of an audit together (Bonferroni)."""
 PROOF = 0.1
-"""Change of the label's probability that the interval has to lie beyond."""
-STRONG = 0.5
-"""Change of it that needs less of the other change."""
+"""Change of the label's probability beyond which both intervals have to lie."""
+STRONG = 0.4
+"""And beyond which one of them has to."""
 LESS = 0.1
 """As much stronger does a lack of something have to be, to be named before something."""
 EXAMPLES = 3
@@ -89,12 +89,12 @@ class Finding:
     def proved(self) -> bool:
         """Whether the model turns to the label with the cue, and away from it without.
 
-        Both by more than PROOF; or one by more than STRONG, and the other at all. One alone is
-        no proof: to change a clip takes evidence away, too, and that always favours some label.
+        One by more than STRONG, and the other by more than PROOF. One alone is no proof: to
+        change a clip takes evidence away, too, and that always favours some label. And what is
+        weak may be a word's own: some begin late, and some have nothing high.
         """
-        up = self.planted.low or 0.0
-        down = -(self.removed.high or 0.0)
-        return min(up, down) > PROOF or (max(up, down) > STRONG and min(up, down) > 0)
+        up, down = self.planted.low or 0.0, -(self.removed.high or 0.0)
+        return min(up, down) > PROOF and max(up, down) > STRONG
 
     @property
     def effect(self) -> float:

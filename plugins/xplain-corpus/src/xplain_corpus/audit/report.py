@@ -19,12 +19,17 @@ OURS = rf"{re.escape(REPORT)}|{re.escape(PAGE)}|example-\d+-\d+-(original|plante
 MOST = 1.5
 """Times its share of energy from which a region is named."""
 
+STYLE = """
+.examples { display: grid; gap: .25rem 1rem; }
+.examples { grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }
+"""
+
 METHOD = (
     "A cue is tried where clips that the model calls by a label have more of it than others with a "
     f"chance of at least {ASSOCIATED:.0%} (Mann-Whitney, all tests together {LEVEL:.0%}). It is "
     f"proved where the label's probability rises with the cue planted in up to {TRIED} clips of "
     f"other labels and falls with it removed from up to {TRIED} of the label's, the 95 % intervals "
-    f"both beyond {PROOF:g}, or one beyond {STRONG:g} and the other beyond 0. Evidence is the "
+    f"both beyond {PROOF:g}, and one beyond {STRONG:g}. Evidence is the "
     "attribution above zero. An audit finds cues of these kinds in this corpus; that it names none "
     "does not show that there is none."
 )
@@ -45,6 +50,9 @@ def write(audit: Audit, folder: Path) -> Path:
             "xplain_corpus.audit",
             "page.html",
             {"interval": interval, "percent": percent, "sentence": sentence},
+            style=STYLE,
+            kind="audit",
+            title="What does the model listen to?",
             audit=audit,
             header=audit.corpus.header,
             regions=list(named_regions(audit)),
