@@ -144,7 +144,11 @@ def _workers(engine: Engine, setup: Setup, count: int, address: str | None, gpus
         from xplain_corpus.local import LocalWorkers
 
         return LocalWorkers(setup, count)
-    raise XplainError(f"no engine {engine!r}; available: local")
+    if engine == "ray":
+        from xplain_corpus.on_ray import RayWorkers
+
+        return RayWorkers(setup, count, address, gpus)
+    raise XplainError(f"no engine {engine!r}; available: local, ray")
 
 
 def _check_place(folder: Path) -> None:

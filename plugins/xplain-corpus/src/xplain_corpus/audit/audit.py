@@ -265,6 +265,8 @@ def findings_of(
             more = association >= 0.5
             if (cue.rare and not more) or max(association, 1 - association) < ASSOCIATED:
                 continue
+            if np.median(amounts[own]) < cue.least:
+                continue
             if test.pvalue > LEVEL / (len(cues) * len(labels)):
                 continue
             found = Finding(

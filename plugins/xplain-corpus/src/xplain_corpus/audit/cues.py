@@ -25,13 +25,15 @@ AROUND = 0.03
 class Cue(ABC):
     """Something that recordings have more or less of.
 
-    rare: whether only having it can be a cue, and not lacking it. fit() learns from the corpus
+    rare: whether only having it can be a cue, and not lacking it. least: as much of it clips have
+    that have it; less is in many a recording, and a word's own. fit() learns from the corpus
     what it is like in clips that have it; before that, nothing can be planted or removed.
     """
 
     name: str
     unit: ClassVar[str]
     rare: ClassVar[bool] = True
+    least: ClassVar[float] = -np.inf
 
     @abstractmethod
     def amount(self, samples: Samples, rate: int) -> float:
@@ -54,6 +56,7 @@ class Hum(Cue):
     """A tone of the mains and its harmonics: its level over what is beside it, in dB."""
 
     unit = "dB over its surroundings"
+    least = 10.0
 
     def __init__(self, hertz: int) -> None:
         """Take the frequency of the mains."""
@@ -159,6 +162,7 @@ class BandLimit(Cue):
 
     name = "band limit"
     unit = "dB of the edge"
+    least = 20.0
 
     def __init__(self) -> None:
         """Nothing is known of the corpus yet."""
@@ -217,6 +221,7 @@ class Click(Cue):
 
     name = "click"
     unit = "dB over its surroundings"
+    least = 25.0
 
     def __init__(self) -> None:
         """Nothing is known of the corpus yet."""
