@@ -310,6 +310,27 @@ def test_everyone_can_use_the_pages(
         assert shown("document.documentElement.scrollWidth <= innerWidth"), path
 
 
+def test_the_page_of_a_benchmark_fits_a_phone(tmp_path: Path, show: Callable[..., Shown]) -> None:
+    benchmark = pytest.importorskip("xplain_evaluation.benchmark.page")
+    table = pytest.importorskip("xplain_evaluation.benchmark.table")
+    group = ("zoo:digits", "a very long name of a data set of spoken words", "stft")
+    methods, metrics = [f"xplain-captum/method-{n}" for n in range(4)], ["fidelity", "removal"]
+    rows = [
+        table.Row(group, method, metric, ratio, "higher", 9, 0, 0, 0.5, 0.4, 0.6)
+        for method in methods
+        for metric in metrics
+        for ratio in (None, 0.1, 0.5)
+    ]
+    results = table.Results(
+        tuple(rows), (), {group: tuple(methods)}, "fidelity", {}, (), (), {}, (), {"seed": 0}
+    )
+    (tmp_path / "page.html").write_text(benchmark.page(results), "utf-8")
+    for settings in ({"width": 420}, {"color_scheme": "dark"}):
+        shown = show(tmp_path / "page.html", **settings)
+        assert shown("document.documentElement.scrollWidth <= innerWidth")
+        assert accessible(shown) == []
+
+
 def test_a_notebook_shows_a_page_in_a_frame_that_reaches_nothing(
     folder: Path, tmp_path: Path, show: Callable[..., Shown]
 ) -> None:

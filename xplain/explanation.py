@@ -72,7 +72,7 @@ class Explanation(Viewable):
     groups: tuple[Group, ...] | None = None
     numbers: Tensor | None = None
     extras: Mapping[str, Audio | Table | str] = field(default_factory=dict)
-    page: ClassVar[str] = "xplain.report.page:page"
+    page: ClassVar[str] = "xplain.report.page:notebook"
     figure: ClassVar[str] = "xplain.report.plots:explanation_figure"
     _live: LiveClip | None = None
     # Not of the constructor, so that dataclasses.replace() does not hand them on. The claim is

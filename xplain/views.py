@@ -18,7 +18,7 @@ class Viewable:
     """A result that notebooks show, and that can be plotted."""
 
     page: ClassVar[str]
-    """``module:function``, which makes a small page of it: result, compact=True → HTML."""
+    """``module:function``, which makes a small page of it: result → HTML."""
     figure: ClassVar[str]
     """``module:function``, which draws it: result → matplotlib Figure."""
     height: ClassVar[int] = 640
@@ -31,7 +31,7 @@ class Viewable:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own: it reaches neither the notebook nor the network."""
-        page = html.escape(_named(self.page)(self, compact=True))
+        page = html.escape(_named(self.page)(self))
         return (
             f'<iframe srcdoc="{page}" sandbox="allow-scripts allow-downloads" title="xplain" '
             f'width="100%" height="{self.height}" frameborder="0"></iframe>'

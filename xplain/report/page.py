@@ -42,6 +42,11 @@ def page(explanation: Explanation, compact: bool = False) -> str:
     return html.app("explanation", explanation.name, ("player.js", "explanation.js"), data)
 
 
+def notebook(explanation: Explanation) -> str:
+    """The page for a notebook."""
+    return page(explanation, compact=True)
+
+
 def decisions(probabilities: Mapping[str, float], independent: bool) -> list[str]:
     """What these probabilities decide: the likeliest label, or all of at least one half."""
     if independent or not probabilities:

@@ -513,3 +513,13 @@ def _moved(made: Results, group: tuple[str, str, str]) -> dict[str, Any]:
 def _image(attributes: Mapping[str, str | None]) -> Image.Image:
     data = str(attributes["src"]).removeprefix("data:image/png;base64,")
     return Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+
+
+def test_a_notebook_shows_the_page_the_picture_and_the_table() -> None:
+    shown = FOUR._repr_html_()
+    assert shown.startswith("<iframe srcdoc=") and "gradients" in shown and "<table" not in shown
+    (pane,) = FOUR.plot().axes
+    assert [label.get_text() for label in pane.get_yticklabels()] == list(FOUR.order[GROUP])
+    table = FOUR.to_dataframe()
+    assert len(table) == len(FOUR.rows)
+    assert table.set_index(["explainer", "metric"]).loc[("saliency", "removal"), "mean"] == 0.15

@@ -61,6 +61,29 @@ def curve_figure(
     return figure
 
 
+def results_figure(results: Results) -> Figure:
+    """The metric that ranks: each method's mean and interval, a pane for each group."""
+    groups = list(results.order)
+    most = max(len(order) for order in results.order.values())
+    size = (7.2, len(groups) * (0.8 + 0.28 * most))
+    figure = Figure(figsize=size, dpi=140, layout="constrained")
+    panes = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    for pane, group in zip(panes, groups, strict=True):
+        order = results.order[group]
+        for place, method in enumerate(order):
+            row = results.row(group, method, results.rank_by)
+            if row.mean is None:
+                continue
+            low, high = (row.mean if v is None else v for v in (row.low, row.high))
+            pane.plot([low, high], [place, place], color="#555555", linewidth=1.2)
+            pane.plot([row.mean], [place], marker="o", color=COLOURS[0])
+        pane.set_yticks(range(len(order)), order, parse_math=False)
+        pane.invert_yaxis()
+        pane.set_title(" · ".join(map(str, filter(None, group))), parse_math=False, fontsize=9)
+        pane.set_xlabel(results.rank_by, parse_math=False)
+    return figure
+
+
 def styles(results: Results, controls: Collection[str]) -> dict[str, Style]:
     """A stroke for every method: the same colour, dash and marker all over the page."""
     methods = dict.fromkeys(row.explainer for row in results.rows)

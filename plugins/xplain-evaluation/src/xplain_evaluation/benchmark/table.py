@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xplain.intervals import share
 from xplain.metric import Metric
+from xplain.views import Viewable
 from xplain_evaluation.benchmark.config import Config
 from xplain_evaluation.benchmark.journal import Key, Record
 from xplain_evaluation.intervals import Difference, difference, holm, interval
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SIGNIFICANT = 0.05
 
@@ -58,7 +62,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Viewable):
     """The table of a benchmark.
 
     rows: summaries and ratios. comparisons: of every pair of methods. order: per group, the
@@ -78,6 +82,15 @@ class Results:
     verdicts: Mapping[tuple[Group, str], Mapping[str, int]]
     findings: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    page: ClassVar[str] = "xplain_evaluation.benchmark.page:page"
+    figure: ClassVar[str] = "xplain_evaluation.benchmark.plots:results_figure"
+
+    def to_dataframe(self) -> DataFrame:
+        """A row for each method and metric, of all clips and of each ratio."""
+        from pandas import DataFrame
+
+        rows = [{"model": r.group[0], "data": r.group[1], **vars(r)} for r in self.rows]
+        return DataFrame(rows).drop(columns="group")
 
     def row(self, group: Group, explainer: str, metric: str, ratio: float | None = None) -> Row:
         """The row of a group, method and metric."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 
 import numpy as np
@@ -18,6 +20,16 @@ def png(prototypes: Prototypes) -> bytes:
     held = io.BytesIO()
     figure(prototypes).savefig(held, format="png")
     return held.getvalue()
+
+
+def page(prototypes: Prototypes) -> str:
+    """The picture as a small page, for a notebook."""
+    picture = base64.b64encode(png(prototypes)).decode("ascii")
+    said = html.escape(f"Spectrum and component relevance of {', '.join(prototypes.labels)}")
+    return (
+        f'<!DOCTYPE html><html lang="en"><title>Prototypes</title><img width="100%" alt="{said}" '
+        f'src="data:image/png;base64,{picture}">'
+    )
 
 
 def figure(prototypes: Prototypes) -> Figure:

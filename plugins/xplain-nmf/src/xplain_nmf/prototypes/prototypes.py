@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from xplain.segmentation.windows import Windows
 from xplain.storage import whole_folder
 from xplain.tensors import read_tensors, to_bytes
 from xplain.validated import convert, decode_json
+from xplain.views import Viewable
 
 SCHEMA = 1
 """Version of the folder; a reader refuses a newer one."""
@@ -60,7 +61,7 @@ class _Stored:
 
 
 @dataclass(frozen=True)
-class Prototypes:
+class Prototypes(Viewable):
     """What decides for each of L labels.
 
     relevance: r̄ (L, K), signed; zero for a label that never occurred. spectra: W (F, K).
@@ -78,6 +79,8 @@ class Prototypes:
     active_share: float
     kinds: tuple[str, ...] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    page: ClassVar[str] = "xplain_nmf.prototypes.plot:page"
+    figure: ClassVar[str] = "xplain_nmf.prototypes.plot:figure"
 
     @property
     def spectrum(self) -> Tensor:
