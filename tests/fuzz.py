@@ -258,18 +258,19 @@ def make_interpreter(folder: Path) -> Sequence[str]:
     import torch
 
     from xplain_interpreters.layers import Layer
-    from xplain_interpreters.lmac.decoder import Decoder
-    from xplain_interpreters.lmac.folder import write
+    from xplain_interpreters.trained.folder import write
+    from xplain_interpreters.trained.mask import Decoder
 
     torch.manual_seed(0)
     layers = [Layer("conv", (1, 3, 2), 8, 20), Layer("gru", (2, 1), 4, 1)]
     made = {"name": "a", "sha256": None, "parameters": {"window": 0.032}}
-    write(folder / "lmac", {"model": made, "synthesizer": made}, Decoder(layers, 4), 1.0)
+    record = {"kind": "l-mac", "model": made, "synthesizer": made}
+    write(folder / "lmac", record, Decoder(layers, {"width": 4}), 1.0)
     return [f"lmac/{n}" for n in ("config.json",) * 5 + ("model.safetensors",)]
 
 
 def read_interpreter(folder: Path, name: str) -> object:
-    from xplain_interpreters.lmac.explainer import LMac
+    from xplain_interpreters.trained.lmac import LMac
 
     return LMac(str(folder / "lmac"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from pathlib import Path
@@ -13,49 +12,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from torch import Tensor, nn
+from tones import RATE, TONES, TwoTones, clip
+from torch import nn
 
 import xplain
 from xplain.models import make_synthesizer
 from xplain.score import Route
 from xplain_interpreters.layers import choose
-from xplain_interpreters.lmac.explainer import LMac
-from xplain_interpreters.lmac.training import Training, fit, loss
-
-RATE = 4000
-TONES = (500.0, 1500.0)
-
-
-class Square(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.square()
-
-
-class TwoTones(nn.Module):
-    """Which of two tones has more energy: hidden layers are filters of them, and energies."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        time = torch.arange(64) / RATE
-        waves = [f(2 * math.pi * hz * time) for hz in TONES for f in (torch.sin, torch.cos)]
-        self.filters = nn.Conv1d(1, 4, 64, 32, bias=False)
-        self.filters.weight.data = torch.stack(waves)[:, None] / 8
-        self.energy = Square()
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        energy = self.energy(self.filters(waveform[:, None])).mean(dim=2)
-        return (energy.unflatten(1, (2, 2)).sum(dim=2) + 1e-4).log()
-
-
-def clip(seed: int, label: int) -> tuple[Tensor, float]:
-    """Half a second of a tone in two seconds of noise, and where it begins."""
-    chance = torch.Generator().manual_seed(seed)
-    sound = 0.005 * torch.randn(2 * RATE, generator=chance)
-    start = float(torch.rand((), generator=chance)) * 1.4
-    first, last = round(start * RATE), round((start + 0.5) * RATE)
-    time = torch.arange(last - first) / RATE
-    sound[first:last] += 0.3 * torch.sin(2 * math.pi * TONES[label] * time)
-    return sound, start
+from xplain_interpreters.trained.interpreter import Training
+from xplain_interpreters.trained.lmac import LMac
+from xplain_interpreters.trained.mask import Decoder, loss
+from xplain_interpreters.trained.training import fit
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +48,7 @@ def trained(
     model: xplain.Model, files: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("trained") / "explainer"
-    fit(model, make_synthesizer("stft", RATE), files, out, TRAINING)
+    fit(Decoder, model, make_synthesizer("stft", RATE), files, out, TRAINING)
     assert [p.name for p in out.parent.iterdir()] == ["explainer"]
     return out
 
@@ -102,7 +69,8 @@ def test_the_loss_is_the_papers() -> None:
     weights = Training(inside=3, outside=0.5, sparsity=0.25, guidance=2)
     values, given = (torch.tensor(a, dtype=torch.float32)[None, None] for a in (x, mask))
     context = route.synthesizer.encode(values[0]).context
-    got = loss(route, given, values, torch.zeros(1, 1, 3), context, torch.tensor([1]), weights)
+    latents = xplain.Latents(values, context)
+    got = loss(route, given, latents, torch.zeros(1, 1, 3), torch.tensor([1]), weights)
     assert float(got.detach()) == pytest.approx(wanted, rel=1e-5)
 
 
@@ -130,7 +98,7 @@ def test_it_finds_the_tone_that_decides_in_clips_it_was_not_trained_on(
 def test_an_interrupted_training_resumes_to_the_same_bytes(
     trained: Path, model: xplain.Model, files: list[Path], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    import xplain_interpreters.lmac.training as training
+    import xplain_interpreters.trained.training as training
 
     step, out = training._step, tmp_path / "explainer"
 
@@ -142,18 +110,18 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
     synthesizer = make_synthesizer("stft", RATE)
     monkeypatch.setattr(training, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
-        fit(model, synthesizer, files, out, TRAINING)
+        fit(Decoder, model, synthesizer, files, out, TRAINING)
     monkeypatch.setattr(training, "_step", step)
     with pytest.raises(xplain.ArtifactError, match="of other settings"):
-        fit(model, synthesizer, files, out, Training(steps=121))
-    fit(model, synthesizer, files, out, TRAINING)
+        fit(Decoder, model, synthesizer, files, out, Training(steps=121))
+    fit(Decoder, model, synthesizer, files, out, TRAINING)
     for name in ("config.json", "model.safetensors"):
         assert (out / name).read_bytes() == (trained / name).read_bytes()
     before = os.stat(out / "config.json").st_mtime_ns
-    fit(model, synthesizer, files, out, TRAINING)  # done already
+    fit(Decoder, model, synthesizer, files, out, TRAINING)  # done already
     assert os.stat(out / "config.json").st_mtime_ns == before
     with pytest.raises(xplain.ArtifactError, match="exists"):
-        fit(model, synthesizer, files, out, Training(steps=121))
+        fit(Decoder, model, synthesizer, files, out, Training(steps=121))
 
 
 def test_what_it_was_not_trained_for_is_refused(trained: Path, model: xplain.Model) -> None:
@@ -173,8 +141,8 @@ def test_what_it_was_not_trained_for_is_refused(trained: Path, model: xplain.Mod
     "change",
     [
         lambda d: d.update(kind="nmf"),
-        lambda d: d.update(width=4),
-        lambda d: d.update(width=60_000),
+        lambda d: d["sizes"].update(width=4),
+        lambda d: d["sizes"].update(width=60_000),
         lambda d: d["layers"][0].update(axes=[0, 1]),
         lambda d: d.pop("layers"),
     ],

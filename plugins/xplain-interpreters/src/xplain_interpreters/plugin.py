@@ -19,8 +19,13 @@ EXPLAINERS = (
     ),
     (
         "l-mac",
-        "lmac.explainer:LMac",
+        "trained.lmac:LMac",
         "A decoder's mask, trained on the model's hidden layers (Paissan et al. 2024)",
+    ),
+    (
+        "listen-to-interpret",
+        "trained.listen:ListenToInterpret",
+        "Components of an NMF, trained on the model's hidden layers (Parekh et al. 2022)",
     ),
     (
         "tcav",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xplain.cli.parameters import Pairs, pairs, parameter_of, parameters
+from xplain.errors import PluginError, nearest
 from xplain.progress import say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -22,6 +23,7 @@ def fit_explainer(
         str, typer.Option(help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the explainer")],
+    explainer: Annotated[str, typer.Option(help="l-mac or listen-to-interpret")] = "l-mac",
     synthesizer: Annotated[
         str | None,
         typer.Option(help="The representation  [default: what the model reads, or stft]"),
@@ -34,22 +36,44 @@ def fit_explainer(
     batch: Annotated[int, typer.Option(help="Clips of a step")] = 8,
     seconds: Annotated[float, typer.Option(help="Seconds of a clip that a step hears")] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="Learning rate of AdamW")] = 1e-3,
-    inside: Annotated[float, typer.Option(help="Weight of the decision on what is kept")] = 4.0,
-    outside: Annotated[float, typer.Option(help="Weight of the decision on the rest")] = 0.2,
-    sparsity: Annotated[float, typer.Option(help="Weight of the mask's mean")] = 0.4,
-    guidance: Annotated[float, typer.Option(help="Weight of what the mask takes away")] = 0.0,
-    width: Annotated[int, typer.Option(help="Channels inside the decoder")] = 24,
+    inside: Annotated[
+        float, typer.Option(help="l-mac: weight of the decision on what is kept")
+    ] = 4.0,
+    outside: Annotated[float, typer.Option(help="l-mac: weight of the decision on the rest")] = 0.2,
+    sparsity: Annotated[float, typer.Option(help="l-mac: weight of the mask's mean")] = 0.4,
+    guidance: Annotated[
+        float, typer.Option(help="l-mac: weight of what the mask takes away")
+    ] = 0.0,
+    components: Annotated[
+        int, typer.Option(help="Components of the dictionary of listen-to-interpret")
+    ] = 32,
+    reconstruction: Annotated[
+        float, typer.Option(help="listen-to-interpret: weight of the clip's reconstruction")
+    ] = 10.0,
+    quiet: Annotated[
+        float, typer.Option(help="listen-to-interpret: weight of the activations' mean")
+    ] = 0.8,
+    width: Annotated[int, typer.Option(help="Channels inside the network")] = 24,
     every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next")] = 50,
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, …  [default: the model's device]")
     ] = None,
 ) -> None:
-    """Train an explainer (L-MAC) on a model's hidden layers; an interrupted training resumes."""
+    """Train an explainer on a model's hidden layers; an interrupted training resumes.
+
+    Of L-MAC a mask, of Listen to Interpret activations of a dictionary of spectra.
+    """
     from xplain.manifest import check_files, rows
     from xplain.models import load_model, make_synthesizer
-    from xplain_interpreters.lmac.training import Training, fit
+    from xplain_interpreters.trained.interpreter import Interpreter, Training
+    from xplain_interpreters.trained.mask import Decoder
+    from xplain_interpreters.trained.parts import Parts
+    from xplain_interpreters.trained.training import fit
 
+    kinds: dict[str, type[Interpreter]] = {"l-mac": Decoder, "listen-to-interpret": Parts}
+    if explainer not in kinds:
+        raise PluginError(f"no explainer {explainer!r} is trained; {nearest(explainer, kinds)}")
     training = Training(
         steps=steps,
         batch=batch,
@@ -59,6 +83,9 @@ def fit_explainer(
         outside=outside,
         sparsity=sparsity,
         guidance=guidance,
+        components=components,
+        reconstruction=reconstruction,
+        quiet=quiet,
         width=width,
         every=every,
         seed=seed,
@@ -70,5 +97,5 @@ def fit_explainer(
     made = asked.reads
     if made is None or synthesizer is not None:
         made = make_synthesizer(synthesizer or "stft", asked.sample_rate, given)
-    cost = fit(asked, made, [row.file for row in found], out, training, device)
-    say(f"loss: {cost:.3f}", f"explainer: l-mac with folder={out}")
+    cost = fit(kinds[explainer], asked, made, [row.file for row in found], out, training, device)
+    say(f"loss: {cost:.3f}", f"explainer: {explainer} with folder={out}")

@@ -1,4 +1,4 @@
-"""The folder of a trained decoder: config.json and model.safetensors."""
+"""The folder of a trained interpreter: config.json and model.safetensors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from msgspec import Meta, Struct
@@ -17,16 +17,18 @@ from xplain.storage import check_replaceable, whole_folder
 from xplain.tensors import read_tensors, to_bytes
 from xplain.validated import convert, decode_json
 from xplain_interpreters.layers import Layer
-from xplain_interpreters.lmac.decoder import Decoder
+from xplain_interpreters.trained.interpreter import Interpreter
 
-KIND, SCHEMA = "l-mac", 1
+Kind = TypeVar("Kind", bound=Interpreter)
+
+SCHEMA = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 OURS = r"config\.json|model\.safetensors"
 Size = Annotated[int, Meta(ge=1, le=2**16)]
 
 
 class Made(Struct):
-    """What a decoder was trained with: a model or a synthesizer."""
+    """What an interpreter was trained with: a model or a synthesizer."""
 
     name: str
     sha256: str | None
@@ -46,11 +48,11 @@ class Stored(Struct):
     model: Made
     synthesizer: Made
     layers: Annotated[tuple[_Layer, ...], Meta(min_length=1, max_length=64)]
-    width: Size
+    sizes: dict[str, Size]
 
 
 def standing(out: Path, record: Mapping[str, Any]) -> float | None:
-    """The loss of a decoder that is there already, of the same training; ArtifactError for others.
+    """The loss of what is there already, of the same training; ArtifactError for others.
 
     None where there is nothing yet.
     """
@@ -62,28 +64,27 @@ def standing(out: Path, record: Mapping[str, Any]) -> float | None:
     return None
 
 
-def write(out: Path, record: Mapping[str, Any], decoder: Decoder, loss: float) -> None:
-    """Write a decoder and what it was trained with, whole or not at all."""
+def write(out: Path, record: Mapping[str, Any], network: Interpreter, loss: float) -> None:
+    """Write an interpreter and what it was trained with, whole or not at all."""
     config = {
-        "kind": KIND,
         "schema": SCHEMA,
         **record,
-        "layers": [asdict(layer) for layer in decoder.layers],
-        "width": decoder.out.in_channels,
+        "layers": [asdict(layer) for layer in network.layers],
+        "sizes": network.sizes,
         "loss": loss,
     }
     with whole_folder(out, ours=OURS, record=CONFIG, overwrite=False) as draft:
-        (draft / WEIGHTS).write_bytes(to_bytes(decoder.state_dict()))
+        (draft / WEIGHTS).write_bytes(to_bytes(network.state_dict()))
         text = json.dumps(config, indent=1, allow_nan=False, default=str)
         (draft / CONFIG).write_text(text + "\n", "utf-8")
 
 
-def read(place: Path) -> tuple[Stored, Decoder]:
-    """Read a folder; PluginError for one that ``xplain fit-explainer`` has not written."""
+def read(place: Path, kind: type[Kind]) -> tuple[Stored, Kind]:
+    """Read a folder of a kind; PluginError for one that fit-explainer has not written."""
     try:
         data = decode_json(place / CONFIG, dict[str, Any])
-        if (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
-            raise ArtifactError(f"{place / CONFIG} is of another kind, or of a newer version")
+        if (data.get("kind"), data.get("schema")) != (kind.kind, SCHEMA):
+            raise ArtifactError(f"{place / CONFIG} is no {kind.kind}, or of a newer version")
         stored = convert(place / CONFIG, data, Stored)
         tensors, _ = read_tensors(place / WEIGHTS)
         for layer in stored.layers:
@@ -91,15 +92,15 @@ def read(place: Path) -> tuple[Stored, Decoder]:
                 raise ArtifactError(f"{layer.name} has the axes {layer.axes}")
         layers = [Layer(each.name, each.axes, each.channels, each.rows) for each in stored.layers]
         with torch.device("meta"):  # no memory for what the file does not hold
-            decoder = Decoder(layers, stored.width)
-        decoder.load_state_dict(tensors, assign=True)
-    except (ArtifactError, RuntimeError) as error:
+            network = kind(layers, stored.sizes)
+        network.load_state_dict(tensors, assign=True)
+    except (ArtifactError, LookupError, RuntimeError) as error:
         said = str(error) if isinstance(error, ArtifactError) else one_line(error)
         raise PluginError(
             f"{place} holds no trained explainer ({said}); give a folder that xplain "
             "fit-explainer wrote"
         ) from error
-    return stored, decoder.eval()
+    return stored, network.eval()
 
 
 def remove(partial: Path) -> None:

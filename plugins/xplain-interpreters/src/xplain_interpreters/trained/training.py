@@ -1,10 +1,10 @@
-"""Training a decoder on any model: ``fit``."""
+"""Training an interpreter on any model: ``fit``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,68 +21,18 @@ from xplain.score import Route
 from xplain.storage import only_writer, write_bytes, write_text
 from xplain.tensors import read_tensors, to_bytes
 from xplain_interpreters.layers import hidden_layers, outputs
-from xplain_interpreters.lmac import folder
-from xplain_interpreters.lmac.decoder import Decoder
+from xplain_interpreters.trained import folder
+from xplain_interpreters.trained.interpreter import Interpreter, Training
 
 LAYERS = 4
-"""Hidden layers that are read at most, as in the paper."""
+"""Hidden layers that are read at most, as in L-MAC's paper."""
 
-
-@dataclass(frozen=True)
-class Training:
-    """How a decoder is trained.
-
-    seconds: of a piece of a clip. inside, outside, sparsity, guidance: weights of the four terms
-    of the loss, λ_in, λ_out, λ_s and λ_g. every: steps from one checkpoint to the next.
-    """
-
-    steps: int = 400
-    batch: int = 8
-    seconds: float = 1.0
-    learning_rate: float = 1e-3
-    inside: float = 4.0
-    outside: float = 0.2
-    sparsity: float = 0.4
-    guidance: float = 0.0
-    width: int = 24
-    every: int = 50
-    seed: int = 0
-
-
-def loss(
-    model: Route,
-    mask: Tensor,
-    values: Tensor,
-    silence: Tensor,
-    context: Mapping[str, Tensor],
-    decided: Tensor,
-    weights: Training,
-) -> Tensor:
-    """What a mask (B, D, N) of latents (B, D, N) costs: the mean over clips.
-
-    Paissan, Ravanelli, Subakan (2024), "Listenable Maps for Audio Classifiers", eqs. 1-3:
-    λ_in CE(f(M ⊙ X), ŷ) − λ_out CE(f((1 − M) ⊙ X), ŷ) + λ_s |M| + λ_g |M ⊙ X − X|, with means in
-    place of norms. silence: latents (1, D, N) that stand where nothing is left. decided: ŷ (B,).
-    """
-    kept, rest = (silence + m * (values - silence) for m in (mask, 1 - mask))
-    inside = against(model.model, model(kept, context), decided)
-    outside = against(model.model, model(rest, context), decided)
-    return (
-        weights.inside * inside
-        - weights.outside * outside
-        + weights.sparsity * mask.mean()
-        + weights.guidance * (kept - values).abs().mean()
-    )
-
-
-def against(model: Model, logits: Tensor, decided: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, L) and decisions (B,); of independent labels, the label's own."""
-    if model.multilabel:
-        return functional.softplus(-logits.gather(1, decided[:, None])).mean()
-    return functional.cross_entropy(logits, decided)
+PREPARED = 8
+"""Batches that a dictionary is learnt from."""
 
 
 def fit(
+    kind: type[Interpreter],
     model: Model,
     synthesizer: Synthesizer,
     files: Sequence[Path],
@@ -90,7 +40,7 @@ def fit(
     training: Training,
     device: str | None = None,
 ) -> float:
-    """Train a decoder on recordings and write its folder; returns the mean loss at the end.
+    """Train an interpreter on recordings and write its folder; returns the mean loss at the end.
 
     An interrupted call resumes: a checkpoint lies in ``out``.partial. Raises PluginError for a
     model that has no gradients, no hidden layers in time or no labels to decide for.
@@ -98,11 +48,12 @@ def fit(
     route = Route(model, synthesizer)
     if route.broken_at or model.task not in ("classification", "multilabel") or model.frame_step:
         raise PluginError(
-            f"{model.name} cannot have a decoder trained: it takes gradients on the route "
+            f"{model.name} cannot have an explainer trained: it takes gradients on the route "
             f"{route.description}, and one decision for a label in each clip"
         )
     home = usable_device(device, model.module)
     record = {
+        "kind": kind.kind,
         "model": {"name": model.name, "sha256": model.fingerprint()},
         "synthesizer": registry().describe("synthesizer", synthesizer),
         "files": [str(file.name) for file in files],
@@ -116,18 +67,22 @@ def fit(
         _claim(partial / "job.json", record)
         pieces = _Pieces(files, synthesizer, training)
         layers = hidden_layers(route, home, LAYERS)
+        heard = torch.cat([pieces.batch(-1 - number) for number in range(PREPARED)]).to(home)
+        values = torch.cat([synthesizer.encode(part[None]).values for part in heard])
+        sizes = kind.sizes_of(training, values.shape[1], len(model.labels))
         with seeded(training.seed, torch.device("cpu")):
-            decoder = Decoder(layers, training.width)
-        decoder.to(home)
-        optimiser = torch.optim.AdamW(decoder.parameters(), training.learning_rate)
+            network = kind(layers, sizes)
+        network.prepare(values.cpu(), training.seed)
+        network.to(home)
+        optimiser = torch.optim.AdamW(network.parameters(), training.learning_rate)
         checkpoint = partial / "checkpoint.safetensors"
-        done, losses = _restore(checkpoint, decoder, optimiser)
+        done, losses = _restore(checkpoint, network, optimiser)
         for step in track(range(done, training.steps), training.steps - done, "training"):
-            losses.append(_step(step, route, decoder, optimiser, pieces, training, home))
+            losses.append(_step(step, route, network, optimiser, pieces, training, home))
             if (step + 1) % training.every == 0 and step + 1 < training.steps:
-                _save(checkpoint, decoder, optimiser, losses)
+                _save(checkpoint, network, optimiser, losses)
         last = losses[-training.every :]
-        folder.write(out, record, decoder, sum(last) / len(last))
+        folder.write(out, record, network, sum(last) / len(last))
     folder.remove(partial)
     return sum(last) / len(last)
 
@@ -135,7 +90,7 @@ def fit(
 def _step(
     step: int,
     route: Route,
-    decoder: Decoder,
+    network: Interpreter,
     optimiser: torch.optim.Optimizer,
     pieces: _Pieces,
     training: Training,
@@ -144,13 +99,12 @@ def _step(
     waveform = pieces.batch(step).to(device)
     latents = route.synthesizer.encode(waveform)
     silence = route.synthesizer.encode(torch.zeros_like(waveform[:1])).values
-    names = [layer.name for layer in decoder.layers]
+    names = [layer.name for layer in network.layers]
     with torch.no_grad(), outputs(route.module, names) as hidden:
-        decided = route(latents.values, latents.context).argmax(dim=1)
+        logits = route(latents.values, latents.context)
     with torch.enable_grad():
-        shape = (latents.values.shape[1], latents.values.shape[2])
-        mask = decoder({name: tensor.clone() for name, tensor in hidden.items()}, shape)
-        cost = loss(route, mask, latents.values, silence, latents.context, decided, training)
+        held = {name: tensor.clone() for name, tensor in hidden.items()}
+        cost = network.cost(route, held, latents, silence, logits, training)
         optimiser.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -167,7 +121,7 @@ class _Pieces:
 
     def batch(self, step: int) -> Tensor:
         """Waveforms (B, samples); a short recording is filled up with silence."""
-        chance = torch.Generator().manual_seed(self._training.seed * 1_000_003 + step)
+        chance = torch.Generator().manual_seed((self._training.seed * 1_000_003 + step) % 2**63)
         samples = round(self._training.seconds * self._rate)
         rows = []
         for _ in range(self._training.batch):
@@ -199,16 +153,16 @@ def _claim(note: Path, record: Mapping[str, Any]) -> None:
 
 
 def _save(
-    path: Path, decoder: Decoder, optimiser: torch.optim.Optimizer, losses: Sequence[float]
+    path: Path, network: Interpreter, optimiser: torch.optim.Optimizer, losses: Sequence[float]
 ) -> None:
-    tensors = {f"now.{name}": tensor for name, tensor in decoder.state_dict().items()}
+    tensors = {f"now.{name}": tensor for name, tensor in network.state_dict().items()}
     for place, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"moments.{place}.{name}": tensor for name, tensor in moments.items()}
     write_bytes(path, to_bytes(tensors, json.dumps({"losses": list(losses)})))
 
 
 def _restore(
-    path: Path, decoder: Decoder, optimiser: torch.optim.Optimizer
+    path: Path, network: Interpreter, optimiser: torch.optim.Optimizer
 ) -> tuple[int, list[float]]:
     """Put a checkpoint in place, if there is one; steps done, and their losses."""
     if not path.exists():
@@ -222,7 +176,7 @@ def _restore(
                 _, place, key = name.split(".", 2)
                 state.setdefault(int(place), {})[key] = tensor
         now = {n.removeprefix("now."): t for n, t in tensors.items() if n.startswith("now.")}
-        decoder.load_state_dict(now)
+        network.load_state_dict(now)
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": state, "param_groups": groups})
     except (ArtifactError, ValueError, LookupError, TypeError, RuntimeError) as error:

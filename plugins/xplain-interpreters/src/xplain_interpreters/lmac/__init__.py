@@ -1,1 +1,0 @@
-"""L-MAC: a decoder, trained on a model's hidden layers, that says which part it listens to."""
