@@ -132,6 +132,9 @@ class Explainer(Fingerprinted, ABC):
     uses_gradients: ClassVar[bool] = False
     """Whether the score has to be differentiable with respect to the variants."""
 
+    uses_baseline: ClassVar[bool] = True
+    """Whether another baseline gives another attribution."""
+
     completeness_tolerance: float | None = None
     """Where the attribution is meant to add up to score(latents) − score(baseline): the
     relative error under which it is said to have converged. None: no such claim."""
@@ -312,6 +315,8 @@ class Segmenter(Fingerprinted, ABC):
     """Seconds from one frame to the next."""
     labels: tuple[str, ...]
 
+    latency: float = 0.0
+    """Seconds by which its decisions come after what they are about, at most."""
     window: float = 20.0
     """Seconds that are decided at once; of a longer recording, one such window after another."""
     context: float = 2.0

@@ -67,6 +67,7 @@ class Saliency(Explainer):
     Unsigned; uses no baseline.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
@@ -84,6 +85,7 @@ class InputXGradient(Explainer):
     for linear scores only, so it is not claimed.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class Lrp(Explainer):
     where what is explained is decoded to it.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def __init__(self, epsilon: float = 1e-9) -> None:

@@ -29,6 +29,7 @@ class GuidedBackprop(Explainer):
     not register.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
@@ -43,6 +44,7 @@ class Deconvolution(Explainer):
     Refuses what guided backpropagation refuses.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:

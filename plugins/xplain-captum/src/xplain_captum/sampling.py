@@ -52,6 +52,7 @@ class SmoothGrad(Explainer):
     noise". Like any gradient a direction, and not an element's contribution to the score.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def __init__(self, samples: int = 50, noise: float = 0.1) -> None:
@@ -75,6 +76,7 @@ class VarGrad(Explainer):
     Zero where the score is linear.
     """
 
+    uses_baseline = False
     uses_gradients = True
 
     def __init__(self, samples: int = 50, noise: float = 0.1) -> None:

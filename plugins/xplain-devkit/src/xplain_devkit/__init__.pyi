@@ -1,4 +1,5 @@
 from .contracts import ExplainerContract as ExplainerContract
+from .contracts import GroupingContract as GroupingContract
 from .contracts import MetricContract as MetricContract
 from .contracts import ReplacementContract as ReplacementContract
 from .contracts import SegmenterContract as SegmenterContract

@@ -7,7 +7,14 @@ from typing import Any
 
 from xplain.errors import PluginError, nearest
 from xplain.registry import registry
-from xplain_devkit.rules import explainers, metrics, replacements, segmenters, synthesizers
+from xplain_devkit.rules import (
+    explainers,
+    groupings,
+    metrics,
+    replacements,
+    segmenters,
+    synthesizers,
+)
 from xplain_devkit.rules.rule import Outcome, Report, Rule, Subject, examine
 from xplain_devkit.toys.models import RATE
 
@@ -16,6 +23,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "synthesizer": synthesizers.RULES,
     "segmenter": segmenters.RULES,
     "replacement": replacements.RULES,
+    "grouping": groupings.RULES,
     "metric": metrics.RULES,
 }
 """The rules of each kind, in the order in which they are tried."""

@@ -94,6 +94,17 @@ class ReplacementContract(Contract):
         self.hold(rule)
 
 
+class GroupingContract(Contract):
+    """What a grouping has to do."""
+
+    kind = "grouping"
+
+    @pytest.mark.parametrize("rule", RULES[kind], ids=attrgetter("name"))
+    def test_keeps_the_rule(self, rule: Rule) -> None:
+        """One test for each rule of groupings."""
+        self.hold(rule)
+
+
 class MetricContract(Contract):
     """What a metric has to do."""
 

@@ -17,7 +17,7 @@ from xplain.hookspecs import API_VERSION
 from xplain.registry import list_plugins
 from xplain.storage import whole_folder
 
-KINDS = ("explainer", "synthesizer", "segmenter", "replacement", "metric", "model")
+KINDS = ("explainer", "synthesizer", "segmenter", "replacement", "grouping", "metric", "model")
 
 LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause", "MPL-2.0", "GPL-3.0-or-later")
 """SPDX identifiers that pyproject.toml can be given."""

@@ -16,24 +16,28 @@ Numbers = npt.NDArray[np.float64]
 
 WINDOW, HOP = 0.032, 0.01
 """Seconds of a spectrum, and from one to the next."""
-SPAN = 0.06
-"""Seconds before and after a moment whose spectra are compared."""
+SPAN = 0.1
+"""Seconds before and after a moment whose power is compared."""
 BANDS = 24
 """Bands of equal width on the mel scale in which the change is measured."""
-FLOOR = 1e-3
+LARGEST = 3
+"""Bands that change most: an event need not fill the spectrum."""
+FLOOR = 1e-4
 """Of the largest power, which is silence."""
+STEADY = 0.3
+"""Change of the logarithm of power that is added to what is usual in a band."""
 
 
 class Events(Grouping):
     """One group from each border to the next, over all channels; borders are onsets and offsets.
 
-    A border is a moment at which the spectrum changes: the mean over mel bands of the change of
-    log power, onsets and offsets alike (Foote 2000, "Automatic audio segmentation using a
-    measure of audio novelty", with half-wave rectification left out), has a peak that is
-    ``threshold`` times its median above the median.
+    A border is a moment at which the spectrum changes more than usual, whether something begins
+    or ends (novelty in the sense of Foote 2000): a peak that is ``threshold`` of the median over
+    the median. It is found in a few bands, each by what is usual there, so that what begins in
+    a part of the spectrum is heard over steady noise in the rest.
     """
 
-    def __init__(self, threshold: float = 2.0, shortest: float = 0.1) -> None:
+    def __init__(self, threshold: float = 0.6, shortest: float = 0.1) -> None:
         """Find borders that are at least ``shortest`` seconds apart."""
         if threshold <= 0 or shortest <= 0:
             raise ValueError("threshold and shortest are over 0")
@@ -48,11 +52,15 @@ class Events(Grouping):
         middle = float(np.median(change))
         peaks, _ = scipy.signal.find_peaks(
             change,
-            height=middle * (1 + self.threshold),
+            height=max(1.0, middle * (1 + self.threshold)),
             prominence=middle * self.threshold / 2,
             distance=max(1, round(self.shortest / HOP)),
         )
-        borders = [0.0, *(float(peak) * HOP for peak in peaks), clip.duration + HOP]
+        # At its ends a clip begins and ends, whatever sounds there.
+        times = [
+            t for t in peaks * HOP if self.shortest / 2 < t < clip.duration - self.shortest / 2
+        ]
+        borders = [0.0, *times, clip.duration + HOP]
         return in_time(
             [_span(start, end, clip.duration) for start, end in itertools.pairwise(borders)],
             clip,
@@ -65,7 +73,7 @@ def _span(start: float, end: float, duration: float) -> Span:
 
 
 def novelty(samples: Numbers, rate: int) -> Numbers:
-    """The change of the spectrum at every HOP seconds: (frames,), frame t at t · HOP."""
+    """How unusual the change of the spectrum is at t · HOP seconds: (frames,)."""
     size, hop = round(WINDOW * rate), round(HOP * rate)
     padded = np.pad(samples, size)
     starts = np.arange(0, len(samples) + hop, hop) + size - size // 2
@@ -76,13 +84,13 @@ def novelty(samples: Numbers, rate: int) -> Numbers:
     band = np.minimum((mel / mel[-1] * BANDS).astype(int), BANDS - 1)
     bands = np.zeros((len(power), BANDS))
     np.add.at(bands.T, band, power.T)
-    level = np.log(bands + FLOOR * bands.max() + 1e-12)
+    bands = scipy.ndimage.uniform_filter1d(bands, 3, axis=1, mode="nearest")
     width = max(1, round(SPAN / HOP))
-    around = np.pad(level, ((width, width), (0, 0)), mode="edge")
+    around = np.pad(bands, ((width, width), (0, 0)), mode="edge")
     sums = np.cumsum(np.pad(around, ((1, 0), (0, 0))), axis=0)
-    means = (sums[width:] - sums[:-width]) / width
-    difference = np.abs(means[width:] - means[:-width])[: len(level)]
-    # The few bands that change most: an event need not fill the spectrum.
-    largest = np.sort(difference, axis=1)[:, -BANDS // 4 :]
-    smooth: Numbers = scipy.ndimage.gaussian_filter1d(largest.mean(axis=1), 1.5)
+    level = np.log((sums[width:] - sums[:-width]) / width + FLOOR * bands.max() + 1e-12)
+    change = np.abs(level[width:] - level[:-width])[: len(bands)]
+    unusual = change / (np.median(change, axis=0) + STEADY)
+    most = np.sort(unusual, axis=1)[:, -LARGEST:].mean(axis=1)
+    smooth: Numbers = scipy.ndimage.gaussian_filter1d(most, 1.5)
     return smooth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Words(Grouping):
         samples = heard.detach().cpu().numpy()
         samples = samples * (PEAK / max(float(np.abs(samples).max()), 1e-9))
         pcm = np.pad(np.round(samples * 32767).astype("<i2"), round(MARGIN * RATE)).tobytes()
-        decoder = self._decoder
+        decoder = _decoder()
         if text is None:
             decoder.activate_search("recognise")
             _decode(decoder, pcm)
@@ -95,25 +95,12 @@ class Words(Grouping):
         return None if given is None else " ".join(re.findall(r"[\w']+", given.lower()))
 
     def _check(self, text: str) -> None:
-        unknown = [word for word in text.split() if self._decoder.lookup_word(word) is None]
+        unknown = [word for word in text.split() if _decoder().lookup_word(word) is None]
         if unknown:
             raise PluginError(
                 f"PocketSphinx's dictionary has no {', '.join(map(repr, unknown))}; spell it as "
                 "words that it has, or align with another tool and use the grouping file"
             )
-
-    @cached_property
-    def _decoder(self) -> Any:
-        try:
-            from pocketsphinx import Decoder, get_model_path
-        except ImportError as error:
-            raise PluginError(
-                "words and phones need PocketSphinx; run pip install 'xplain-units[words]'"
-            ) from error
-        # Its log goes to standard error, a screenful for each clip.
-        decoder = Decoder(lm=None, loglevel="FATAL", samprate=RATE)
-        decoder.add_lm_file("recognise", get_model_path("en-us/en-us.lm.bin"))
-        return decoder
 
 
 class Phones(Words):
@@ -124,6 +111,21 @@ class Phones(Words):
 
     def _spans(self, clip: Clip) -> list[Span]:
         return [phone for *_, phones in self._aligned(clip) for phone in phones]
+
+
+@cache
+def _decoder() -> Any:
+    """The decoder, which takes seconds to load; each utterance is normalised by itself."""
+    try:
+        from pocketsphinx import Decoder, get_model_path
+    except ImportError as error:
+        raise PluginError(
+            "words and phones need PocketSphinx; run pip install 'xplain-units[words]'"
+        ) from error
+    # Its log goes to standard error, a screenful for each clip.
+    decoder = Decoder(lm=None, loglevel="FATAL", samprate=RATE)
+    decoder.add_lm_file("recognise", get_model_path("en-us/en-us.lm.bin"))
+    return decoder
 
 
 def _decode(decoder: Any, pcm: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -39,7 +40,7 @@ class Stems(Synthesizer):
         self,
         sample_rate: int,
         separator: str | Separator = "harmonic-percussive",
-        components: int = 8,
+        components: int = 3,
         seconds: float | None = None,
     ) -> None:
         """Separate by ``separator``.
@@ -124,6 +125,7 @@ def nmf(waveform: Tensor, rate: int, *, components: int) -> dict[str, Tensor]:
     """Sources of a non-negative factorisation of the spectrogram, by Wiener filters."""
     try:
         from sklearn.decomposition import NMF
+        from sklearn.exceptions import ConvergenceWarning
     except ImportError as error:
         raise PluginError(
             "the separator nmf needs scikit-learn; run pip install 'xplain-units[stems]'"
@@ -134,7 +136,9 @@ def nmf(waveform: Tensor, rate: int, *, components: int) -> dict[str, Tensor]:
     if not sizes.any():
         return {"source 1": waveform}
     model = NMF(components, init="nndsvda", solver="mu", beta_loss="kullback-leibler", max_iter=200)
-    weights = model.fit_transform(sizes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough, after so many steps
+        weights = model.fit_transform(sizes)
     parts = np.einsum("fk,kt->kft", weights, model.components_)
     shares = parts / np.maximum(parts.sum(axis=0), 1e-12)
     loudest = np.argsort(-parts.sum(axis=(1, 2)))

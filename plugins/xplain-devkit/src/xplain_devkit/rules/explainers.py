@@ -12,6 +12,7 @@ from xplain.errors import XplainError
 from xplain.explaining import explain
 from xplain.interfaces import Explainer
 from xplain.registry import Unfit
+from xplain_devkit.rules import draws
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.questions import Interrupted, Question, answer, question, readable
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
@@ -74,6 +75,21 @@ def puts_the_element_that_decides_in_its_place(subject: Subject) -> None:
             f"decides, and {largest:.3g} at channel {channel}, frame {frame}, which does not."
         )
         demand(kept, found)
+
+
+def attributes_the_last_tenth(subject: Subject) -> None:
+    """If the score depends on one of the last frames alone, none has twice its attribution."""
+    frames = 95  # no multiple of any window's size
+    if not decided_by((3, 40), subject, frames)[1].any():
+        raise NotApplicable("it says nothing of a linear network")
+    for back in (1, 4, 8):
+        asked, got = decided_by((3, frames - back), subject, frames)
+        if got.shape != asked.latents.shape:
+            raise NotApplicable("its attribution has not the latents' shape")
+        sizes = torch.nan_to_num(got.detach()).abs()
+        there, largest = float(sizes[3, frames - back]), float(sizes.max())
+        found = f"{there:.3g} in frame {frames - back} of {frames}, and {largest:.3g} elsewhere."
+        demand(there >= largest / 2 and there > 0, found)
 
 
 def explains_the_shortest_clip(subject: Subject) -> None:
@@ -257,13 +273,18 @@ def refuses_text_for_a_number(subject: Subject) -> None:
         raise Broken(f"{name}='nonsense' gave an attribution.")
 
 
-def decided_by(element: tuple[int, int], subject: Subject) -> tuple[Question, Tensor]:
-    """Explain, with a new instance, a score that depends on one element (channel, frame)."""
+def decided_by(
+    element: tuple[int, int], subject: Subject, frames: int = 12
+) -> tuple[Question, Tensor]:
+    """Explain, with a new instance, a score that depends on one element (channel, frame).
+
+    frames: not as many as channels, so that a transpose is seen.
+    """
     refusal: XplainError | None = None
-    samples = 12 * Frames.size  # not as many frames as channels, so that a transpose is seen
+    samples = frames * Frames.size
     for rectified in (False, True):
         with seeded(0, torch.device("cpu")):  # a layer draws weights before they are set
-            module = OfOneElement(element, 12, rectified=rectified)
+            module = OfOneElement(element, frames, rectified=rectified)
         asked = Question("latents", module=module, samples=samples)
         # Far from the baseline and positive in every element, so that a ReLU lets it pass.
         asked.latents = asked.latents.abs() + 0.1
@@ -348,6 +369,7 @@ def localised(subject: Subject, background: str, label: str) -> float:
 
 RULES = (
     *configuration.RULES,
+    *draws.RULES,
     *(
         Rule(function)
         for function in (
@@ -356,6 +378,7 @@ RULES = (
             gives_finite_values,
             says_something,
             puts_the_element_that_decides_in_its_place,
+            attributes_the_last_tenth,
             explains_the_shortest_clip,
             takes_draws_of_the_baseline,
             answers_on_the_device_it_is_asked_on,

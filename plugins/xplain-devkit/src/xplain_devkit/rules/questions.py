@@ -104,18 +104,18 @@ class Question:
             self.baseline = 0.1 * drawn.to(self.device)
 
     @contextmanager
-    def posed(self, explainer: Explainer) -> Iterator[None]:
+    def posed(self, explainer: Explainer, seed: int = SEED) -> Iterator[None]:
         """Lend the model as the pipeline does: evaluation mode, seeded, gradients if used."""
         with (
             borrowed(self.score, self.device),
-            seeded(SEED, self.device),
+            seeded(seed, self.device),
             torch.set_grad_enabled(explainer.uses_gradients),
         ):
             yield
 
-    def put_to(self, explainer: Explainer) -> Tensor:
+    def put_to(self, explainer: Explainer, seed: int = SEED) -> Tensor:
         """The explainer's attribution, unchecked."""
-        with self.posed(explainer):
+        with self.posed(explainer, seed):
             given = explainer.attribute(self.score, self.latents, self.baseline)
         return given.values if isinstance(given, Attribution) else given
 
@@ -158,9 +158,9 @@ def question(
     )
 
 
-def answer(subject: Subject, asked: Question) -> Tensor:
+def answer(subject: Subject, asked: Question, seed: int = SEED) -> Tensor:
     """A new instance's attribution; NotApplicable if its shape is wrong."""
-    got = asked.put_to(subject.make())
+    got = asked.put_to(subject.make(), seed)
     if not isinstance(got, Tensor) or got.shape != asked.latents.shape:
         raise NotApplicable("its attribution has not the latents' shape")
     return got.detach()

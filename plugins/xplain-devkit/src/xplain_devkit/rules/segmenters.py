@@ -27,6 +27,12 @@ AGREEMENT = 0.05
 BORDER = 0.25
 """Seconds on each side of a window border that are compared."""
 
+REACTION = 0.25
+"""Seconds by which the middle of a reaction may be off for any segmenter that smooths."""
+
+LEAST_CHANGE = 1.0
+"""Change of a logit that is a reaction."""
+
 TOO_SHORT = (1, 7, 255)
 """Lengths in samples that a segmenter may refuse."""
 
@@ -138,6 +144,30 @@ def leaves_no_seam_between_windows(subject: Subject) -> None:
     differs = (found - whole[: len(found)]).abs()
     off = max(float(differs[b - near : b + near].mean()) for b in borders)
     demand(off <= AGREEMENT, f"probabilities that differ by {off:.2f} around a border.")
+
+
+def reacts_within_its_latency(subject: Subject) -> None:
+    """Logits react to an onset and to an offset when they happen, up to the declared latency."""
+    only_where(subject, *BEFORE_SEGMENTS)
+    made = subject.make()
+    rate, step = made.sample_rate, made.frame_step
+    for before, after in ((1e-3, 0.3), (0.3, 1e-3)):
+        what = "onset" if after > before else "offset"
+        level = torch.cat([torch.full((2 * rate,), v) for v in (before, after)])
+        given = logits(made, (10 * level * noise(4 * rate, 3))[None])[0]
+        half = len(given) // 2
+        first = given[round(0.5 / step) : half - round(0.5 / step)].mean(dim=0)
+        last = given[half + round(1 / step) :].mean(dim=0)
+        label = int((last - first).abs().argmax())
+        change = float((last - first)[label])
+        if abs(change) < LEAST_CHANGE:
+            raise NotApplicable(f"its logits do not tell an {what} of noise")
+        # Until half of the change is there for good: the first frame after the last one below.
+        reached = (given[:, label] - first[label]) / change >= 0.5
+        since = int((~reached).nonzero().max()) + 1
+        off = since * step - 2.0
+        fits = -REACTION - step <= off <= made.latency + REACTION + step
+        demand(fits, f"{off:+.2f} s after an {what}, with a latency of {made.latency:g} s.")
 
 
 def says_what_its_parts_are(subject: Subject) -> None:
@@ -289,6 +319,7 @@ RULES = (
             agrees_with_its_windows,
             segments_a_recording,
             leaves_no_seam_between_windows,
+            reacts_within_its_latency,
             says_what_its_parts_are,
             adds_up_its_parts,
             separates_the_clips_of_a_batch,
