@@ -96,7 +96,7 @@ def test_segments_of_a_file_are_groups(name: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_nothing_of_the_clip_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="needs a file"):
+    with pytest.raises(PluginError, match="needs segments"):
         File()
     with pytest.raises(PluginError, match="does not exist"):
         File(str(tmp_path / "none.csv"))

@@ -28,7 +28,7 @@ class File(Grouping):
         """Read ``path``: a file, or a folder with one for each recording, of its name."""
         if not path:
             raise PluginError(
-                "the grouping file needs a file of segments: give it path=, on the command line "
+                "the grouping file needs segments: give path= their file, on the command line "
                 "--grouping-param path=FILE"
             )
         self.path = path
