@@ -79,6 +79,10 @@ def puts_the_element_that_decides_in_its_place(subject: Subject) -> None:
 
 def attributes_the_last_tenth(subject: Subject) -> None:
     """If the score depends on one of the last frames alone, none has twice its attribution."""
+    try:
+        puts_the_element_that_decides_in_its_place(subject)
+    except Broken as error:
+        raise NotApplicable("it does not put elements in their places") from error
     frames = 95  # no multiple of any window's size
     if not decided_by((3, 40), subject, frames)[1].any():
         raise NotApplicable("it says nothing of a linear network")
