@@ -21,7 +21,8 @@ from test_report import held
 from toys import RATE, tone
 
 import xplain
-from xplain.cli.batch import free
+from xplain.cli.batch import free, recordings
+from xplain.cli.explain import summary
 from xplain.cli.main import _plainly, main
 
 MODEL = """
@@ -304,7 +305,7 @@ def test_help_lists_every_command_of_every_distribution(desk: Desk) -> None:
 
 def test_every_command_is_listed_by_what_it_does_and_the_version_is_told(desk: Desk) -> None:
     helped = desk.run("--help").stdout
-    assert "  report     Write the pages of saved explanations again, and a table" in helped
+    assert re.search("  report +Write the pages of saved explanations again", helped)
     (benchmark,) = [line for line in helped.splitlines() if line.startswith("  benchmark ")]
     assert benchmark.split(None, 1)[1].startswith("Rank methods")
     assert "cannot be read" not in helped
@@ -436,12 +437,41 @@ def test_what_does_not_print_is_escaped_in_terminal_and_page(desk: Desk) -> None
     assert "gone\\u202e.wav: the file does not exist" in done.stderr
 
 
-def test_many_clips_are_told_in_a_line_each(desk: Desk) -> None:
+def test_many_clips_are_told_in_a_line_each_and_a_table(desk: Desk) -> None:
     desk.patch.setattr("xplain.cli.explain.FEW", 1)
     done = desk.explain("a.wav", "b/a.wav", "--explainer", "saliency")
-    told = [line for line in done.stderr.splitlines() if line.startswith(("a", "checks"))]
-    assert len(told) == 3 and told[0].startswith("a: low (") and "check: " in told[0]
-    assert told[-1].startswith("checks: ")
+    told = [line for line in done.stderr.splitlines() if line.startswith("a")]
+    assert len(told) == 2 and told[0].startswith("a: low (") and "check: " in told[0]
+    page, head, low, high = done.stderr.splitlines()[-4:]
+    assert head.split()[0] == "clips" and page == "page: out/index.html"
+    assert low.split()[:2] == ["low", "1"] and high.split()[:2] == ["high", "1"]
+
+
+def test_the_table_of_many_clips_counts_verdicts_by_label() -> None:
+    told = [("yes", "faithful"), ("no", "unfaithful"), ("yes", "faithful"), ("yes", "unfaithful")]
+    assert [line.split() for line in summary(told)] == [
+        ["clips", "faithful", "unfaithful"], ["yes", "3", "2", "1"], ["no", "1", "0", "1"],
+    ]  # fmt: skip
+
+
+def test_folders_and_manifests_stand_for_their_recordings(desk: Desk) -> None:
+    (desk.folder / "b" / "notes.txt").write_text("no recording")
+    (desk.folder / "b" / ".hidden.wav").write_text("hidden")
+    (desk.folder / "list.csv").write_text("path,label\na.wav,low\n")
+    given = [str(desk.folder / name) for name in ("b", "list.csv", "gone.wav")]
+    names = ("b/a.wav", "a.wav", "gone.wav")
+    assert recordings(given) == [str(desk.folder / name) for name in names]
+    (desk.folder / "none").mkdir()
+    done = desk.explain("none")
+    assert done.returncode == 2 and "none holds no recording" in done.stderr
+
+
+def test_quiet_says_nothing_but_what_went_wrong(desk: Desk) -> None:
+    few = ("--explainer", "saliency", "--keep", "0.1", "--quiet")
+    assert desk.explain("a.wav", *few).stderr == ""
+    done = desk.explain("gone.wav", *few, "--json")
+    assert done.stderr.splitlines()[0].startswith("error: gone.wav: the file does not exist")
+    assert "a: low" in desk.explain("a.wav", *few[:-1]).stderr
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp932", "utf-8"])

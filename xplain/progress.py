@@ -56,9 +56,23 @@ def visible(text: str) -> str:
     )
 
 
+_quiet = False
+LOUD = ("error", "warning", "interrupted")
+"""What lines begin with that are said even to those who asked for quiet."""
+
+
+def hush(quiet: bool) -> bool:
+    """Say nothing but errors and warnings from now on, or everything again."""
+    global _quiet
+    _quiet = quiet
+    return quiet
+
+
 def say(*lines: str) -> None:
     """Tell people lines, above the bar where there is one; standard output is for machines."""
     for line in lines:
+        if _quiet and not line.startswith(LOUD):
+            continue
         _console().print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -75,7 +89,7 @@ def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
         console=_console(),
         redirect_stdout=False,
         redirect_stderr=False,
-        disable=total < 2,
+        disable=_quiet or total < 2,
     ) as bar:
         yield from bar.track(work, total=total, description=description)
 
@@ -94,6 +108,7 @@ def following() -> Iterator[Callable[[str, float, float], None]]:
         redirect_stdout=False,
         redirect_stderr=False,
         transient=True,
+        disable=_quiet,
     ) as bar:
         task = bar.add_task("", visible=False)
 

@@ -19,17 +19,71 @@ from typing import Annotated, Any, TextIO, TypeVar
 import typer
 
 from xplain.errors import ArtifactError
-from xplain.progress import say
+from xplain.progress import hush, say
 
 T = TypeVar("T")
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per recording on standard output")
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", callback=hush, help="Say nothing but errors and warnings  [default: no]"
+    ),
+]
 STDOUT, STDERR = 1, 2
+ENDINGS = frozenset(
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".caf",
+        ".w64",
+        ".rf64",
+    ]
+)
+"""Of files in a folder that are taken for recordings."""
 LONGEST = 200
 """Bytes of a name on disk, so that an ending fits where a system allows 255."""
 LISTED = 20
 """Clips that are named in a message."""
+
+
+def recordings(given: Sequence[str]) -> list[str]:
+    """What was given, with folders replaced by the recordings in them, and manifests by theirs.
+
+    A manifest is a CSV file with a column path. XplainError where one holds no recording.
+    """
+    found: list[str] = []
+    for clip in given:
+        path = Path(clip)
+        if path.is_dir():
+            inside = sorted(str(each) for each in path.rglob("*") if _is_recording(each, path))
+            if not inside:
+                raise ArtifactError(f"{clip} holds no recording; give the folder that does")
+            found += inside
+        elif path.suffix.lower() == ".csv":
+            from xplain.manifest import check_files, rows
+
+            listed = rows(path)
+            check_files(listed, path)
+            found += [str(row.file) for row in listed]
+        else:
+            found.append(clip)
+    return found
+
+
+def _is_recording(path: Path, folder: Path) -> bool:
+    """Whether a file inside a folder is taken for a recording: by its ending, and not hidden."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in ENDINGS and not hidden and path.is_file()
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.batch import AsJson, Batch, check_out, free, machines
+from xplain.cli.batch import AsJson, Batch, Quiet, check_out, free, machines, recordings
 from xplain.cli.parameters import Pairs, parameter_of, parameters
 from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say
@@ -30,7 +30,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def explain(
-    audio: Annotated[list[str], typer.Argument(help="Recordings: WAV, FLAC, Ogg, MP3, …")],
+    audio: Annotated[
+        list[str],
+        typer.Argument(help="Recordings (WAV, FLAC, Ogg, MP3, …), folders, CSV files of paths"),
+    ],
     model: Annotated[
         str, typer.Option(help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY")
     ] = "zoo:digits",
@@ -109,8 +112,17 @@ def explain(
         ),
     ] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Explain a model's predictions for recordings."""
+    """Explain a model's predictions for recordings.
+
+    \b
+    Examples:
+      xplain explain a.wav
+      xplain explain a.wav --target seven --versus one
+      xplain explain recordings/ --model hf:OWNER/NAME --out out/all
+      xplain explain list.csv --explainer occlusion --grouping frame --quiet
+    """
     settings: dict[str, Any] = {
         "synthesizer": synthesizer,
         "synthesizer_params": parameters("--synthesizer-param", synthesizer_param),
@@ -137,7 +149,7 @@ def explain(
         settings["target"] = SimilarTo(similar_to)
     settings = {name: value for name, value in settings.items() if value is not None}
     ratios = keep or KEEP, remove or REMOVE
-    run(audio, model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
+    run(recordings(audio), model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
 
 
 def run(
@@ -163,7 +175,7 @@ def run(
         checked_ratio(ratio)
     check_out(out)
     pages: list[Path] = []
-    verdicts: Counter[str] = Counter()
+    told: list[tuple[str, str]] = []
     taken = {PAGE}
     batch = Batch(clips, "clips")
     with machines() as output:
@@ -174,23 +186,34 @@ def run(
             with contextlib.suppress(XplainError):  # saved all the same, with the reason
                 result.check()
             kind = None if result.verdict is None else result.verdict.kind
-            verdicts["not computed" if kind is None else FAITHFUL[kind]] += 1
+            told.append((result.target.label, "not checked" if kind is None else FAITHFUL[kind]))
             result.save(out / name, keep=keep, remove=remove, overwrite=overwrite)
             pages.append(write_page(result, out / name / PAGE))
             if as_json:
                 output.tell(to_json(result, out / name, keep, remove))
-            told = lines(result, out / name)
-            say(*(told if len(clips) <= FEW else [f"{told[0]}, {told[-1].strip()}"]))
+            said = lines(result, out / name)
+            say(*(said if len(clips) <= FEW else [f"{said[0]}, {said[-1].strip()}"]))
 
         try:
             batch.run(track(results, len(clips), "explaining"), finish)
         finally:
             written = not pages or page_of(out, pages)
-        if len(clips) > FEW and verdicts:
-            say(f"checks: {', '.join(f'{n} {kind}' for kind, n in verdicts.most_common())}")
+        if len(clips) > FEW:
+            say(*summary(told))
         batch.finish()
     if not written:
         raise typer.Exit(1)
+
+
+def summary(told: Sequence[tuple[str, str]]) -> list[str]:
+    """A table of (label, verdict) of many clips: how many of each label had which verdict."""
+    counts, kinds = Counter(told), list(dict.fromkeys(kind for _, kind in told))
+    labels = Counter(label for label, _ in told)
+    rows = [["", "clips", *kinds]]
+    for label, clips in labels.most_common():
+        rows.append([label, str(clips), *(str(counts[label, kind]) for kind in kinds)])
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    return ["".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def page_place(out: Path) -> Path:

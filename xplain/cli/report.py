@@ -21,6 +21,10 @@ def report(
 
     Needs neither their models nor their plugins. One that is damaged is named, and the others
     are shown.
+
+    \b
+    Example:
+      xplain report out
     """
     from xplain.errors import ArtifactError
     from xplain.explanation import Explanation

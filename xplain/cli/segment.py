@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xplain.cli.batch import AsJson, Batch, check_out, free, machines
+from xplain.cli.batch import AsJson, Batch, Quiet, check_out, free, machines, recordings
 from xplain.cli.parameters import Pairs, parameter_of, parameters
 from xplain.progress import say
 
@@ -54,7 +54,10 @@ SUFFIXES: Mapping[Format | None, str] = {
 
 @app.command()
 def segment(
-    audio: Annotated[list[str], typer.Argument(help="Recordings of any length: WAV, FLAC, …")],
+    audio: Annotated[
+        list[str],
+        typer.Argument(help="Recordings of any length (WAV, …), folders, CSV files of paths"),
+    ],
     segmenter: Annotated[
         str, typer.Option(help="A segmenter's name, SCHEME:NAME of a model, or FILE.py:FACTORY")
     ] = "zoo:radio",
@@ -78,8 +81,16 @@ def segment(
         ),
     ] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Find which labels are active when in recordings, and at which frequencies."""
+    """Find which labels are active when in recordings, and at which frequencies.
+
+    \b
+    Examples:
+      xplain segment radio.wav
+      xplain segment radio.wav --explain --format rttm --format textgrid
+      xplain segment archive/ --segmenter my_file.py:make --out out/archive
+    """
     keep_freed_memory()
     settings: dict[str, Any] = {
         "params": parameters("--segmenter-param", segmenter_param),
@@ -87,7 +98,7 @@ def segment(
         "device": device,
     }
     formats = format_ or (Format.rttm,)
-    run(audio, segmenter, settings, formats, out, overwrite=overwrite, as_json=as_json)
+    run(recordings(audio), segmenter, settings, formats, out, overwrite=overwrite, as_json=as_json)
 
 
 def run(
