@@ -38,6 +38,8 @@ class Edits(Explainer):
     baseline is used, and completeness is not claimed.
     """
 
+    uses_baseline = False
+
     def __init__(self, parts: int = 16) -> None:
         """Try the edits of the whole clip, and three of each of ``parts`` parts."""
         if not isinstance(parts, int) or parts < 1:

@@ -21,6 +21,7 @@ Kind = TypeVar("Kind", bound=Interpreter)
 class Trained(nn.Module, Explainer, Generic[Kind]):
     """An explainer with a network that ``xplain fit-explainer`` trained on a model."""
 
+    uses_baseline = False  # but for what is played
     kind: ClassVar[type[Interpreter]]
     network: Kind
 
