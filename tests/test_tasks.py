@@ -22,7 +22,10 @@ from xplain.targets import Asked
 from xplain.tasks import resolve
 
 RATE = 8000
-FAST: Settings = {"explainer": "occlusion", "grouping": "block:32x10"}
+FAST: Settings = {
+    **{"explainer": "occlusion", "grouping": "block:32x10"},
+    **{"replacement": "silence", "baseline": "silence"},
+}
 
 
 def tones(*hertz: float, seconds: float = 0.25) -> Tensor:
