@@ -108,8 +108,8 @@ def forward(reference: str, recording: Path) -> tuple[float, float]:
     """Seconds and processor seconds of the forward pass over a recording, window after window."""
     import torch
 
+    from xplain.adapters import resolve
     from xplain.interfaces import AdditiveSegmenter
-    from xplain.segmentation.adapters import resolve
 
     segmenter, _ = resolve(reference, {})
     if isinstance(segmenter, torch.nn.Module):

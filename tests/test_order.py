@@ -25,9 +25,9 @@ parameters logits samples tensors discovery bitstreams
 storage validated manifest containers recording audio interfaces selection targets
 labels curves borrowing
 registry clips bands metric explanation_folder
-models tasks score job doubts live check record explanation explaining
+models adapters tasks score job doubts live check record explanation explaining
 segmentation.segment segmentation.formats segmentation.tracker segmentation.windows
-segmentation.result segmentation.adapters segmentation.additive segmentation.blackbox
+segmentation.result segmentation.additive segmentation.blackbox
 segmentation.decoder segmentation.segmenting
 report.html report.arrays report.page report.index report.segments report.plots
 cli.parameters cli.batch cli.commands cli.explain cli.segment cli.report cli.plugins cli.main
@@ -47,6 +47,7 @@ PLUGINS = {
     "xplain_hf": (),
     "xplain_interpreters": (),
     "xplain_nmf": (),
+    "xplain_runtimes": (),
     "xplain_serve": (),
     "xplain_units": (),
     "xplain_zoo": (),

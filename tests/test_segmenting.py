@@ -27,8 +27,8 @@ from xplain import (
     audio,
     segment,
 )
+from xplain.adapters import ModelSegmenter
 from xplain.clips import RecordingsError
-from xplain.segmentation.adapters import ModelSegmenter
 from xplain.segmentation.segmenting import segment_each
 
 RATE = 8000

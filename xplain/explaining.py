@@ -19,6 +19,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from xplain import audio as audio_io
+from xplain.adapters import model_of
 from xplain.audio import Audio
 from xplain.bands import bands_of
 from xplain.clips import (
@@ -36,28 +37,28 @@ from xplain.explanation import Explanation
 from xplain.interfaces import Attribution
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
-from xplain.models import Model, load_model
 from xplain.selection import built_in, listed
 
 Several = TypeVar("Several", bound=AudioLike)
 
 
 @overload
-def explain(audio: AudioLike, model: str | Model, **settings: Unpack[Settings]) -> Explanation: ...
+def explain(audio: AudioLike, model: object, **settings: Unpack[Settings]) -> Explanation: ...
 @overload
 def explain(
-    audio: list[Several] | tuple[Several, ...], model: str | Model, **settings: Unpack[Settings]
+    audio: list[Several] | tuple[Several, ...], model: object, **settings: Unpack[Settings]
 ) -> list[Explanation]: ...
 def explain(
     audio: AudioLike | list[Several] | tuple[Several, ...],
-    model: str | Model,
+    model: object,
     **settings: Unpack[Settings],
 ) -> Explanation | list[Explanation]:
     """Explain what a model decided about one clip, or about many.
 
     audio: a file, an Audio, samples (samples,), or a pair (samples, rate); or a list of these,
     of any lengths.
-    model: a model (see wrap), or a reference such as "zoo:digits".
+    model: a model (see wrap), a reference such as "zoo:digits", a segmenter, or what a plugin
+    knows of another library: a pipeline of transformers, a pair (model, processor), …
 
     settings: see Settings. synthesizer (default: what the model reads, else "stft"),
     explainer ("integrated-gradients") with params, target (the model's own decision) and
@@ -77,15 +78,14 @@ def explain(
 
 
 def explain_each(
-    clips: Sequence[AudioLike], model: str | Model, **settings: Unpack[Settings]
+    clips: Sequence[AudioLike], model: object, **settings: Unpack[Settings]
 ) -> Iterator[Explanation | Failure]:
     """Explain clips one after another, as explain() does; a Failure where one fails.
 
     What is wrong with the call as a whole (a name, a label, a route) is raised at
     once, before the first clip. The clips' results are not held on to.
     """
-    loaded = load_model(model) if isinstance(model, str) else model
-    job = Job.prepare(loaded, settings)
+    job = Job.prepare(model_of(model), settings)
     return compare_each(clips, [job])
 
 

@@ -55,6 +55,15 @@ def register_metrics(register: Register) -> None:
 
 
 @hookspec
+def register_adapters(register: Register) -> None:
+    """Register functions that make a model of another library's object.
+
+    name: the package that its class comes from. The function takes the object, or the pair or
+    list that begins with it, and returns an xplain.Model or an xplain.Segmenter.
+    """
+
+
+@hookspec
 def register_models(register: Register) -> None:
     """Register a scheme: a function that takes what stands after ``scheme:``.
 

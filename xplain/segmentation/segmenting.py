@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 
 import xplain
 from xplain import audio as audio_io
+from xplain.adapters import as_model, resolve
 from xplain.borrowing import borrowed, own_hooks, usable_device
 from xplain.clips import (
     AudioLike,
@@ -29,8 +30,6 @@ from xplain.clips import (
 )
 from xplain.errors import AudioError, PluginError, XplainError, nearest, shown
 from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
-from xplain.models import Model
-from xplain.segmentation.adapters import as_model, resolve
 from xplain.segmentation.additive import Relevance
 from xplain.segmentation.blackbox import BlackBox
 from xplain.segmentation.decoder import Decoder
@@ -64,17 +63,17 @@ class SegmentSettings(TypedDict, total=False):
 
 @overload
 def segment(
-    audio: AudioLike, segmenter: str | Segmenter | Model, **settings: Unpack[SegmentSettings]
+    audio: AudioLike, segmenter: object, **settings: Unpack[SegmentSettings]
 ) -> Segmentation: ...
 @overload
 def segment(
     audio: list[Several] | tuple[Several, ...],
-    segmenter: str | Segmenter | Model,
+    segmenter: object,
     **settings: Unpack[SegmentSettings],
 ) -> list[Segmentation]: ...
 def segment(
     audio: AudioLike | list[Several] | tuple[Several, ...],
-    segmenter: str | Segmenter | Model,
+    segmenter: object,
     **settings: Unpack[SegmentSettings],
 ) -> Segmentation | list[Segmentation]:
     """Say which label holds when in one recording, or in many.
@@ -102,7 +101,7 @@ def segment(
 
 def segment_each(
     clips: Sequence[AudioLike],
-    segmenter: str | Segmenter | Model,
+    segmenter: object,
     **settings: Unpack[SegmentSettings],
 ) -> Iterator[Segmentation | Failure]:
     """Segment recordings one after another, as segment() does; a Failure where one fails.
@@ -138,7 +137,7 @@ class _Job:
     provenance: Mapping[str, Any]
 
     @classmethod
-    def prepare(cls, asked: str | Segmenter | Model, settings: SegmentSettings) -> _Job:
+    def prepare(cls, asked: object, settings: SegmentSettings) -> _Job:
         """Resolve names and refuse what cannot work for any recording."""
         for name in settings:
             if name not in SegmentSettings.__annotations__:

@@ -226,6 +226,21 @@ def test_a_model_with_a_decoder_is_told_what_it_writes(kind: str, tmp_path: Path
     assert e.live.own.agrees
 
 
+@pytest.mark.parametrize("held", ["pipeline", "pair"])
+def test_a_pipeline_or_a_pair_is_explained_as_its_folder_is(held: str, tmp_path: Path) -> None:
+    name = "Wav2Vec2ForSequenceClassification"
+    reference = saved(tmp_path, "wav2vec2", name)
+    given: Any = hf.pipeline("audio-classification", model=str(tmp_path))
+    if held == "pair":
+        given = (given.model, given.feature_extractor)
+    settings: Any = {"explainer": "feature-ablation", "params": {"grouping": "block:129x32"}}
+    e = xplain.explain((clip(), RATE), given, **settings)
+    by_folder = xplain.explain((clip(), RATE), reference, **settings)
+    torch.testing.assert_close(e.attribution, by_folder.attribution)
+    with pytest.raises(xplain.ModelError, match="does not say how audio is prepared"):
+        xplain.explain((clip(), RATE), getattr(given, "model", given[0] if held == "pair" else 0))
+
+
 def test_clap_is_asked_by_text(tmp_path: Path) -> None:
     torch.manual_seed(0)
     audio = {

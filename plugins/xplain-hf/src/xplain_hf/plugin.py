@@ -7,6 +7,16 @@ XPLAIN_API = 1
 
 
 @hookimpl
+def register_adapters(register: Register) -> None:
+    """Register what is made of transformers' own objects."""
+    register(
+        "transformers",
+        "xplain_hf.objects:adopt",
+        summary="A pipeline, or a pair (model, processor), of Hugging Face transformers",
+    )
+
+
+@hookimpl
 def register_models(register: Register) -> None:
     """Register the scheme of Hugging Face's repositories and folders."""
     register(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import xplain
-from xplain.segmentation.adapters import ModelSegmenter
+from xplain.adapters import ModelSegmenter
 from xplain_zoo.radio import RadioSegmenter
 
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from xplain import Model
+from xplain.adapters import resolve
 from xplain.audio import resample_tensor
 from xplain.errors import ModelError, PluginError, TargetError, nearest
 from xplain.interfaces import Segmenter
-from xplain.segmentation.adapters import resolve
 from xplain_nmf.frames import to_label_frames
 from xplain_nmf.spectrum import SAMPLE_RATE, frame_count
 

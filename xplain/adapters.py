@@ -1,4 +1,4 @@
-"""What can segment: registered segmenters, and models that decide per frame."""
+"""What people hold, as a model or a segmenter: another library's object, one as the other."""
 
 from __future__ import annotations
 
@@ -12,17 +12,38 @@ from torch import Tensor, nn
 from xplain.borrowing import borrowed, seeded, usable_device
 from xplain.errors import ModelError, PluginError
 from xplain.interfaces import Segmenter
-from xplain.models import Model, follow, wrap
+from xplain.models import Model, follow, load_model, wrap
 from xplain.registry import registry
 
 
-def resolve(
-    asked: str | Segmenter | Model, params: Mapping[str, object]
-) -> tuple[Segmenter, dict[str, Any]]:
+def adopted(given: object) -> object:
+    """Make what a plugin can of another library's object; anything else stays as it is.
+
+    A plugin names the package that a class comes from, so that nothing is imported for what was
+    not given. Of a pair, such as a model and its processor, the first says whose it is.
+    """
+    first = given[0] if isinstance(given, tuple | list) and given else given
+    homes = {cls.__module__.partition(".")[0] for cls in type(first).__mro__}
+    for plugin in registry().plugins:
+        if plugin.kind == "adapter" and plugin.name in homes:
+            return registry().factory(plugin)(given)
+    return given
+
+
+def model_of(given: object) -> Any:
+    """The model that was given: by reference, as itself, as a segmenter, or as another object."""
+    if isinstance(given, str):
+        return load_model(given)
+    found = given if isinstance(given, Model | Segmenter) else adopted(given)
+    return as_model(found, type(found).__name__) if isinstance(found, Segmenter) else found
+
+
+def resolve(asked: object, params: Mapping[str, object]) -> tuple[Segmenter, dict[str, Any]]:
     """A segmenter from what was asked for, and its record for provenance."""
     if params and not (isinstance(asked, str) and ":" not in asked):
         raise PluginError("params go with a registered segmenter's name; set them on the instance")
     model = follow(asked) if isinstance(asked, str) and ":" in asked else asked
+    model = model if isinstance(model, str | Model | Segmenter) else adopted(model)
     if isinstance(model, Model):
         segmenter = model.segmenter or ModelSegmenter(model)
         record: dict[str, Any] = {"name": model.name, "version": model.version, "parameters": {}}
