@@ -10,6 +10,10 @@ from xplain.registry import INTERFACES
 
 GUIDE = Path(__file__).with_name("plugins.md")
 BEGIN = "<!-- written by docs/hook_reference.py from xplain/hookspecs.py -->\n"
+FUNCTIONS = {
+    "model": "a function: reference → xplain.Model or another reference",
+    "adapter": "a function: object → xplain.Model or xplain.Segmenter",
+}
 END = "<!-- end of the hook reference -->\n"
 
 
@@ -20,7 +24,7 @@ def reference() -> str:
         if not name.startswith("register_"):
             continue
         kind = name.removeprefix("register_").removesuffix("s")
-        gives = INTERFACES.get(kind, "a function: reference → xplain.Model or another reference")
+        gives = INTERFACES.get(kind) or FUNCTIONS[kind]
         arguments = ", ".join(inspect.signature(hook).parameters)
         text = inspect.getdoc(hook) or ""
         lines += [f"### `{name}({arguments})`\n", text + "\n"]
