@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,16 +183,21 @@ def _versions(
         if (outcome.kind, outcome.ratio) == ("keep", 1.0):  # nothing changed but by the codec
             said["kind"] = "reencoded"
         sounds.append((said, render(outcome.ratio), outcome.probabilities))
-    for number, (said, waveform, probabilities) in enumerate(sounds):
-        # Of the 16-bit samples, so that a page of the loaded explanation is the same.
-        samples = cut(audio.to_pcm16(waveform)[0], spans, duration)
+    # Of the 16-bit samples, so that a page of the loaded explanation is the same.
+    cuts = [cut(audio.to_pcm16(waveform)[0], spans, duration) for _, waveform, _ in sounds]
+    with ThreadPoolExecutor() as pool:  # the encoders run beside one another
+        files = pool.map(
+            lambda samples: compressed(samples, rate, "FLAC" if exact else "MP3"), cuts
+        )
+        encoded = [html.encoded(file) for file in files]
+    for number, (said, _, probabilities) in enumerate(sounds):
         yield {
             **said,
             "id": str(number),
             "probabilities": [probabilities[label] for label in labels],
             "decided": decisions(probabilities, _multilabel(explanation)),
-            "silent": not samples.any(),
-            "audio": html.encoded(compressed(samples, rate, "FLAC" if exact else "MP3")),
+            "silent": not cuts[number].any(),
+            "audio": encoded[number],
         }
 
 

@@ -97,7 +97,11 @@ async function inflated(base64) {
   return new Response(stream).arrayBuffer();
 }
 
-function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
+let colours = {}; // asking the browser for one makes it lay out the page again
+
+function colour(name) {
+  return (colours[name] ??= getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+}
 
 function rgb(name) { return colour(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16)); }
 
@@ -106,13 +110,14 @@ function rgb(name) { return colour(name).match(/[0-9a-f]{2}/gi).map((pair) => pa
 function preferences(repaint) {
   const dark = () => document.documentElement.dataset.theme
     ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  const repainted = () => { colours = {}; refresh(); repaint(); };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repainted);
   const languages = h("select", { "aria-label": () => t("language"), onchange: (e) => { language = e.target.value; refresh(); repaint(); } },
     Object.keys(words).map((code) => h("option", { value: code, lang: code, selected: code === language }, words[code]._)));
   return h("div", { class: "preferences" }, languages,
     h("button", { type: "button", onclick: () => {
       document.documentElement.dataset.theme = dark() === "dark" ? "light" : "dark";
-      refresh(); repaint();
+      repainted();
     } }, () => t(dark() === "dark" ? "light" : "dark")));
 }
 

@@ -200,8 +200,8 @@ function paintLevels({ columns, rows, decibels }, loudest) {
 }
 
 /** A picture of signed values, int8 (rows × columns) with row 0 at the bottom. */
-function paintSigned(values, rows, columns, shown) {
-  const canvas = new OffscreenCanvas(columns, rows), context = canvas.getContext("2d");
+function paintSigned(values, rows, columns, shown, canvas = new OffscreenCanvas(columns, rows)) {
+  const context = canvas.getContext("2d", { willReadFrequently: true }); // in memory: small ones are many
   const image = context.createImageData(columns, rows), signs = { for: rgb("for"), against: rgb("against") };
   for (let i = 0; i < values.length; i++) {
     const place = 4 * ((rows - 1 - Math.floor(i / columns)) * columns + (i % columns));

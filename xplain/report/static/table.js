@@ -8,7 +8,7 @@ const ROW = 46; // pixels, of every row
  * Returns {node, update(): filter and sort again}.
  */
 function virtualTable(columns, rows, { label, keep }) {
-  let sorted = null, descending = false, shown = rows, painted = "";
+  let sorted = null, descending = false, shown = rows, painted = "", made = new Map();
   const heads = columns.map((column) => h("th", { scope: "col", class: column.key, "aria-sort": () => (sorted === column ? (descending ? "descending" : "ascending") : null) },
     column.value ? h("button", { type: "button", onclick: () => {
       descending = sorted === column ? !descending : false;
@@ -30,7 +30,9 @@ function virtualTable(columns, rows, { label, keep }) {
     below.firstChild.style.height = `${(shown.length - last) * ROW}px`;
     above.hidden = first === 0;
     below.hidden = last === shown.length;
-    body.replaceChildren(above, ...shown.slice(first, last).map((row, i) => line(row, first + i)), below);
+    const before = force ? new Map() : made; // rows that stay in sight are not made again
+    made = new Map(shown.slice(first, last).map((row, i) => [row, before.get(row) ?? line(row, first + i)]));
+    body.replaceChildren(above, ...made.values(), below);
   };
   const update = () => {
     shown = rows.filter(keep);
@@ -54,29 +56,23 @@ function virtualTable(columns, rows, { label, keep }) {
 
 /** The probability of the label against what is kept, as a small picture. */
 function sparkline(points) {
-  const canvas = h("canvas", { class: "spark", role: "img", "aria-label": points.map(([ratio, p]) => `${ratioText(ratio)}: ${percent(p)}`).join(", ") });
-  const scale = devicePixelRatio || 1, [width, height] = [92, 30];
-  [canvas.width, canvas.height] = [width * scale, height * scale];
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  context.strokeStyle = colour("line");
-  context.strokeRect(0.5, 0.5, width - 1, height - 1);
-  context.strokeStyle = context.fillStyle = colour("for");
-  context.lineWidth = 1.5;
-  context.beginPath();
+  const svg = (tag, attributes) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
+    return node;
+  };
+  const picture = svg("svg", { class: "spark", viewBox: "0 0 92 30", role: "img",
+    "aria-label": points.map(([ratio, p]) => `${ratioText(ratio)}: ${percent(p)}`).join(", ") });
   // By the root of the ratio, since the small ones tell the most.
-  const place = ([ratio, p]) => [3 + Math.sqrt(ratio) * (width - 6), 3 + (1 - p) * (height - 6)];
-  points.forEach((point) => context.lineTo(...place(point)));
-  context.stroke();
-  points.forEach((point) => { const [x, y] = place(point); context.fillRect(x - 1.5, y - 1.5, 3, 3); });
-  return canvas;
+  const places = points.map(([ratio, p]) => [3 + Math.sqrt(ratio) * 86, 3 + (1 - p) * 24]);
+  picture.append(svg("polyline", { points: places.join(" ") }), ...places.map(([cx, cy]) => svg("circle", { cx, cy, r: 2 })));
+  return picture;
 }
 
 function thumbnail({ values, rows, columns }) {
   const canvas = h("canvas", { class: "thumb", "aria-hidden": "true" });
   [canvas.width, canvas.height] = [columns, rows];
-  canvas.getContext("2d").drawImage(paintSigned(new Int8Array(bytes(values).buffer), rows, columns, { for: true, against: true }), 0, 0);
-  return canvas;
+  return paintSigned(new Int8Array(bytes(values).buffer), rows, columns, { for: true, against: true }, canvas);
 }
 
 function folderPage(d, main) {
