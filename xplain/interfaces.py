@@ -168,7 +168,9 @@ class Groups:
         if not bool((sizes > 0).all()):
             raise XplainError("groups are numbered from 0, and each has an element")
         if names is not None and not len(set(names)) == len(names) == len(sizes):
-            raise XplainError(f"{len(sizes)} groups have as many different names, not {names}")
+            raise XplainError(
+                f"{len(sizes)} groups have as many different names, not {len(set(names))}"
+            )
 
     def sums(self, values: Tensor) -> Tensor:
         """The sum of values (D, N) over each group: (G,) float64."""
