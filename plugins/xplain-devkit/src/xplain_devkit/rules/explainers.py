@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xplain.borrowing import seeded
 from xplain.errors import XplainError
@@ -16,6 +16,7 @@ from xplain_devkit.rules import draws
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.questions import Interrupted, Question, answer, question, readable
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
+from xplain_devkit.rules.state import hooks_of
 from xplain_devkit.toys.models import RATE, Frames, Levels, Nothing, OfOneElement
 from xplain_evaluation.planted.backgrounds import BACKGROUNDS
 from xplain_evaluation.planted.planted import CUES, planted, planted_model
@@ -326,18 +327,6 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def hooks_of(module: nn.Module) -> set[tuple[int, str, int]]:
-    """Identify every hook on a module and its submodules."""
-    # torch has no public way to list hooks.
-    tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return {
-        (id(part), table, key)
-        for part in module.modules()
-        for table in tables
-        for key in getattr(part, table)
-    }
 
 
 def same(one: Tensor, other: Tensor) -> bool:

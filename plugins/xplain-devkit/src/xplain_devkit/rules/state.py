@@ -54,3 +54,15 @@ def close(one: Tensor, other: Tensor, tolerance: float) -> bool:
         return False
     largest = float(torch.nan_to_num(one).abs().max()) if one.numel() else 0.0
     return torch.allclose(one, other, rtol=0, atol=tolerance * largest, equal_nan=True)
+
+
+def hooks_of(module: nn.Module) -> set[tuple[int, str, int]]:
+    """Identify every hook on a module and its submodules."""
+    # torch has no public way to list hooks.
+    tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return {
+        (id(part), table, key)
+        for part in module.modules()
+        for table in tables
+        for key in getattr(part, table)
+    }
