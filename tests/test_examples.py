@@ -17,11 +17,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SAID = {
     "explain_file.py": "predicted 'seven'",
     "explain_module.py": "'high': most comes from 3000 Hz at 1.",
+    "why_this_word.py": "heard 'seven'; the evidence lies around 0.",
     "black_box_speech.py": "100% of the positive evidence lies in the word; most at 1.",
 }
 """What an example has to find out, where the answer is known."""
 
-LINES = {"black_box_speech.py": 80}
+LINES = {"black_box_speech.py": 80, "why_this_word.py": 70}
 """How long an example may be; the others 40 lines."""
 
 PLUGINS = sorted(folder.name for folder in EXAMPLES.glob("*-plugin"))
@@ -38,6 +39,10 @@ def test_an_example_runs_as_it_stands_and_saves_an_explanation(
         if importlib.util.find_spec("onnxruntime") is None or not model.is_file():
             pytest.skip("needs onnxruntime and ../shared/models/silero, of which one is absent")
         arguments.append(str(model))
+    if script.name == "why_this_word.py":
+        pytest.importorskip("pocketsphinx")
+        words = request.getfixturevalue("shared") / "data/keywords/speech_commands_sc09/seven"
+        arguments.append(str(min(words.glob("*.flac"))))
     done = run_python(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert SAID.get(script.name, "") in done.stdout
