@@ -35,7 +35,9 @@ def test_the_demo_leaves_a_page_and_audio_that_can_be_heard(tmp_path: Path) -> N
             level = 20 * np.log10(np.sqrt(np.square(samples).mean() / np.square(original).mean()))
             assert -30 < level < 3  # dB
         explanation = json.loads((folder / "explanation.json").read_text())
-        keep, remove = explanation["results"]
+        (keep,) = (r for r in explanation["results"] if r["file"] == "keep-0.1.wav")
+        (remove,) = (r for r in explanation["results"] if r["file"] == "remove-0.1.wav")
+        assert (folder / "index.html").is_file()
         assert keep["reencoded"]["label"] == "seven"
         assert remove["reencoded"]["probability"] < keep["reencoded"]["probability"]
         assert explanation["verdict"]["kind"] == "sound"

@@ -58,7 +58,9 @@ def decisions(probabilities: Mapping[str, float], independent: bool) -> list[str
 def verdict(found: Verdict | None) -> dict[str, Any] | None:
     """A verdict as the pages show it."""
     kinds = {"sound": "faithful", "weak": "partly", "broken": "unfaithful"}
-    return None if found is None else {**to_builtins(found), "kind": kinds[found.kind]}
+    return (
+        None if found is None else {**to_builtins(found), "kind": kinds.get(found.kind, found.kind)}
+    )
 
 
 def _data(explanation: Explanation) -> dict[str, Any]:
