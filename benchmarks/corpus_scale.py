@@ -11,6 +11,7 @@ and the unshared part of its workers', read each second.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -128,11 +129,7 @@ def watched(memory: dict[str, list[float]], ended: threading.Event) -> None:
         memory["driver"].append(field("self", "status", "VmRSS"))
         workers = [w for nursery in children(os.getpid()) for w in children(nursery)]
         memory["seconds"].append(sum(map(processor_seconds, workers)))
-        held = [
-            field(w, "smaps_rollup", "Private_Dirty")
-            for w in workers
-            if Path(f"/proc/{w}").exists()
-        ]
+        held = [field(worker, "smaps_rollup", "Private_Dirty") for worker in workers]
         if held:
             memory["worker"].append(max(held))
 
@@ -156,9 +153,11 @@ def processor_seconds(pid: int) -> float:
 
 def field(pid: int | str, file: str, name: str) -> float:
     """A field of a process in MB."""
-    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1000
+    with contextlib.suppress(OSError):  # it ended
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        for line in lines:
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) / 1000
     return 0.0
 
 
