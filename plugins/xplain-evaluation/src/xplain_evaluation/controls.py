@@ -23,3 +23,16 @@ class Loudness(Explainer):
         """|latents − baseline| (D, N); over draws of the baseline, its mean."""
         nothing = baseline if baseline.ndim == 2 else baseline.mean(dim=0)
         return (latents - nothing).abs()
+
+
+class Given(Explainer):
+    """An attribution made elsewhere. It claims completeness only where that is said of it."""
+
+    def __init__(self, attribution: Tensor, tolerance: float | None = None) -> None:
+        """Hand on ``attribution`` (D, N), said to be complete within ``tolerance``."""
+        self.attribution = attribution
+        self.completeness_tolerance = tolerance
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """The attribution given, (D, N)."""
+        return self.attribution.to(latents)

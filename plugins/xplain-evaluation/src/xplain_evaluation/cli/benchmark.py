@@ -11,7 +11,7 @@ from xplain.cli.batch import machines
 from xplain.progress import say
 
 if TYPE_CHECKING:
-    from xplain_evaluation.benchmark import Results
+    from xplain_evaluation.benchmark import Config, Results
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -25,6 +25,10 @@ def benchmark(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Run the Python files that it names as models")
     ] = False,
+    gallery: Annotated[
+        bool,
+        typer.Option("--gallery", help="Instead, check attributions known to be right or wrong"),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON on standard output")
     ] = False,
@@ -33,12 +37,33 @@ def benchmark(
     from xplain_evaluation.benchmark import Config, run
     from xplain_evaluation.benchmark.files import to_dict
 
+    if gallery:
+        _gallery(Config.load(config, allow_code=allow_code), out, as_json)
+        return
     with machines() as output:
         results = run(Config.load(config, allow_code=allow_code), out)
         if as_json:
             output.tell(to_dict(results))
         _say(results, out)
     if results.failures:
+        raise typer.Exit(1)
+
+
+def _gallery(config: Config, out: Path, as_json: bool) -> None:
+    """Check right and wrong attributions on the models and data; print the table, write it."""
+    from xplain_evaluation.gallery.table import shown, tabulated, written
+
+    with machines() as output:
+        rows, failures = tabulated(config)
+        path = written(rows, out)
+        if as_json:
+            output.tell({"gallery": rows})
+    for line in shown(rows):
+        say(line)
+    for failure in failures:
+        say(f"failed: {failure}")
+    say(f"table: {path}")
+    if failures:
         raise typer.Exit(1)
 
 

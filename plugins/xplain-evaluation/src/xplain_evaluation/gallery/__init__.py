@@ -1,0 +1,16 @@
+"""Wrong attributions and right ones, to see what check() says of them on a model; see judged."""
+
+from xplain_evaluation.gallery.judging import RIGHT, Judgement, Line, confusion, judged
+from xplain_evaluation.gallery.ways import WAYS, Materials, Need, Way
+
+__all__ = [
+    "RIGHT",
+    "WAYS",
+    "Judgement",
+    "Line",
+    "Materials",
+    "Need",
+    "Way",
+    "confusion",
+    "judged",
+]
