@@ -25,7 +25,7 @@ parameters logits samples tensors discovery bitstreams
 storage validated manifest containers recording audio interfaces selection targets
 labels curves borrowing
 registry clips bands metric explanation_folder
-models adapters tasks score job doubts live check record explanation explaining
+models adapters tasks score job doubts live verdict check record explanation explaining
 segmentation.segment segmentation.formats segmentation.tracker segmentation.windows
 segmentation.result segmentation.additive segmentation.blackbox
 segmentation.decoder segmentation.segmenting

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import xplain
-from xplain.check import Verdict
 from xplain.report import arrays, plots
 from xplain.report.index import found, write_index
 from xplain.report.page import write_page
+from xplain.verdict import Verdict
 
 RATE = 8000
 LABELS = ("low", "high", "noise")
@@ -400,7 +400,7 @@ def test_a_spectrogram_has_the_tone_where_it_sounds(live: xplain.Explanation) ->
 
 def test_a_folder_is_a_table_and_a_damaged_explanation_is_a_row_of_it(tmp_path: Path) -> None:
     one = explained(tones(500))
-    one._checked.append(Verdict("sound", (), {}))
+    one._checked.append(Verdict("faithful", (), {}))
     write_page(one, one.save(tmp_path / "a #1", keep=[0.1, 0.5]) / "index.html")
     explained(tones(3500)).save(tmp_path / "b")
     explained(tones(3500)).save(tmp_path / "c")

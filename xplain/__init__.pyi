@@ -1,5 +1,4 @@
 from .audio import Audio as Audio
-from .check import Verdict as Verdict
 from .clips import ClipsError as ClipsError
 from .clips import Failure as Failure
 from .errors import ArtifactError as ArtifactError
@@ -36,5 +35,6 @@ from .targets import SimilarTo as SimilarTo
 from .targets import Target as Target
 from .targets import Token as Token
 from .targets import Word as Word
+from .verdict import Verdict as Verdict
 
 __version__: str

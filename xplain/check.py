@@ -1,346 +1,285 @@
-"""Is an explanation true of its model? Tried on the model, and judged: the verdict.
+"""Is an explanation true of its model? Tried on the model; xplain.verdict says what it means.
 
-If an attribution says what each element adds to the score, its sum over any part predicts how
-much the score drops without that part: the two correlate over random parts (the
-faithfulness correlation of Bhatt, Weller, Moura 2020, eq. 2). Two things correlate without being
-right. Loud parts have large attributions and large drops, so what loudness predicts is taken out
-of both (partial correlation). And a clip has few loud parts, so a correlation is compared with
-those of the same sizes with random signs, and not with a formula.
+An attribution is compared with alternatives made of itself: the same picture some frames later
+or some channels higher, blurred, without signs, shuffled, or the clip's loudness. Where the two
+disagree most, parts are removed: first those to which only the attribution points, then those to
+which only the alternative does. A correlation with random parts cannot tell them apart (loud
+parts matter in any case, and neighbours are alike); removals chosen where they disagree can, with
+few evaluations. Such designs are known from the discrimination of models (Atkinson, Fedorov 1975).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from xplain.interfaces import Attribution
-from xplain.live import NEGLIGIBLE, LiveClip
-from xplain.selection import blocks, top
+from xplain.live import LiveClip
+from xplain.verdict import Contrast, Trial, Verdict, judge
 
-Kind = Literal["sound", "weak", "broken"]
-
-BLOCKS = (256, 64)
-"""About as many blocks are there to remove at the coarser scales."""
-PARTS = 32
-"""Parts that are removed."""
-PART = 0.1
-"""Share of the groups in each of them."""
-FEWEST = 8
-"""Parts to remove under which a correlation is not worth computing."""
-DRAWS = 199
-"""Draws of random signs; a random attribution beats all of them once in 200 times."""
-NEAR = 0.9
-"""A correlation that is enough by itself: where one group holds nearly everything, half of all
-signs are right by chance."""
-AT_ONCE = 2**22
-"""Numbers held while they are drawn."""
-ORDERS = 10
-"""Random orders that the attribution's is compared with."""
-TRIED = (0.05, 0.2)
-"""Ratios at which orders are compared."""
-GROSS = 0.5
-"""A completeness error, relative, from which an attribution claims what is not so."""
-
-
-FAITHFUL: Mapping[Kind, str] = {
-    "sound": "faithful",
-    "weak": "partly faithful",
-    "broken": "unfaithful",
-}
-"""What people read for a verdict's kind."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What checking an explanation has shown.
-
-    kind: "sound" (faithful): the attribution predicts how the score drops without parts of the
-    clip, its top-ranked elements matter most, and completeness holds where it is claimed.
-    "broken" (unfaithful): it predicts nothing, or is far from complete. "weak" (partly
-    faithful): anything between, such as one that predicts no more than the parts' loudness
-    does. reasons: in words. figures: the measurements they rest on.
-    """
-
-    kind: Kind
-    reasons: tuple[str, ...]
-    figures: Mapping[str, float | None]
-
-    @property
-    def word(self) -> str:
-        """What people read for the kind."""
-        return FAITHFUL[self.kind]
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.word}: {'; '.join(self.reasons)}"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """How well drops of the score were predicted at one scale.
-
-    groups: how many there are to make parts of. correlation: with the drops; chance: the
-    largest by chance. beyond, beyond_chance: the same with what loudness predicts taken out.
-    """
-
-    groups: int
-    correlation: float
-    chance: float
-    beyond: float
-    beyond_chance: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether it predicts better than chance, whatever loudness does."""
-        return _more(self.correlation, self.chance)
-
-    @property
-    def holds_beyond(self) -> bool:
-        """Whether it predicts, and what loudness does not."""
-        return self.holds and _more(self.beyond, self.beyond_chance)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Trial:
-    """What was tried on the model.
-
-    constant: whether the attribution says the same of every element. silent: whether
-    the clip's score is that of its baseline, so that nothing is to be explained.
-    predictions: at each scale that was tried, fine ones first; none where there are too few
-    parts to remove. order: how much more what is put first does than what is left, in units
-    of the score. chance: (C,), the same for orders by chance. complete: the completeness
-    error, None where none is claimed; tolerance: up to which it is called converged.
-    round_trip: whether the unchanged latents keep the decision. doubts: why the model's answers
-    may not be what they are taken for.
-    """
-
-    constant: bool
-    silent: bool
-    predictions: tuple[Prediction, ...]
-    order: float
-    chance: Tensor
-    complete: float | None
-    tolerance: float | None
-    round_trip: bool
-    doubts: tuple[str, ...] = ()
+SHARE = 0.05
+SHARE_COARSE = 0.1
+"""Share of the elements, or of larger groups, that is removed for each side of a contrast."""
+ALIKE = 0.98
+"""Cosine from which an alternative says the same."""
+FIRST, AMONG = 0.02, 0.1
+"""The first of what is put on top, against as many at the end of this share."""
+TWICE = 1.5
+"""Factor between what is said of the first and of the next from which they are compared."""
+UNIMPORTANT = 0.02
+"""Share of all that is said that the least important together may hold."""
+ROUNDING = 2e-6
+"""A change of the score, relative to the largest, that is rounding."""
+CLEAR = -0.5
+"""Worth of a contrast from which nothing else has to be tried."""
+FINE, COARSE = (3, 8), (1, 2)
+"""Channels, or groups one above the other, by which it is moved."""
 
 
 def check(live: LiveClip, attribution: Attribution) -> Verdict:
-    """Try on the model what an attribution of the clip claims.
+    """Try on the model what an attribution of the clip claims: about 80 evaluations, or 30.
 
-    Random parts are removed, and the order is compared with random ones: 76 evaluations, up to
-    140 where blocks are tried too.
+    It stops early where the first contrasts leave no doubt.
     """
-    generator = torch.Generator().manual_seed(live.seed)
-    values = attribution.values.double().cpu()
-    constant = bool((values == values[0, 0]).all())
-    predictions: list[Prediction] = []
-    for group in [] if constant else _scales(live, attribution):
-        predictions += _predicted(live, values, group, generator)
-        if predictions and predictions[-1].holds_beyond:
-            break  # borne out; coarser scales are for what is coarse itself
-    rank = live.rank(attribution)
-    randomised = [_random_order(live, attribution, rank, generator) for _ in range(ORDERS)]
-    tops = torch.stack([top(r, ratio) for r in (rank, *randomised) for ratio in TRIED])
-    kept, left = live.scores(torch.cat([tops, ~tops])).view(2, 1 + ORDERS, -1).mean(dim=2)
-    return judge(
-        Trial(
+    return judge(_Tried(live, attribution).trial())
+
+
+class _Tried:
+    """One attribution: its groups, and what the score loses without some of them."""
+
+    def __init__(self, live: LiveClip, attribution: Attribution) -> None:
+        self.live = live
+        self.generator = torch.Generator().manual_seed(live.seed)
+        self.values = attribution.values.detach().float().cpu()
+        self.numbers, self.unit = _spoken_of(live, attribution, self.values)
+        self.count = int(self.numbers.max()) + 1
+        self.fine = self.count == self.values.numel()
+        self.said = self._sums(self.values)
+        self.sorted, self.order = self.said.sort(descending=True)
+        self.ties = torch.randperm(self.count, generator=self.generator)
+        self.claims: list[float] = []
+        self.falls: list[float] = []
+        self.attribution = attribution
+
+    def trial(self) -> Trial:
+        """Everything that is tried, in the order in which it tells most."""
+        live = self.live
+        constant = bool((self.said == self.said[0]).all() if self.count > 1 else True)
+        contrasts: list[Contrast] = []
+        first: Contrast | None = None
+        spread: Contrast | None = None
+        rest: float | None = None
+        if self.count >= 3 and not constant and not live.doubts:
+            most, others = self._alternatives()
+            contrasts += self._contrasted(most)
+            if min((c.worth for c in contrasts), default=0.0) > CLEAR:
+                contrasts += self._contrasted(others)
+                first, spread, rest = self._first(), self._spread(), self._rest()
+        largest = float(live.ends.abs().max())
+        sure = _sureness(live)
+        return Trial(
+            groups=self.count,
             constant=constant,
-            silent=abs(live.difference) < NEGLIGIBLE,
-            predictions=tuple(predictions),
-            order=float(kept[0] - left[0]),
-            chance=(kept - left)[1:],
-            complete=live.completeness_error(attribution),
+            flat=max(map(abs, self.falls), default=0.0) <= ROUNDING * largest,
+            contrasts=tuple(contrasts),
+            first=first,
+            fine=self.fine,
+            spread=spread,
+            rest=rest,
+            correlation=_correlation(self.claims, self.falls),
+            complete=live.completeness_error(self.attribution),
             tolerance=live.job.explainer.completeness_tolerance,
             round_trip=live.reconstruction.agrees == live.own.agrees,
+            margin=None if sure is None else sure[0],
+            probability=None if sure is None else sure[1],
             doubts=live.doubts,
+            evaluations=len(self.falls),
         )
-    )
+
+    def _alternatives(self) -> tuple[list[tuple[str, Tensor]], list[tuple[str, Tensor]]]:
+        """Alternatives (D, N) by name: those that tell most, then the others."""
+        values, (high, wide) = self.values, self.unit
+        channels, frames = values.shape
+        nothing = self.live.baseline.reshape(-1, channels, frames).mean(dim=0)
+        loud = (self.live.latents.values[0] - nothing).abs().float().cpu()
+        order = torch.randperm(values.numel(), generator=self.generator)
+        first = [
+            ("the opposite", -values),
+            ("its sizes without their signs", values.abs()),
+            ("the clip's loudness", loud),
+            ("its values shuffled", values.flatten()[order].view_as(values)),
+        ]
+        second = []
+        if bool((values[1:] == values[:-1]).all() | (values[:, 1:] == values[:, :-1]).all()):
+            first.append(("itself where the clip is loud", values * loud))
+        if wide < frames:
+            what = "frame" if wide == 1 else "group"
+            first.append(("itself blurred over time", _blurred(values, 0, wide)))
+            for step in (1, 2, 4):
+                several = f"{step} {what}{'s' if step > 1 else ''}"
+                (first if step == 1 else second).extend(
+                    (f"itself {several} {way}", values.roll(sign * step * wide, 1))
+                    for way, sign in (("later", 1), ("earlier", -1))
+                )
+            mean = values.mean(dim=1, keepdim=True).expand_as(values)
+            second.append(("its channels, the same at all times", mean))
+        if high < channels:
+            what = "channel" if high == 1 else "group"
+            for step in FINE if high == 1 else COARSE:
+                several = f"{step} {what}{'s' if step > 1 else ''}"
+                second.extend(
+                    (f"itself {several} {way}", values.roll(sign * step * high, 0))
+                    for way, sign in (("higher", 1), ("lower", -1))
+                )
+            mean = values.mean(dim=0, keepdim=True).expand_as(values)
+            second.append(("its frames, the same in all channels", mean))
+            if wide < frames:
+                second.append(("itself blurred", _blurred(values, high, wide)))
+        return first, second
+
+    def _contrasted(self, alternatives: list[tuple[str, Tensor]]) -> list[Contrast]:
+        """Remove where it and each alternative disagree, in two halves of each side."""
+        own, sides, names = self.said / self.said.abs().sum(), [], []
+        share = SHARE if self.fine else SHARE_COARSE
+        size = max(1, round(share * self.count))
+        for name, values in alternatives:
+            other = self._sums(values)
+            scale = float(other.abs().sum())
+            if scale == 0 or float(torch.cosine_similarity(own, other, dim=0)) >= ALIKE:
+                continue
+            apart = own - other / scale
+            sides += [*self._halves(self._largest(apart, size))]
+            sides += [*self._halves(self._largest(-apart, size))]
+            names.append(name)
+        falls = self._removed(sides)
+        each = len(sides) // (2 * len(names)) if names else 1
+        found = []
+        for place, name in enumerate(names):
+            part = falls[2 * each * place :][: 2 * each]
+            found.append(Contrast(name, tuple(part[:each]), tuple(part[each:])))
+        return found
+
+    def _first(self) -> Contrast | None:
+        """What it puts first against as much of what it puts next."""
+        size = max(1, round(FIRST * self.count))
+        end = max(2 * size, round(AMONG * self.count))
+        if float(self.sorted[:size].sum()) < TWICE * float(self.sorted[end - size : end].sum()):
+            return None
+        return self._compared("", self.order[:size], self.order[end - size : end])
+
+    def _spread(self) -> Contrast | None:
+        """The few parts that hold half of its evidence against the many with the other half."""
+        evidence = self.sorted.clamp_min(0).cumsum(0)
+        half = int((evidence < evidence[-1] / 2).sum()) + 1
+        end = int((self.sorted > 0).sum())
+        if end - half < 2:
+            return None
+        return self._compared("", self.order[half:end], self.order[:half])
+
+    def _compared(self, name: str, one: Tensor, other: Tensor) -> Contrast:
+        sides = [list(self._halves(part)) for part in (one, other)]
+        falls = self._removed([*sides[0], *sides[1]])
+        return Contrast(name, tuple(falls[: len(sides[0])]), tuple(falls[len(sides[0]) :]))
+
+    def _rest(self) -> float | None:
+        """What the score loses without all that is unimportant, as a share of what it can."""
+        sizes, order = self.said.abs().sort()
+        least = order[sizes.cumsum(0) <= UNIMPORTANT * sizes.sum()]
+        if not len(least):
+            return None
+        (fall,) = self._removed([least])
+        most = max(abs(self.live.difference), *map(abs, self.falls[:-1]), 1e-30)
+        return fall / most
+
+    def _sums(self, values: Tensor) -> Tensor:
+        """Sums of (D, N) over each group: (G,) float32."""
+        if self.fine:
+            return values.flatten()
+        sums = torch.zeros(self.count)
+        return sums.index_add_(0, self.numbers.flatten(), values.flatten())
+
+    def _largest(self, values: Tensor, count: int) -> Tensor:
+        """The groups with the largest values (G,), largest first; ties by chance."""
+        return self.ties[values[self.ties].topk(count).indices]
+
+    def _halves(self, groups: Tensor) -> Iterator[Tensor]:
+        """Every second of some groups, and the others; of a single one, itself."""
+        yield from (groups[::2], groups[1::2]) if len(groups) > 1 else (groups,)
+
+    def _removed(self, parts: list[Tensor]) -> list[float]:
+        """By how much the score falls without each part, some numbers of groups."""
+        if not parts:
+            return []
+        gone = torch.zeros(len(parts), self.count, dtype=torch.bool)
+        for row, part in zip(gone, parts, strict=True):
+            row[part] = True
+        keeps = ~gone[:, self.numbers.flatten()].view(-1, *self.values.shape)
+        falls: list[float] = (float(self.live.ends[0]) - self.live.scores(keeps)).tolist()
+        self.claims += [float(self.said[part].sum()) for part in parts]
+        self.falls += falls
+        return falls
 
 
-def _scales(live: LiveClip, attribution: Attribution) -> list[Tensor]:
-    """Groups to remove: what is ranked, then blocks, for methods that are coarser."""
-    channels, frames = attribution.values.shape
-    own = live.groups(attribution).numbers
-    if int(own.max()) + 1 < own.numel():
-        return [own]
-    coarse = [blocks(channels, frames, count) for count in BLOCKS]
-    return [own, *(group for group in coarse if int(group.max()) < int(own.max()))]
+def _spoken_of(
+    live: LiveClip, attribution: Attribution, values: Tensor
+) -> tuple[Tensor, tuple[int, int]]:
+    """Numbers (D, N) of the groups it speaks about, and their size in channels and frames.
 
-
-def _predicted(
-    live: LiveClip, attribution: Tensor, group: Tensor, generator: torch.Generator
-) -> list[Prediction]:
-    """How well the drops are predicted at one scale; nothing where there are too few groups."""
-    removed = parts(int(group.max()) + 1, generator)
-    if len(removed) < FEWEST:
-        return []
-    nothing = live.baseline if live.baseline.ndim == 2 else live.baseline.mean(dim=0)
-    loudness = (live.latents.values[0] - nothing).abs().double().cpu()
-    sums = torch.zeros(2, removed.shape[1], dtype=torch.float64)
-    sums.index_add_(1, group.flatten(), torch.stack([attribution, loudness]).flatten(1))
-    drops = float(live.ends[0]) - live.scores(~removed[:, group])
-    return [predict(sums[0], sums[1], removed, drops, generator)]
-
-
-def _random_order(
-    live: LiveClip, attribution: Attribution, rank: Tensor, generator: torch.Generator
-) -> Tensor:
-    """An order that knows nothing of the model.
-
-    It has the same sizes with random signs, since sizes follow the loudness of the clip, and
-    what is loud matters to most models. Where sizes alone are ranked, the ranks are shuffled.
+    Where it says the same of whole rectangles and nobody named groups, these are the groups.
     """
-    group = live.groups(attribution).numbers
-    count = int(group.max()) + 1
-    if live.job.selection.order == "absolute":
-        return torch.randperm(count, generator=generator)[rank]
-    signs = torch.randint(0, 2, (count,), generator=generator) * 2 - 1
-    return live.rank(replace(attribution, values=attribution.values.cpu() * signs[group]))
+    numbers = live.groups(attribution).numbers.cpu()
+    channels, frames = values.shape
+    count = int(numbers.max()) + 1
+    if count == values.numel():
+        rows = _spans(values)
+        columns = _spans(values.T)
+        numbers = rows[:, None] * (int(columns.max()) + 1) + columns
+        return numbers, (channels // (int(rows.max()) + 1), frames // (int(columns.max()) + 1))
+    sizes = []
+    for axis, length in ((0, channels), (1, frames)):
+        places = torch.arange(length).view(-1, 1) if axis == 0 else torch.arange(length)
+        flat, group = places.expand(channels, frames).flatten(), numbers.flatten()
+        low = torch.full((count,), length).scatter_reduce(0, group, flat, "amin")
+        high = torch.zeros(count, dtype=torch.int64).scatter_reduce(0, group, flat, "amax")
+        sizes.append(int((high - low + 1).median()))
+    return numbers, (sizes[0], sizes[1])
 
 
-def parts(groups: int, generator: torch.Generator) -> Tensor:
-    """Draw parts of a number of groups, all different: bool (at most PARTS, groups)."""
-    size = max(1, round(PART * groups))
-    drawn = torch.rand(PARTS, groups, generator=generator).argsort(dim=1) < size
-    different = {part.numpy().tobytes(): part for part in drawn}
-    return torch.stack(list(different.values()))
+def _spans(values: Tensor) -> Tensor:
+    """Number of the run of equal rows to which each row belongs; each alone if all are equal."""
+    changes = (values[1:] != values[:-1]).any(dim=1)
+    if not bool(changes.any()):
+        return torch.arange(len(values))
+    return torch.cat([torch.zeros(1, dtype=torch.int64), changes.long().cumsum(0)])
 
 
-def predict(
-    attribution: Tensor, loudness: Tensor, parts: Tensor, drops: Tensor, generator: torch.Generator
-) -> Prediction:
-    """Compare sums over parts with the drops of the score.
-
-    attribution, loudness: (G,), sums over each group. parts: bool (M, G). drops: (M,).
-    """
-    removed, measured = parts.double(), drops.double()
-    loud = removed @ loudness.double()
-    rest = _without(measured[None], loud)[0]
-    own = (removed @ attribution.double())[None]
-    correlation, beyond = _correlation(own, measured), _correlation(_without(own, loud), rest)
-    chances, chances_beyond = [], []
-    draws = max(1, AT_ONCE // len(attribution))
-    for start in range(0, DRAWS, draws):
-        shape = (min(draws, DRAWS - start), len(attribution))
-        signs = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8) * 2 - 1
-        sums = (signs * attribution.double()) @ removed.T
-        chances.append(_correlation(sums, measured))
-        chances_beyond.append(_correlation(_without(sums, loud), rest))
-    return Prediction(
-        groups=len(attribution),
-        correlation=float(correlation),
-        chance=float(torch.cat(chances).max()),
-        beyond=float(beyond),
-        beyond_chance=float(torch.cat(chances_beyond).max()),
+def _blurred(values: Tensor, high: int, wide: int) -> Tensor:
+    """The mean over so many more channels and frames to each side."""
+    size, reach = (2 * high + 1, 2 * wide + 1), (high, wide)
+    mean = torch.nn.functional.avg_pool2d(
+        values[None, None], size, 1, reach, count_include_pad=False
     )
+    return mean[0, 0]
 
 
-def _more(correlation: float, chance: float) -> bool:
-    return correlation > max(chance, 0) or correlation >= NEAR
+def _sureness(live: LiveClip) -> tuple[float, float] | None:
+    """How far apart the probabilities are between which the model decides; the label's own."""
+    said, target = live.probabilities, live.target
+    own = float(said[target.index])
+    if live.job.route.model.multilabel:
+        return abs(2 * own - 1), own
+    if len(said) < 2:
+        return None
+    others = said.clone()
+    others[target.index] = -1.0
+    return abs(own - float(others.max())), own
 
 
-def _without(sums: Tensor, loud: Tensor) -> Tensor:
-    """What of (n, M) is not linear in (M,)."""
-    centred, regressor = sums - sums.mean(dim=1, keepdim=True), loud - loud.mean()
-    square = regressor.square().sum()
-    if square == 0:
-        return centred
-    rest = centred - (centred @ regressor / square)[:, None] * regressor
-    # All of it was: what is left is rounding.
-    nothing = rest.norm(dim=1) <= 1e-9 * centred.norm(dim=1)
-    return torch.where(nothing[:, None], 0.0, rest)
-
-
-def _correlation(several: Tensor, one: Tensor) -> Tensor:
-    """Pearson's, of each of (n, M) with (M,): (n,); 0 with what is constant."""
-    a, b = several - several.mean(dim=1, keepdim=True), one - one.mean()
-    scale = a.norm(dim=1) * b.norm()
-    constant = (a.norm(dim=1) <= 1e-12 * several.abs().amax(dim=1)) | (
-        b.norm() <= 1e-12 * one.abs().max()
-    )
-    return torch.where(constant, 0.0, (a @ b) / scale.clamp_min(1e-300))
-
-
-def judge(trial: Trial) -> Verdict:
-    """Say what a trial shows; doubts about the model's answers stand before its reasons."""
-    verdict = _judged(trial)
-    if not trial.doubts:
-        return verdict
-    kind: Kind = "broken" if verdict.kind == "broken" else "weak"
-    return Verdict(kind, (*trial.doubts, *verdict.reasons), verdict.figures)
-
-
-def _judged(trial: Trial) -> Verdict:
-    best = _telling(trial.predictions)
-    figures = {
-        "groups": None if best is None else best.groups,
-        "correlation": None if best is None else best.correlation,
-        "correlation_by_chance": None if best is None else best.chance,
-        "beyond_loudness": None if best is None else best.beyond,
-        "beyond_loudness_by_chance": None if best is None else best.beyond_chance,
-        "order": trial.order,
-        "order_by_chance": float(trial.chance.max()),
-        "completeness_error": trial.complete,
-    }
-    if trial.silent:
-        return Verdict(
-            "weak",
-            ("the model scores the clip as it scores the baseline: nothing to explain",),
-            figures,
-        )
-    if trial.constant:
-        return Verdict("broken", ("the attribution is the same for every element",), figures)
-    if trial.complete is not None and trial.complete > GROSS:
-        missing = f"completeness does not hold (error {trial.complete:.0%})"
-        return Verdict("broken", (missing,), figures)
-    if best is not None and not best.holds:
-        nothing = (
-            "it does not predict how the score drops when parts are removed "
-            f"(correlation {best.correlation:.2f}, random signs: at most {best.chance:.2f})"
-        )
-        return Verdict("broken", (nothing,), figures)
-    shown, lacking = _prediction(best)
-    beaten = int((trial.order > trial.chance).sum())
-    if beaten < len(trial.chance):
-        lacking.append(
-            f"{len(trial.chance) - beaten} of {len(trial.chance)} random orders did as well "
-            "or better"
-        )
-    elif trial.order <= 0:
-        lacking.append("the rest matters more than top-ranked elements")
-    else:
-        shown.append(
-            "top-ranked elements matter more than the rest, and than those of random orders"
-        )
-    if trial.complete is not None and trial.complete > (trial.tolerance or 0):
-        lacking.append(f"it did not converge (completeness error {trial.complete:.1%})")
-    elif trial.complete is not None:
-        shown.append(f"completeness holds (error {trial.complete:.2%})")
-    if not trial.round_trip:
-        lacking.append("the representation alone already changes the decision")
-    return Verdict("weak" if lacking else "sound", (*lacking, *shown), figures)
-
-
-def _telling(predictions: tuple[Prediction, ...]) -> Prediction | None:
-    """The scale of the best prediction: first one beyond loudness, then any."""
-    by_worth = sorted(predictions, key=lambda p: (p.holds_beyond, p.holds), reverse=True)
-    return by_worth[0] if by_worth else None
-
-
-def _prediction(best: Prediction | None) -> tuple[list[str], list[str]]:
-    """What the prediction shows, and what it lacks."""
-    if best is None:
-        return [], ["there are too few parts to test whether it predicts their removal"]
-    if best.holds_beyond:
-        said = f"correlation {best.beyond:.2f} beyond loudness, random signs: at most "
-        removed = f"({said}{best.beyond_chance:.2f})"
-        return [f"it predicts how the score drops when parts are removed {removed}"], []
-    return [], [
-        "it predicts the drops of the score no better than the parts' loudness does "
-        f"(correlation {best.correlation:.2f}, beyond loudness {best.beyond:.2f})"
-    ]
+def _correlation(claims: list[float], falls: list[float]) -> float | None:
+    """Pearson's, of what was said of parts with what the score lost; None of a constant."""
+    if len(falls) < 3:
+        return None
+    found = float(torch.corrcoef(torch.tensor([claims, falls], dtype=torch.float64))[0, 1])
+    return found if found == found else None

@@ -14,7 +14,7 @@ from torch import Tensor
 from xplain import explanation_folder
 from xplain.audio import Audio
 from xplain.bands import Band
-from xplain.check import Verdict, check
+from xplain.check import check
 from xplain.curves import RATIOS as CURVE
 from xplain.curves import Curves
 from xplain.errors import ArtifactError, XplainError, one_line
@@ -25,6 +25,7 @@ from xplain.record import SCHEMA, TENSORS, Record, Sound, checked_tensors, decod
 from xplain.registry import registry
 from xplain.selection import Group, checked_ratio
 from xplain.targets import ResolvedTarget
+from xplain.verdict import Verdict
 from xplain.views import Viewable
 
 if TYPE_CHECKING:
@@ -141,9 +142,9 @@ class Explanation(Viewable):
         return self._live
 
     def check(self) -> Verdict:
-        """Is this true of the model? Sound, weak or broken, with reasons; see Verdict.
+        """Is this true of the model? Faithful, partly, unfaithful or inconclusive; see Verdict.
 
-        Asks the model 76 times, up to 140 where blocks are tried too. The answer is kept,
+        Asks the model about 90 times, or 30 where that leaves no doubt. The answer is kept,
         and saved with the explanation.
         """
         if not self._checked:

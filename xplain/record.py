@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 from torch import Tensor
 
 from xplain.bands import Band
-from xplain.check import Verdict
 from xplain.errors import ArtifactError, XplainError
 from xplain.explanation_folder import RECORD, Origin
 from xplain.interfaces import EXTRA, Groups
@@ -19,6 +18,7 @@ from xplain.selection import Group, Selection, built_in
 from xplain.targets import ResolvedTarget, Share
 from xplain.tasks import Decision
 from xplain.validated import convert
+from xplain.verdict import Verdict
 
 SCHEMA = 1
 """Version of the folder's layout; a reader refuses a newer one, and ignores keys it lacks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,12 +50,6 @@ def built_in(name: str) -> Block | None:
     """A grouping that needs no plugin; None where there is none of that name."""
     sized = re.fullmatch(r"block:([1-9]\d*)x([1-9]\d*)", name)
     return Block(int(sized[1]), int(sized[2])) if sized else GROUPINGS.get(name)
-
-
-def blocks(channels: int, frames: int, count: int) -> Tensor:
-    """Number of the block of every element, of about ``count``: (channels, frames) int64."""
-    high = -(-channels // math.isqrt(count))
-    return Block(high, -(-frames // max(1, count // -(-channels // high)))).of(channels, frames)
 
 
 @dataclass(frozen=True)

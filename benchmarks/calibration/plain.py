@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ class Plain(nn.Module):
         self.layers = nn.Sequential(
             *(
                 layer
-                for before, after in zip(sizes, sizes[1:], strict=False)
+                for before, after in pairwise(sizes)
                 for layer in (
                     nn.Conv2d(before, after, 3, padding=1),
                     nn.BatchNorm2d(after),

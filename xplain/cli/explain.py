@@ -164,12 +164,12 @@ def run(
     as_json: bool = False,
 ) -> None:
     """Explain and save each clip with its page, then write the page of the folder."""
-    from xplain.check import FAITHFUL
     from xplain.explaining import explain_each
     from xplain.progress import track
     from xplain.report.index import PAGE
     from xplain.report.page import write_page
     from xplain.selection import checked_ratio
+    from xplain.verdict import WORDS
 
     for ratio in (*keep, *remove):
         checked_ratio(ratio)
@@ -186,7 +186,7 @@ def run(
             with contextlib.suppress(XplainError):  # saved all the same, with the reason
                 result.check()
             kind = None if result.verdict is None else result.verdict.kind
-            told.append((result.target.label, "not checked" if kind is None else FAITHFUL[kind]))
+            told.append((result.target.label, "not checked" if kind is None else WORDS[kind]))
             result.save(out / name, keep=keep, remove=remove, overwrite=overwrite)
             pages.append(write_page(result, out / name / PAGE))
             if as_json:
@@ -313,8 +313,7 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
     verdict = explanation.verdict
     if verdict is None:
         return [*lines, *(f"  {warning}" for warning in explanation.warnings[-1:])]
-    reasons = "; ".join(verdict.reasons)
-    return [*lines, f"  check: {verdict.word}: {reasons}"]
+    return [*lines, f"  check: {verdict} ({verdict.evaluations} evaluations)"]
 
 
 def _usable(folder: Path, explanation: Explanation, overwrite: bool) -> bool:

@@ -382,8 +382,8 @@ def test_verdicts_and_sanity_are_in_the_results(desk: Path, tmp_path: Path) -> N
     few = [{"name": "few", "manifest": "clips.csv", "every": 3}]
     results = run(config(desk, data=few, check=True, sanity=True), tmp_path)
     (group,) = results.order
-    assert results.verdicts[group, "random"] == {"broken": 2}
-    assert results.verdicts[group, "saliency"].get("broken", 0) == 0
+    assert results.verdicts[group, "random"] == {"unfaithful": 2}
+    assert results.verdicts[group, "saliency"].get("unfaithful", 0) == 0
     found = {f["check"]: f["passed"] for f in results.findings if f["explainer"] == "saliency"}
     assert found["planted-cue"] and found["round-trip"] and found["random-control"]
     # The planted model has no weights to randomise, which is said.

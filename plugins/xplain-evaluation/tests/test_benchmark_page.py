@@ -363,12 +363,12 @@ def test_it_warns_of_too_few_resamples_to_tell_any_pair_apart(draws: int, enough
 
 
 def test_verdicts_are_shares_of_what_was_checked() -> None:
-    counted = {(GROUP, "gradients"): {"sound": 6, "weak": 2}, (GROUP, "random"): {}}
+    counted = {(GROUP, "gradients"): {"faithful": 6, "partly": 2}, (GROUP, "random"): {}}
     shown = Page(page(replace(FOUR, verdicts=counted)))
-    assert shown.cell("verdicts", "gradients", "sound").text == "75 % 6 of 8 [41, 93]"
-    assert shown.cell("verdicts", "gradients", "weak").text == "25 % 2 of 8 [7, 59]"
-    assert shown.cell("verdicts", "gradients", "broken").text == "0 % 0 of 8 [0, 32]"
-    assert shown.cell("verdicts", "random", "sound").text == "no clip"
+    assert shown.cell("verdicts", "gradients", "faithful").text == "75 % 6 of 8 [41, 93]"
+    assert shown.cell("verdicts", "gradients", "partly").text == "25 % 2 of 8 [7, 59]"
+    assert shown.cell("verdicts", "gradients", "unfaithful").text == "0 % 0 of 8 [0, 32]"
+    assert shown.cell("verdicts", "random", "faithful").text == "no clip"
     assert "verdicts" not in Page(page(FOUR)).tables
 
 

@@ -103,7 +103,7 @@ def test_the_clip_is_explained_without_a_network(seven, monkeypatch):
     e = xplain.explain(seven, model, sample_rate=8000)
     assert e.target.label == "seven" and e.target.probability >= 0.8
     assert e.provenance["route"] == "head(z)"
-    assert e.converged and e.check().kind == "sound"
+    assert e.converged and e.check().kind == "faithful"
     curves, again = e.curves([0.1]), e.curves([0.1], reencoded=True)
     assert curves.agrees(curves.kept).all() and not curves.agrees(curves.removed).any()
     assert again.agrees(again.kept).all()

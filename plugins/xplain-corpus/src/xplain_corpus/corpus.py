@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from torch import Tensor
 
-from xplain.check import Verdict
 from xplain.clips import Failure
 from xplain.errors import ArtifactError, XplainError, nearest
 from xplain.explaining import compare_each
 from xplain.explanation import Explanation
 from xplain.interfaces import Attribution, Explainer, Score
 from xplain.job import Job
+from xplain.verdict import Verdict
 from xplain_corpus import rows, store
 from xplain_corpus.header import Header
 

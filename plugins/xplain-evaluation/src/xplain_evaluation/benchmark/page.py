@@ -24,8 +24,8 @@ CONTROLS = {
     "was asked for): it knows the clip, not the model.",
 }
 """The controls, listed in every table beside the methods."""
-KINDS = ("sound", "weak", "broken")
-"""Verdicts of check(), from best to worst."""
+KINDS = ("faithful", "partly", "unfaithful", "inconclusive")
+"""Verdicts of check()."""
 SURE = 0.05
 """Significance level of the corrected p for a difference between two methods."""
 NAMED = 6

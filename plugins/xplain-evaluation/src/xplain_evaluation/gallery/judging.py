@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from xplain.check import Verdict, check
+from xplain.check import check
 from xplain.clips import AudioLike, Failure
 from xplain.errors import XplainError
 from xplain.explaining import compare_each, explain
 from xplain.explanation import Explanation
+from xplain.interfaces import Attribution
 from xplain.intervals import Interval, share
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
 from xplain.models import Model
 from xplain.registry import registry
+from xplain.verdict import Verdict
 from xplain_evaluation.controls import Given
 from xplain_evaluation.gallery.ways import WAYS, Materials, Need, Way
 from xplain_evaluation.sanity.randomisation import randomised
@@ -29,7 +31,7 @@ BASE = "integrated-gradients"
 RIGHT: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "integrated gradients": (BASE, {}),
     "GradientSHAP": ("gradient-shap", {}),
-    "Shapley values of blocks": ("kernel-shap", {}),
+    "Shapley values of blocks": ("shapley-sampling", {}),
     "occlusion": ("occlusion", {}),
     "ablation of blocks": ("feature-ablation", {}),
 }
@@ -107,7 +109,7 @@ def _judged(
     for way in ways:
         if way.needs is None or way.needs in materials.others:
             wrong = way.make(own.attribution, materials)
-            verdict = check(claiming_nothing(own.live, wrong), wrong)
+            verdict = check(claiming_nothing(own.live, wrong), Attribution(wrong))
             yield Judgement(own.name, way.name, False, way.mild, decided, verdict)
 
 
@@ -148,7 +150,7 @@ def _materials(
     top = top.index_fill(0, order.indices, True).view_as(own.attribution)
     nothing = live.baseline if live.baseline.ndim == 2 else live.baseline.mean(dim=0)
     contained = replace(live, baseline=torch.where(top.to(nothing.device), own.latents, nothing))
-    others: dict[Need, Tensor] = {"contained": contained.attribute().cpu()}
+    others: dict[Need, Tensor] = {"contained": contained.attribute().values.cpu()}
     wide = own.attribution.shape[1]
     if before is not None:
         others["clip"] = before.repeat(1, -(-wide // before.shape[1]))[:, :wide]

@@ -95,8 +95,10 @@ def shuffled_top(attribution: Tensor, with_: Materials, *, share: float) -> Tens
     """The values of the most important share among those of the next share, by chance."""
     order = attribution.flatten().argsort(descending=True)[: 2 * _count(attribution, share)]
     drawn = order[torch.randperm(len(order), generator=with_.generator)]
-    return attribution.flatten().index_copy(0, order, attribution.flatten()[drawn]).view_as(
-        attribution
+    return (
+        attribution.flatten()
+        .index_copy(0, order, attribution.flatten()[drawn])
+        .view_as(attribution)
     )
 
 

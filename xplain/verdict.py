@@ -1,0 +1,223 @@
+"""What trying an explanation on its model means: faithful, partly, unfaithful or inconclusive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["faithful", "partly", "unfaithful", "inconclusive"]
+
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "contrast": (-0.05, 0.15),
+    "contrast of groups": (-0.3, -0.15),
+    "contrasts on average": (0.3, 0.45),
+    "first": (0.3, 0.4),
+    "first of groups": (0.0, 0.2),
+    "spread": (0.25, 0.4),
+    "unimportant": (-0.2, -0.1),
+    "complete": (-0.5, 0.0),
+}
+"""To what a figure refutes an attribution, and from what it speaks for it; between them neither."""
+FEWEST = 3
+"""Groups to remove under which nothing can be told."""
+MANY = 200
+"""Groups from which it is asked whether the first matter more than the next."""
+UNDECIDED = 0.1
+"""Difference of two probabilities under which a model has not decided between them."""
+UNSURE = 0.6
+"""Probability under which a faithful explanation is of a decision that is not sure."""
+WORDS: Mapping[Kind, str] = {
+    "faithful": "faithful",
+    "partly": "partly faithful",
+    "unfaithful": "unfaithful",
+    "inconclusive": "inconclusive",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What checking an explanation has shown.
+
+    kind: "faithful": where it and any of its alternatives disagree, the model is with it.
+    "unfaithful": the model is with an alternative, such as the same picture a frame later, or
+    hangs on what it calls unimportant. "partly": neither is clear. "inconclusive": nothing can
+    be told, since the model is undecided or flat, or there is too little to remove. reasons: in
+    words, the decisive first. figures: the measurements they rest on. evaluations: of the
+    model, what it cost. notices: what has to be known whatever the kind, such as that the
+    model is not sure.
+    """
+
+    kind: Kind
+    reasons: tuple[str, ...]
+    figures: Mapping[str, float | None]
+    evaluations: int = 0
+    notices: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """What people read for the kind."""
+        return WORDS[self.kind]
+
+    @property
+    def badge(self) -> str:
+        """Its kind; "noticed" for a faithful one of which something else has to be known."""
+        return "noticed" if self.kind == "faithful" and self.notices else self.kind
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.word}: {'; '.join((*self.reasons, *self.notices))}"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Where an attribution and an alternative disagree most.
+
+    name: of the alternative. own, other: how much the score falls without what only the
+    attribution points to, and without what only the alternative does; once or twice.
+    """
+
+    name: str
+    own: tuple[float, ...]
+    other: tuple[float, ...]
+
+    @property
+    def worth(self) -> float:
+        """With whom the model is: from 1, with the attribution, to −1, with the alternative."""
+        size = sum(map(abs, self.own)) + sum(map(abs, self.other))
+        return (sum(self.own) - sum(self.other)) / size if size > 0 else 0.0
+
+    def __str__(self) -> str:
+        """The mean falls of the score."""
+        own, other = sum(self.own) / len(self.own), sum(self.other) / len(self.other)
+        return f"{own:.3g} and {other:.3g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What was tried on the model.
+
+    groups: that can be removed; fine: whether they are single elements. constant: whether the
+    attribution says the same of all. flat: whether nothing that was removed changes the score.
+    contrasts: with its alternatives. first: what it puts first against what it puts next;
+    None where it says they are alike. spread: the many parts that hold half of its evidence
+    against the few with the other half. rest: what the score loses without all that it calls
+    unimportant, as a share of what it can lose.
+    correlation: of what it says of all parts that were removed with what the score lost.
+    complete: the completeness error, None where none is claimed; tolerance: up to which it
+    is called converged. round_trip: whether the unchanged latents keep the decision. margin,
+    probability: how sure the model is; None where it has no probabilities. doubts: why its
+    answers may not be what they are taken for.
+    """
+
+    groups: int
+    fine: bool = True
+    constant: bool = False
+    flat: bool = False
+    contrasts: tuple[Contrast, ...] = ()
+    first: Contrast | None = None
+    spread: Contrast | None = None
+    rest: float | None = None
+    correlation: float | None = None
+    complete: float | None = None
+    tolerance: float | None = None
+    round_trip: bool = True
+    margin: float | None = None
+    probability: float | None = None
+    doubts: tuple[str, ...] = ()
+    evaluations: int = 0
+
+
+def judge(trial: Trial) -> Verdict:
+    """Say what a trial shows: the decisive reasons first."""
+    worst = min(trial.contrasts, key=lambda c: c.worth, default=None)
+    figures = {
+        "groups": float(trial.groups),
+        "hardest_contrast": None if worst is None else worst.worth,
+        "mean_contrast": _mean(trial),
+        "first_against_next": None if trial.first is None else trial.first.worth,
+        "spread": None if trial.spread is None else trial.spread.worth,
+        "unimportant_share": trial.rest,
+        "correlation": trial.correlation,
+        "completeness_error": trial.complete,
+    }
+    notices: tuple[str, ...] = ()
+    if trial.probability is not None and trial.probability < UNSURE:
+        notices = (f"the model is not sure of this label ({trial.probability:.0%})",)
+    kind: Kind = "inconclusive"
+    reasons = _nothing(trial)
+    if not reasons:
+        found = sorted(_findings(trial, worst), key=lambda finding: finding[0])
+        least = found[0][0] if found else 0
+        kind = "unfaithful" if least < 0 else "faithful" if least > 0 else "partly"
+        reasons = tuple(text for state, text in found if state == least or least >= 0)
+    return Verdict(kind, reasons, figures, trial.evaluations, notices)
+
+
+def _nothing(trial: Trial) -> tuple[str, ...]:
+    """Why nothing can be told."""
+    if trial.doubts:
+        return trial.doubts
+    if trial.groups < FEWEST:
+        return (f"there are too few parts to remove ({trial.groups})",)
+    if trial.constant:
+        return ("the attribution is the same for every element, so it says nothing to test",)
+    if trial.flat:
+        return ("the score is the same whatever is removed: nothing to explain",)
+    if trial.margin is not None and trial.margin < UNDECIDED:
+        return (f"the model is undecided (probabilities {trial.margin:.0%} apart)",)
+    return ()
+
+
+def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]:
+    """What was found, each with −1 where it refutes, 1 where it speaks for it, else 0."""
+    if worst is not None:
+        state = _state("contrast" if trial.fine else "contrast of groups", worst.worth)
+        falls = f"(the score falls by {worst} where they differ)"
+        yield (
+            state,
+            (
+                f"the model is rather with {worst.name} {falls}"
+                if state < 0
+                else f"of {len(trial.contrasts)} alternatives, {worst.name} comes nearest {falls}"
+            ),
+        )
+    if (mean := _mean(trial)) is not None and not trial.fine:
+        state = _state("contrasts on average", mean)
+        if state < 1:
+            yield state, f"its alternatives do nearly as well on average ({mean:.2f} of 1)"
+    if trial.first is not None and trial.groups >= MANY:
+        state = _state("first" if trial.fine else "first of groups", trial.first.worth)
+        more = ("no more", "little more", "more")[1 + state]
+        yield state, f"what it puts first matters {more} than what is next (by {trial.first})"
+    if trial.spread is not None:
+        few, many = sum(trial.spread.other), sum(trial.spread.own)
+        ratio = many / few if few > 0 else 0.0
+        state = min(_state("spread", ratio), _state("spread", 1 / ratio if ratio > 0 else 0.0))
+        if state < 1:
+            yield (
+                state,
+                (
+                    "the many and the few parts that hold half of its evidence each do not matter "
+                    f"alike (the score falls by {trial.spread})"
+                ),
+            )
+    if trial.rest is not None and (state := _state("unimportant", -abs(trial.rest))) < 1:
+        yield state, f"{abs(trial.rest):.0%} of the score hang on what it calls unimportant"
+    if trial.complete is not None:
+        state = _state("complete", (trial.tolerance or 0) - trial.complete)
+        holds = ("does not hold", "has not converged", "holds")[1 + state]
+        yield state, f"completeness {holds} (error {trial.complete:.2%})"
+    if not trial.round_trip:
+        yield 0, "the representation alone already changes the decision"
+
+
+def _mean(trial: Trial) -> float | None:
+    worths = [contrast.worth for contrast in trial.contrasts]
+    return sum(worths) / len(worths) if worths else None
+
+
+def _state(name: str, value: float) -> int:
+    """Whether a figure refutes (−1), speaks for it (1), or neither."""
+    bad, good = BOUNDS[name]
+    return -1 if value <= bad else int(value >= good)
