@@ -1,67 +1,85 @@
-"""What a trial of an explanation shows: judged by hand-made measurements."""
+"""judge(): what a trial means, by figures made up for each case."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-import torch
 
-from xplain.check import Prediction, Trial, judge
+from xplain.verdict import Contrast, Trial, judge
 
-BORNE_OUT = Prediction(1000, correlation=0.8, chance=0.4, beyond=0.7, beyond_chance=0.3)
-LOUD = Prediction(1000, correlation=0.8, chance=0.4, beyond=0.2, beyond_chance=0.3)
-NOTHING = Prediction(1000, correlation=0.1, chance=0.4, beyond=0.0, beyond_chance=0.3)
+WITH = Contrast("the opposite", (3.0, 2.0), (0.2, -0.2))
+NEARLY = Contrast("itself 1 frame later", (1.2, 1.2), (1.0, 1.0))
+AGAINST = Contrast("itself 1 frame later", (0.5, 0.5), (2.0, 1.0))
 TRUE = Trial(
-    constant=False,
-    silent=False,
-    predictions=(BORNE_OUT,),
-    order=3.0,
-    chance=torch.tensor([-1.0, 0.5, 2.9]),
-    complete=0.01,
+    groups=1000,
+    contrasts=(WITH, WITH),
+    first=Contrast("", (3.0,), (1.0,)),
+    spread=Contrast("", (2.0,), (2.5,)),
+    rest=0.01,
+    correlation=0.9,
+    complete=0.001,
     tolerance=0.05,
-    round_trip=True,
+    margin=0.8,
+    probability=0.9,
+    evaluations=81,
 )
 
 
-def test_what_predicts_ranks_and_adds_up_is_sound() -> None:
+def test_all_that_speaks_for_an_attribution() -> None:
     verdict = judge(TRUE)
-    assert verdict.kind == "sound"
-    assert verdict.figures["beyond_loudness"] == 0.7
-    assert verdict.figures["order_by_chance"] == pytest.approx(2.9)
-    assert str(verdict).startswith(
-        "faithful: it predicts how the score drops when parts are removed "
-        "(correlation 0.70 beyond loudness, random signs: at most 0.30); top-ranked elements matter"
-    )
+    assert verdict.kind == verdict.badge == "faithful" and verdict.evaluations == 81
+    # (5 − 0) / (5 + 0.4)
+    assert verdict.figures["hardest_contrast"] == pytest.approx(5 / 5.4)
+    assert str(verdict).startswith("faithful: of 2 alternatives, the opposite comes nearest")
+    assert "completeness holds (error 0.10%)" in str(verdict)
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "reason"),
     [
-        ({"predictions": (LOUD,)}, "weak", "no better than the parts' loudness does"),
-        ({"predictions": (NOTHING,)}, "broken", "does not predict how the score drops"),
-        ({"predictions": (NOTHING, BORNE_OUT)}, "sound", "correlation 0.70 beyond loudness"),
-        ({"predictions": (LOUD, BORNE_OUT)}, "sound", "correlation 0.70 beyond loudness"),
-        ({"predictions": (NOTHING, LOUD)}, "weak", "no better than the parts' loudness does"),
-        ({"predictions": ()}, "weak", "too few parts"),
-        ({"order": 2.9}, "weak", "1 of 3 random orders did as well or better"),
-        ({"order": -0.1, "chance": torch.tensor([-3.0])}, "weak", "the rest matters more"),
-        ({"complete": 0.06}, "weak", "did not converge (completeness error 6.0%)"),
-        ({"complete": 0.5}, "weak", "did not converge"),
-        ({"complete": 0.51}, "broken", "completeness does not hold"),
-        ({"complete": None, "tolerance": None}, "sound", "predicts"),
-        ({"round_trip": False}, "weak", "representation alone already changes the decision"),
-        ({"constant": True, "predictions": ()}, "broken", "is the same for every element"),
-        ({"silent": True, "constant": True}, "weak", "as it scores the baseline"),
+        ({"contrasts": (WITH, AGAINST)}, "unfaithful", "rather with itself 1 frame later"),
+        ({"contrasts": (WITH, NEARLY)}, "partly", "itself 1 frame later comes nearest"),
+        # Of larger groups a single contrast tells less, and their mean is asked for too.
+        ({"contrasts": (WITH, NEARLY), "fine": False}, "faithful", "comes nearest"),
+        ({"contrasts": (NEARLY, NEARLY), "fine": False}, "unfaithful", "as well on average"),
+        ({"contrasts": ()}, "faithful", "what it puts first matters more"),
+        ({"contrasts": (), "first": None, "spread": None, "rest": None, "complete": None},
+         "partly", ""),
+        ({"first": Contrast("", (1.0,), (1.0,))}, "unfaithful", "puts first matters no more"),
+        ({"first": Contrast("", (2.1,), (1.0,))}, "partly", "puts first matters little more"),
+        ({"spread": Contrast("", (0.2,), (2.5,))}, "unfaithful", "do not matter alike"),
+        ({"spread": Contrast("", (9.0,), (1.0,))}, "unfaithful", "do not matter alike"),
+        ({"spread": Contrast("", (0.8,), (2.5,))}, "partly", "do not matter alike"),
+        ({"rest": 0.3}, "unfaithful", "30% of the score hang on what it calls unimportant"),
+        ({"rest": -0.15}, "partly", "15% of the score hang on"),
+        ({"complete": 0.06}, "partly", "completeness has not converged (error 6.00%)"),
+        ({"complete": 0.56}, "unfaithful", "completeness does not hold"),
+        ({"complete": None, "tolerance": None}, "faithful", "comes nearest"),
+        ({"round_trip": False}, "partly", "representation alone already changes the decision"),
+        ({"constant": True}, "inconclusive", "is the same for every element"),
+        ({"flat": True, "contrasts": (AGAINST,)}, "inconclusive", "nothing to explain"),
+        ({"groups": 2}, "inconclusive", "too few parts to remove (2)"),
+        ({"margin": 0.004}, "inconclusive", "undecided (probabilities 0% apart)"),
+        ({"doubts": ("the model draws random numbers",)}, "inconclusive", "draws random"),
     ],
-)
-def test_what_is_lacking_is_named(change: dict[str, object], kind: str, reason: str) -> None:
+)  # fmt: skip
+def test_what_a_trial_means(change: dict[str, object], kind: str, reason: str) -> None:
     verdict = judge(replace(TRUE, **change))  # type: ignore[arg-type]
     assert verdict.kind == kind
     assert reason in "; ".join(verdict.reasons)
 
 
-def test_what_is_lacking_is_said_first() -> None:
-    verdict = judge(replace(TRUE, round_trip=False))
-    assert verdict.reasons[0] == "the representation alone already changes the decision"
-    assert len(verdict.reasons) == 4
+def test_an_unsure_model_is_noticed_and_gets_no_green_badge() -> None:
+    verdict = judge(replace(TRUE, probability=0.45))
+    assert verdict.kind == "faithful" and verdict.badge == "noticed"
+    assert verdict.notices == ("the model is not sure of this label (45%)",)
+    assert judge(replace(TRUE, probability=None, margin=None)).notices == ()
+
+
+def test_what_refutes_stands_alone_and_what_lacks_stands_first() -> None:
+    refuted = judge(replace(TRUE, rest=0.9))
+    assert len(refuted.reasons) == 1
+    lacking = judge(replace(TRUE, round_trip=False))
+    assert lacking.reasons[0] == "the representation alone already changes the decision"
+    assert len(lacking.reasons) == 4

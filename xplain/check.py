@@ -24,6 +24,8 @@ SHARE_COARSE = 0.1
 """Share of the elements, or of larger groups, that is removed for each side of a contrast."""
 ALIKE = 0.98
 """Cosine from which an alternative says the same."""
+APART = 0.1
+"""Difference of what the two expect under which they cannot be told apart."""
 FIRST, AMONG = 0.02, 0.1
 """The first of what is put on top, against as many at the end of this share."""
 TWICE = 1.5
@@ -78,7 +80,7 @@ class _Tried:
                 contrasts += self._contrasted(others)
                 first, spread, rest = self._first(), self._spread(), self._rest()
         largest = float(live.ends.abs().max())
-        sure = _sureness(live)
+        margin, probability = _sureness(live)
         return Trial(
             groups=self.count,
             constant=constant,
@@ -92,8 +94,8 @@ class _Tried:
             complete=live.completeness_error(self.attribution),
             tolerance=live.job.explainer.completeness_tolerance,
             round_trip=live.reconstruction.agrees == live.own.agrees,
-            margin=None if sure is None else sure[0],
-            probability=None if sure is None else sure[1],
+            margin=margin,
+            probability=probability,
             doubts=live.doubts,
             evaluations=len(self.falls),
         )
@@ -141,25 +143,31 @@ class _Tried:
 
     def _contrasted(self, alternatives: list[tuple[str, Tensor]]) -> list[Contrast]:
         """Remove where it and each alternative disagree, in two halves of each side."""
-        own, sides, names = self.said / self.said.abs().sum(), [], []
-        share = SHARE if self.fine else SHARE_COARSE
-        size = max(1, round(share * self.count))
+        own, found = self.said / self.said.abs().sum(), []
+        size = max(2, round((SHARE if self.fine else SHARE_COARSE) * self.count))
         for name, values in alternatives:
             other = self._sums(values)
             scale = float(other.abs().sum())
             if scale == 0 or float(torch.cosine_similarity(own, other, dim=0)) >= ALIKE:
                 continue
-            apart = own - other / scale
-            sides += [*self._halves(self._largest(apart, size))]
-            sides += [*self._halves(self._largest(-apart, size))]
-            names.append(name)
-        falls = self._removed(sides)
-        each = len(sides) // (2 * len(names)) if names else 1
-        found = []
-        for place, name in enumerate(names):
-            part = falls[2 * each * place :][: 2 * each]
-            found.append(Contrast(name, tuple(part[:each]), tuple(part[each:])))
-        return found
+            other = other / scale
+            sides = [self._largest(side, size) for side in (own - other, other - own)]
+            # As many on each side as hold half of what they disagree about, if that is fewer.
+            enough = 2 + max(
+                int((s[part].cumsum(0) < s.clamp_min(0).sum() / 2).sum())
+                for s, part in zip((own - other, other - own), sides, strict=True)
+            )
+            one, another = (side[:enough] for side in sides)
+            expected = _relative(own, one, another), _relative(other, one, another)
+            if expected[0] - expected[1] >= APART:
+                found.append((name, one, another, expected))
+        halves = [list(self._halves(part)) for _, *both, _ in found for part in both]
+        falls = iter(self._removed([half for part in halves for half in part]))
+        each = [tuple(next(falls) for _ in part) for part in halves]
+        return [
+            Contrast(name, each[2 * place], each[2 * place + 1], expected)
+            for place, (name, _, _, expected) in enumerate(found)
+        ]
 
     def _first(self) -> Contrast | None:
         """What it puts first against as much of what it puts next."""
@@ -255,6 +263,13 @@ def _spans(values: Tensor) -> Tensor:
     return torch.cat([torch.zeros(1, dtype=torch.int64), changes.long().cumsum(0)])
 
 
+def _relative(values: Tensor, one: Tensor, other: Tensor) -> float:
+    """How much more some values (G,) say of some groups than of others, from −1 to 1."""
+    mine, theirs = float(values[one].sum()), float(values[other].sum())
+    size = float(values[one].abs().sum() + values[other].abs().sum())
+    return (mine - theirs) / size if size > 0 else 0.0
+
+
 def _blurred(values: Tensor, high: int, wide: int) -> Tensor:
     """The mean over so many more channels and frames to each side."""
     size, reach = (2 * high + 1, 2 * wide + 1), (high, wide)
@@ -264,17 +279,18 @@ def _blurred(values: Tensor, high: int, wide: int) -> Tensor:
     return mean[0, 0]
 
 
-def _sureness(live: LiveClip) -> tuple[float, float] | None:
-    """How far apart the probabilities are between which the model decides; the label's own."""
-    said, target = live.probabilities, live.target
-    own = float(said[target.index])
+def _sureness(live: LiveClip) -> tuple[float | None, float | None]:
+    """How far apart the probabilities are that it decides between, and the label's own.
+
+    None where the task has none.
+    """
+    others = dict(live.probabilities)
+    own = others.pop(live.target.label, None)
+    if own is None:
+        return None, None
     if live.job.route.model.multilabel:
         return abs(2 * own - 1), own
-    if len(said) < 2:
-        return None
-    others = said.clone()
-    others[target.index] = -1.0
-    return abs(own - float(others.max())), own
+    return (abs(own - max(others.values())), own) if others else (None, None)
 
 
 def _correlation(claims: list[float], falls: list[float]) -> float | None:

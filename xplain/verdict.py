@@ -74,18 +74,22 @@ class Contrast:
     """Where an attribution and an alternative disagree most.
 
     name: of the alternative. own, other: how much the score falls without what only the
-    attribution points to, and without what only the alternative does; once or twice.
+    attribution points to, and without what only the alternative does; once or twice. expected:
+    their difference relative to their sum, as the attribution says and as the alternative does.
     """
 
     name: str
     own: tuple[float, ...]
     other: tuple[float, ...]
+    expected: tuple[float, float] = (1.0, -1.0)
 
     @property
     def worth(self) -> float:
         """With whom the model is: from 1, with the attribution, to −1, with the alternative."""
         size = sum(map(abs, self.own)) + sum(map(abs, self.other))
-        return (sum(self.own) - sum(self.other)) / size if size > 0 else 0.0
+        found = (sum(self.own) - sum(self.other)) / size if size > 0 else 0.0
+        mine, theirs = self.expected
+        return max(-1.0, min(1.0, (2 * found - mine - theirs) / (mine - theirs)))
 
     def __str__(self) -> str:
         """The mean falls of the score."""

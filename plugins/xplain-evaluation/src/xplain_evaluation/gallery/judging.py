@@ -103,7 +103,7 @@ def _judged(
     own: Explanation, right: Mapping[str, Explanation], materials: Materials, ways: Sequence[Way]
 ) -> Iterator[Judgement]:
     """Check what is said of one clip."""
-    decided = own.target.probability >= DECIDED
+    decided = (own.target.probability or 1.0) >= DECIDED
     for label, explanation in right.items():
         yield Judgement(own.name, label, True, False, decided, explanation.check())
     for way in ways:
