@@ -234,10 +234,13 @@ def test_provenance_and_warnings_are_there_in_full(
 
 def test_the_verdict_its_reasons_and_its_figures_are_there(tmp_path: Path) -> None:
     explanation = explained()
-    explanation._checked.append(Verdict("weak", ("a <reason>",), {"correlation": 0.5}))
+    explanation._checked.append(
+        Verdict("faithful", ("a <reason>",), {"correlation": 0.5}, 81, ("unsure",))
+    )
     page = held(write_page(explanation, tmp_path / "index.html"))
-    assert page["verdict"]["kind"] == "partly" and page["verdict"]["reasons"] == ["a <reason>"]
+    assert page["verdict"]["kind"] == "faithful" and page["verdict"]["reasons"] == ["a <reason>"]
     assert page["verdict"]["figures"] == {"correlation": 0.5}
+    assert page["verdict"]["badge"] == "noticed" and page["verdict"]["notices"] == ["unsure"]
 
 
 @pytest.mark.parametrize("samples", [8, 40, 300])

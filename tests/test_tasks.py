@@ -132,7 +132,7 @@ def test_a_regression_is_explained_by_its_value() -> None:
     nothing, everything = e.scores(keep=[0, 1], remove=[])
     assert nothing.value == pytest.approx(0, abs=1e-3) and not nothing.agrees
     assert everything.value == pytest.approx(value, rel=1e-4) and everything.agrees
-    assert e.check().kind != "broken"
+    assert e.check().kind != "unfaithful"
 
 
 def test_without_a_tolerance_half_the_way_to_the_baseline_changes_a_decision() -> None:

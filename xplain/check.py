@@ -113,7 +113,7 @@ class _Tried:
             ("the clip's loudness", loud),
             ("its values shuffled", values.flatten()[order].view_as(values)),
         ]
-        second = []
+        second: list[tuple[str, Tensor]] = []
         if bool((values[1:] == values[:-1]).all() | (values[:, 1:] == values[:, :-1]).all()):
             first.append(("itself where the clip is loud", values * loud))
         if wide < frames:

@@ -77,6 +77,7 @@ def _row(folder: Path) -> dict[str, Any]:
         "probability": target.probability,
         "reading": target.said,
         "verdict": None if found is None else found["kind"],
+        "badge": None if found is None else found["badge"],
         "kept": kept,
         "method": f"{origin.explainer.name} · {origin.synthesizer.name} · {origin.model.name}",
         "file": str(origin.audio.get("path") or ""),

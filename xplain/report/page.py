@@ -11,7 +11,6 @@ import numpy as np
 from msgspec import to_builtins
 
 from xplain import audio
-from xplain.check import Verdict
 from xplain.errors import ArtifactError
 from xplain.explanation import Explanation
 from xplain.live import Outcome
@@ -19,6 +18,7 @@ from xplain.report import html
 from xplain.report.arrays import EXACT, Span, compressed, cut, drawn, excerpts, summed
 from xplain.storage import write_text
 from xplain.targets import NAMED, TEXT
+from xplain.verdict import Verdict
 
 LANES = 8
 """Of named groups that overlap in time."""
@@ -57,10 +57,7 @@ def decisions(probabilities: Mapping[str, float], independent: bool) -> list[str
 
 def verdict(found: Verdict | None) -> dict[str, Any] | None:
     """A verdict as the pages show it."""
-    kinds = {"sound": "faithful", "weak": "partly", "broken": "unfaithful"}
-    return (
-        None if found is None else {**to_builtins(found), "kind": kinds.get(found.kind, found.kind)}
-    )
+    return None if found is None else {**to_builtins(found), "badge": found.badge}
 
 
 def _data(explanation: Explanation) -> dict[str, Any]:

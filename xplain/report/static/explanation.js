@@ -276,12 +276,12 @@ function explanationPage(d, main) {
   const value = h("section", { class: "bars" }, h("h2", {}, () => t("predictions")), h("p", { class: "value" }, () => `${d.target.label}: ${reading(version())}`),
     h("p", { class: "soft" }, () => criterion(d)));
 
-  const badge = d.verdict && h("span", { class: `badge ${d.verdict.kind}` }, () => t(`verdict_${d.verdict.kind}`));
+  const badge = d.verdict && h("span", { class: `badge ${d.verdict.badge}` }, () => t(`verdict_${d.verdict.kind}`));
   const figures = Object.entries(d.verdict?.figures ?? {}).filter(([, value]) => value !== null);
   const verdict = h("section", { class: "verdict" }, h("h2", {}, () => t("trust")),
     d.verdict === null ? h("p", {}, () => t("not_checked")) : [
       h("p", {}, badge.cloneNode(true), " ", () => t(`checked_${d.verdict.kind}`)),
-      h("ul", {}, d.verdict.reasons.map((reason) => h("li", {}, reason))),
+      h("ul", {}, [...d.verdict.notices, ...d.verdict.reasons].map((reason) => h("li", {}, reason))),
       figures.length ? h("table", { class: "figures" }, h("caption", {}, () => t("effect_sizes")), h("tbody", {}, figures.map(([key, value]) =>
         h("tr", {}, h("th", { scope: "row" }, () => (t(`figure_${key}`) === `figure_${key}` ? key.replaceAll("_", " ") : t(`figure_${key}`))), h("td", {}, () => (typeof value === "number" ? significant(value, 3) : String(value))))))) : null],
     h("p", {}, () => completeness(d)),

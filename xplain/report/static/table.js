@@ -84,7 +84,7 @@ function folderPage(d, main) {
     { key: "prediction", value: (row) => row.prediction, cell: (row) => row.prediction },
     { key: "label", value: (row) => row.label, cell: (row) => row.label },
     { key: "probability", value: (row) => row.probability, cell: (row) => (row.probability === null ? row.reading : percent(row.probability)) },
-    { key: "verdict", value: (row) => (row.verdict === null ? null : ["unfaithful", "inconclusive", "partly", "faithful"].indexOf(row.verdict)), cell: (row) => h("span", { class: row.verdict ? `badge ${row.verdict}` : "soft" }, t(row.verdict ? `verdict_${row.verdict}` : "not_checked")) },
+    { key: "verdict", value: (row) => (row.verdict === null ? null : ["unfaithful", "inconclusive", "partly", "faithful"].indexOf(row.verdict)), cell: (row) => h("span", { class: row.verdict ? `badge ${row.badge}` : "soft" }, t(row.verdict ? `verdict_${row.verdict}` : "not_checked")) },
     { key: "kept", value: (row) => (row.kept.length ? row.kept.reduce((sum, [, p]) => sum + p, 0) / row.kept.length : null), cell: (row) => sparkline(row.kept) },
     { key: "method", value: (row) => row.method, cell: (row) => h("span", { class: "soft" }, row.method) },
     { key: "file", value: (row) => row.file, cell: (row) => h("span", { class: "soft" }, row.file) },

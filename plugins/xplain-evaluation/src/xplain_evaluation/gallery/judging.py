@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -60,13 +61,22 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: of so many judgements, how many said what."""
+    """A line of the table: of so many judgements, how many said what.
+
+    evaluations: of the model, the median of a check.
+    """
 
     way: str
     right: bool
     mild: bool
     clips: int
-    shares: Mapping[str, Interval]
+    counts: Mapping[str, int]
+    evaluations: int
+
+    def share(self, kind: str) -> Interval:
+        """Share of a kind, with Wilson's interval."""
+        count = self.counts.get(kind, 0)
+        return share([1.0] * count + [0.0] * (self.clips - count))
 
 
 def judged(
@@ -126,9 +136,11 @@ def confusion(judgements: Sequence[Judgement]) -> list[Line]:
 
     lines = []
     for (wrong, mild, way), group in groupby(sorted(judgements, key=key), key):
-        kinds = [one.verdict.kind for one in group]
-        shares = {kind: share([float(k == kind) for k in kinds]) for kind in sorted(set(kinds))}
-        lines.append(Line(way, not wrong, mild, len(kinds), shares))
+        verdicts = [one.verdict for one in group]
+        counts = Counter(str(verdict.kind) for verdict in verdicts)
+        spent = sorted(verdict.evaluations for verdict in verdicts)
+        median = spent[len(spent) // 2]
+        lines.append(Line(way, not wrong, mild, len(verdicts), counts, median))
     return lines
 
 

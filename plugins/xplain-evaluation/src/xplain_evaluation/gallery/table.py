@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xplain.clips import Failure
+from xplain.job import Settings
 from xplain.models import load_model
-from xplain.progress import track
-from xplain.storage import atomic
+from xplain.storage import write_text
 from xplain_evaluation.benchmark.config import Config
 from xplain_evaluation.gallery.judging import Judgement, Line, confusion, judged
-from xplain_evaluation.gallery.ways import WAYS
 
 KINDS = ("faithful", "partly", "unfaithful", "inconclusive")
 
@@ -28,17 +28,13 @@ def tabulated(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
             for representation in config.representations:
                 clips = [item.audio for item in data.items]
                 found: list[Judgement] = []
-                work = judged(
-                    clips,
-                    model,
-                    **{
-                        **config.settings,
-                        "seed": config.seed,
-                        "synthesizer": representation.synthesizer,
-                        "synthesizer_params": representation.params,
-                    },
-                )
-                for one in track(work, len(clips) * len(WAYS), "judging"):
+                settings: Settings = {
+                    **config.settings,
+                    "seed": config.seed,
+                    "synthesizer": representation.synthesizer,
+                    "synthesizer_params": representation.params,
+                }
+                for one in judged(clips, model, **settings):
                     if isinstance(one, Failure):
                         failures.append(f"{one.name}: {one.error}")
                     else:
@@ -51,12 +47,12 @@ def tabulated(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
 def written(rows: Sequence[dict[str, Any]], out: Path) -> Path:
     """Write gallery.csv into a folder; returns its path."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "gallery.csv"
-    with atomic(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["model"])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["model"])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out / "gallery.csv", text.getvalue())
+    return out / "gallery.csv"
 
 
 def shown(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -64,13 +60,17 @@ def shown(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for row in rows:
         said = ", ".join(
-            f"{row[kind]} {kind} [{row[f'{kind}_low']:.2f}, {row[f'{kind}_high']:.2f}]"
+            f"{row[kind]} {kind}{_between(row[f'{kind}_low'], row[f'{kind}_high'])}"
             for kind in KINDS
             if row[kind]
         )
         truth = "right" if row["right"] else "wrong, mildly" if row["mild"] else "wrong"
         lines.append(f"  {row['way']} ({truth}): of {row['clips']}: {said}")
     return lines
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
 
 
 def _row(line: Line) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def mirrored(attribution: Tensor, with_: Materials, *, axis: int) -> Tensor:
 def noisy(attribution: Tensor, with_: Materials, *, norm: float) -> Tensor:
     """With white noise of ``norm`` times its own norm added."""
     noise = _normal(attribution, with_)
-    return attribution + norm * attribution.norm() / noise.norm().clamp_min(1e-30) * noise
+    noisy: Tensor = attribution + norm * attribution.norm() / noise.norm().clamp_min(1e-30) * noise
+    return noisy
 
 
 def with_wrong_signs(attribution: Tensor, with_: Materials, *, share: float) -> Tensor:
