@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xplain.interfaces import Attribution
 from xplain.live import LiveClip
+from xplain.targets import Target
 from xplain.verdict import Contrast, Trial, Verdict, judge
 
 SHARE = 0.05
@@ -34,7 +35,7 @@ UNIMPORTANT = 0.02
 """Share of all that is said that the least important together may hold."""
 ROUNDING = 2e-6
 """A change of the score, relative to the largest, that is rounding."""
-CLEAR = -0.5
+CLEAR = -0.7
 """Worth of a contrast from which nothing else has to be tried."""
 FINE, COARSE = (3, 8), (1, 2)
 """Channels, or groups one above the other, by which it is moved."""
@@ -282,12 +283,14 @@ def _blurred(values: Tensor, high: int, wide: int) -> Tensor:
 def _sureness(live: LiveClip) -> tuple[float | None, float | None]:
     """How far apart the probabilities are that it decides between, and the label's own.
 
-    None where the task has none.
+    None where the task has none; the difference, too, where the label was asked for.
     """
     others = dict(live.probabilities)
     own = others.pop(live.target.label, None)
     if own is None:
         return None, None
+    if live.job.target != Target():  # somebody asked for this label: it need not be decided for
+        return None, own
     if live.job.route.model.multilabel:
         return abs(2 * own - 1), own
     return (abs(own - max(others.values())), own) if others else (None, None)

@@ -9,12 +9,13 @@ from typing import Literal
 Kind = Literal["faithful", "partly", "unfaithful", "inconclusive"]
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
-    "contrast": (-0.05, 0.15),
-    "contrast of groups": (-0.3, -0.15),
-    "contrasts on average": (0.3, 0.45),
+    "contrast": (0.1, 0.4),
+    "contrast of groups": (-0.6, -0.3),
+    "contrasts on average": (0.5, 0.6),
     "first": (0.3, 0.4),
     "first of groups": (0.0, 0.2),
-    "spread": (0.25, 0.4),
+    "spread": (0.4, 0.6),
+    "spread of groups": (0.25, 0.4),
     "unimportant": (-0.2, -0.1),
     "complete": (-0.5, 0.0),
 }
@@ -197,7 +198,8 @@ def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]
     if trial.spread is not None:
         few, many = sum(trial.spread.other), sum(trial.spread.own)
         ratio = many / few if few > 0 else 0.0
-        state = min(_state("spread", ratio), _state("spread", 1 / ratio if ratio > 0 else 0.0))
+        of = "spread" if trial.fine else "spread of groups"
+        state = min(_state(of, ratio), _state(of, 1 / ratio if ratio > 0 else 0.0))
         if state < 1:
             yield (
                 state,

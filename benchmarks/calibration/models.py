@@ -31,6 +31,7 @@ class Subject:
     what: str
     chosen: bool
     make: Callable[[int], Iterator[Asked]]
+    fast: bool = True
 
 
 class OverTime(nn.Module):
@@ -113,9 +114,9 @@ SUBJECTS = (
     Subject("zoo:digits", "digits, over stft", True, _zoo("zoo:digits", "stft")),
     Subject("zoo:digits-latent", "a head on latents", True, _zoo("zoo:digits-latent", None)),
     Subject("plain", "a plain CNN, speakers it never heard", False, _plain),
-    Subject("INA", "speech, music, noise", False, _ina),
-    Subject("Resemblyzer", "the same speaker?", False, _speaker),
-    Subject("CREPE", "pitch of harmonic tones", False, _crepe),
+    Subject("INA", "speech, music, noise", False, _ina, fast=False),
+    Subject("Resemblyzer", "the same speaker?", False, _speaker, fast=False),
+    Subject("CREPE", "pitch of harmonic tones", False, _crepe, fast=False),
 )
 
 
