@@ -10,8 +10,9 @@ from statistics import mean, median
 import torch
 from torch import Tensor
 
+from proxies.controls import KINDS, controls
 from proxies.explaining import Explanations, distinctness, explanations
-from proxies.resynthesis import mask_of, random_mask, resynthesised, si_sdr
+from proxies.resynthesis import mask_of, resynthesised, si_sdr
 from proxies.scenes import Scene
 from xplain.interfaces import Thresholds
 from xplain.segmentation.tracker import stretches
@@ -43,6 +44,7 @@ class Tally:
     active: list[float] = field(default_factory=list)
     improved: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     hits: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
+    absent: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
 
 
 @torch.no_grad()
@@ -52,8 +54,12 @@ def measure(
     training: Sequence[Scene],
     scenes: Sequence[Scene],
     seed: int = 0,
+    sound: bool = True,
 ) -> dict[str, float]:
-    """Figures by name, "name" or "name label"; components are chosen on ``training``."""
+    """Figures by name, "name" or "name label"; components are chosen on ``training``.
+
+    sound: whether explanations are heard, alone and taken out.
+    """
     proxy.eval()
     chosen = explanations(proxy, teacher, training)
     draw, tally = torch.Generator().manual_seed(seed), Tally()
@@ -61,7 +67,7 @@ def measure(
     sets = [torch.randperm(proxy.config.components, generator=draw)[:count] for _ in range(DRAWS)]
     for scene in scenes:
         _decisions(proxy, teacher, scene, chosen, sets, tally)
-        if scene.stems:
+        if sound:
             _sound(proxy, teacher, scene, chosen, draw, tally)
     found = {
         "reconstruction R2": 1 - tally.error / tally.variance,
@@ -133,7 +139,8 @@ def _sound(
     draw: torch.Generator,
     tally: Tally,
 ) -> None:
-    """The explanations as audio: alone against the stems, and taken out of the audio."""
+    """The explanations as audio: alone, against the stems and where the label is absent; and taken
+    out of the audio, beside wrong masks of the same energy."""
     rules, samples = proxy.config.make_thresholds(), len(scene.waveform)
     transform = stft(scene.waveform[None])
     power = transform[0].abs().square()
@@ -141,20 +148,27 @@ def _sound(
     before = tally.teacher[-1]
     for number, label in enumerate(proxy.config.labels):
         there = scene.labels[:, number]
+        mask = mask_of(proxy, h, chosen.members[number])
+        alone = resynthesised(mask, transform, samples)
+        # A meeting's noises and music are not annotated, so that nobody knows where there is none.
+        if scene.stems or label in ("speech", "overlap"):
+            said = decide(teacher(alone)[0], rules)[:, number]
+            tally.absent["frames", number] += int((~there).sum())
+            tally.absent["audio", number] += int(before[~there, number].sum())
+            tally.absent["alone", number] += int(said[~there].sum())
+            tally.hits["alone", number] += int(said[there].sum())
+        tally.hits["known", number] += int(there.sum())
         if int(there.sum()) < FEW:
             continue
-        mask = mask_of(proxy, h, chosen.members[number])
         stem = scene.stems.get(label)
         if stem is not None and stem.any():
             mixed = si_sdr(scene.waveform, stem)
             if mixed < ALONE:
-                alone = si_sdr(resynthesised(mask, transform, samples)[0], stem)
-                tally.improved[number].append(alone - mixed)
-        energy = float((mask.square() * power)[:, there].sum())
-        other = random_mask(proxy, h, power, energy, there, draw)
+                tally.improved[number].append(si_sdr(alone[0], stem) - mixed)
         tally.hits["frames", number] += int(there.sum())
         tally.hits["audio", number] += int(before[there, number].sum())
-        for name, removed in (("explanation", mask), ("random", other)):
+        wrong = controls(proxy, h, chosen, number, power, there, draw)
+        for name, removed in {"explanation": mask, **wrong}.items():
             said = decide(teacher(resynthesised(1 - removed, transform, samples))[0], rules)
             tally.hits[name, number] += int(said[there, number].sum())
 
@@ -184,9 +198,17 @@ def _of_label(tally: Tally, number: int) -> dict[str, float]:
         found["SI-SDR improvement"] = median(tally.improved[number])
     frames = tally.hits["frames", number]
     if frames:
-        recall = {k: tally.hits[k, number] / frames for k in ("audio", "explanation", "random")}
+        names = [k for k in ("audio", "explanation", *KINDS) if (k, number) in tally.hits]
+        recall = {name: tally.hits[name, number] / frames for name in names}
         found |= {f"recall {name}": value for name, value in recall.items()}
-        found["resynthesised difference"] = recall["random"] - recall["explanation"]
+        hardest = min(recall[name] for name in KINDS if name in recall)
+        found["recall hardest control"] = hardest
+        found["specific"] = hardest - recall["explanation"]
+    absent = tally.absent["frames", number]
+    if absent:
+        found["false alarms audio"] = tally.absent["audio", number] / absent
+        found["false alarms alone"] = tally.absent["alone", number] / absent
+        found["recall alone"] = tally.hits["alone", number] / max(1, tally.hits["known", number])
     return found
 
 

@@ -33,12 +33,22 @@ TABLES = {
     ),
     "Necessity: fall of F1 without the most relevant tenth of the components; of as many random "
     "ones": ("necessity", "necessity random"),
-    "Heard: SI-SDR of the explanation above the mixture's (dB, median), and the teacher's recall "
-    "of the audio, without the explanation, without as much energy of random components": (
-        "SI-SDR improvement",
+    "Taken out: the teacher's recall of the audio, without the explanation, and without as much "
+    "energy by a wrong mask": (
         "recall audio",
         "recall explanation",
-        "recall random",
+        "recall shifted",
+        "recall shuffled",
+        "recall other label",
+        "recall random components",
+        "specific",
+    ),
+    "Alone: SI-SDR of the explanation above the mixture's (dB, median), the teacher's recall, and "
+    "its false alarms where the label is absent, on the audio and on the explanation": (
+        "SI-SDR improvement",
+        "recall alone",
+        "false alarms audio",
+        "false alarms alone",
     ),
 }
 """Figures that are of one label, by the heading of their table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from typer.testing import CliRunner
 
 from xplain import AdditiveSegmenter
 from xplain.errors import ArtifactError, ModelError, XplainError
+from xplain.manifest import rows as manifest_rows
 from xplain_nmf.cli.main import app
 from xplain_nmf.model import NmfProxy
 from xplain_nmf.prototypes.corpus import measure_corpus
+from xplain_nmf.prototypes.examples import drift, name_components
 from xplain_nmf.prototypes.plot import png
 from xplain_nmf.prototypes.prototypes import Prototypes, measure
 
@@ -55,6 +58,38 @@ def test_a_prototype_is_the_mean_over_segments(recording):
     assert_close(found.relevance, torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 8.0]]))
     assert_close(found.spectrum, torch.tensor([[4.0, 0.0], [0.0, 8.0]]))
     assert found.active_share == pytest.approx(60 / 240)
+
+
+def test_a_components_moments_are_where_it_is_loudest(recording):
+    found = measure(Steps(), [recording])
+    first, second, third = found.moments
+    assert [(m.recording, m.seconds, m.activation) for m in first] == [(recording, 0.01, 1.0)]
+    assert second == () and third[0].seconds == 0.41
+
+
+def test_components_are_named_after_the_sounds_in_which_they_are_loudest(tmp_path):
+    rows = []
+    for label, level in (("low", 0.25), ("high", 0.75), ("both", 0.5)):
+        soundfile.write(tmp_path / f"{label}.wav", torch.full((16000,), level).numpy(), 16000)
+        rows.append(f"{label}.wav,{label}")
+    (tmp_path / "named.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    named = name_components(Steps(), manifest_rows(tmp_path / "named.csv", ("label",)))
+    # Each part is active in one of three: three times as much as on average.
+    assert [name and name[0] for name in named] == ["low", "both", "high"]
+    assert named[0] == ("low", 3.0)
+    with pytest.raises(XplainError, match="two at least"):
+        name_components(Steps(), [])
+
+
+def test_drift_says_which_components_count_for_more():
+    one = Prototypes(
+        ("a",), torch.tensor([[3.0, 1.0]]), torch.eye(2), torch.arange(2.0), (1,), (1.0,), 0.5
+    )
+    other = replace(one, relevance=torch.tensor([[1.0, 3.0]]))
+    found = drift(one, other)["a"]
+    assert found == {"likeness": 0.6, "more": [(1, 0.5)], "less": [(0, -0.5)]}
+    with pytest.raises(XplainError, match="different proxies"):
+        drift(one, replace(one, spectra=torch.ones(2, 2)))
 
 
 def test_components_are_shared_where_both_labels_have_them():
@@ -114,6 +149,15 @@ def test_from_the_command_line(proxy, clips, tmp_path):
     assert found.provenance["recordings"]["count"] == 1
     made = NmfProxy.from_pretrained(proxy).eval()
     assert_close(found.spectra, made.dictionary.detach())
+    page = (out / "index.html").read_text()
+    heard = sorted(out.glob("component-*.wav"))
+    assert heard and all(f'src="{file.name}"' in page for file in heard)
+    samples, rate = soundfile.read(heard[0])
+    assert rate == 16000 and len(samples) == 2 * 24000 + 4000
+    again = CliRunner().invoke(app, ["drift", str(out), str(out)])
+    same = json.loads(again.output)
+    assert {label: about["likeness"] for label, about in same.items()} == {"heard": 1, "loud": 1}
+    assert not any(about["more"] or about["less"] for about in same.values())
 
 
 def test_what_has_no_prototypes_is_said(proxy, clips, tmp_path, make_proxy):

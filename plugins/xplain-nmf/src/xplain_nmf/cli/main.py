@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from xplain_nmf.cli.dictionary import dictionary
-from xplain_nmf.cli.prototypes import prototypes
+from xplain_nmf.cli.prototypes import drift, prototypes
 from xplain_nmf.cli.scenes import scenes
 from xplain_nmf.cli.train import train
 
@@ -26,3 +26,4 @@ app.command()(dictionary)
 app.command()(scenes)
 app.command()(train)
 app.command()(prototypes)
+app.command()(drift)

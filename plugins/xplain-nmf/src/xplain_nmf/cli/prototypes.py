@@ -17,19 +17,42 @@ def prototypes(
     split: Annotated[
         str | None, typer.Option(help="Only recordings whose column split says this")
     ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="CSV with path and label: components are named after what they sound in"),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda")] = "cpu",
 ) -> None:
-    """Average what decides for each label over a corpus, and plot it."""
+    """Average what decides for each label over a corpus: a page to listen to, and numbers."""
+    from xplain.manifest import rows
     from xplain.progress import say
-    from xplain_nmf.prototypes.corpus import measure_corpus
+    from xplain_nmf.prototypes.corpus import additive, measure_corpus
+    from xplain_nmf.prototypes.examples import examples, name_components, page
     from xplain_nmf.prototypes.plot import png
-    from xplain_nmf.prototypes.prototypes import PICTURE
+    from xplain_nmf.prototypes.prototypes import PAGE
+    from xplain_nmf.segmenter import NmfSegmenter
 
     found = measure_corpus(model, manifest, split, device)
-    found.save(out, png(found))
+    _, segmenter = additive(model)
+    named = name_components(segmenter, rows(names, ("label",))) if names else ()
+    more = examples(segmenter, found) if isinstance(segmenter, NmfSegmenter) else {}
+    found.save(out, png(found), {**more, PAGE: page(found, named)})
     for c, label in enumerate(found.labels):
         say(
             f"{label}: {found.segments[c]} segments, {found.seconds[c]:.1f} s; components "
             + (", ".join(map(str, found.own(c)[:12])) or "none")
         )
-    say(f"active: {found.active_share:.1%} of H; picture: {out / PICTURE}")
+    say(f"active: {found.active_share:.1%} of H; page: {out / PAGE}")
+
+
+def drift(
+    one: Annotated[Path, typer.Argument(help="Folder that xplain nmf prototypes wrote")],
+    other: Annotated[Path, typer.Argument(help="The same proxy's, over other recordings")],
+) -> None:
+    """Say how what decides for each label differs between two corpora, as JSON."""
+    import json
+
+    from xplain_nmf.prototypes.examples import drift as compare
+    from xplain_nmf.prototypes.prototypes import Prototypes
+
+    print(json.dumps(compare(Prototypes.load(one), Prototypes.load(other)), indent=2))

@@ -23,19 +23,13 @@ def measure_corpus(
     its folder. Raises ModelError for a model of another kind, XplainError for a manifest
     that cannot be used or recordings that cannot be read.
     """
-    model = load_model(reference if ":" in reference else f"nmf:{reference}")
-    segmenter = model.segmenter
-    if not isinstance(segmenter, AdditiveSegmenter):
-        raise ModelError(
-            f"{reference} does not decide by parts that have spectra, so that it has no "
-            "prototypes; train a proxy of it: xplain nmf train"
-        )
+    name, segmenter = additive(reference)
     kinds = None
     if isinstance(segmenter, NmfSegmenter) and segmenter.proxy.config.component_labels:
         kinds = tuple(segmenter.proxy.config.component_labels)
     recordings = [row.file for row in rows(manifest, split=split)]
     provenance = {
-        "proxy": {"name": model.name, "sha256": segmenter.fingerprint()},
+        "proxy": {"name": name, "sha256": segmenter.fingerprint()},
         "recordings": {
             "manifest": manifest.name,
             "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
@@ -46,3 +40,14 @@ def measure_corpus(
     }
     listed = track(recordings, len(recordings), "prototypes")
     return measure(segmenter, listed, kinds, provenance, device)
+
+
+def additive(reference: str) -> tuple[str, AdditiveSegmenter]:
+    """The name and the segmenter of a proxy; ModelError for what does not decide by parts."""
+    model = load_model(reference if ":" in reference else f"nmf:{reference}")
+    if not isinstance(model.segmenter, AdditiveSegmenter):
+        raise ModelError(
+            f"{reference} does not decide by parts that have spectra, so that it has no "
+            "prototypes; train a proxy of it: xplain nmf train"
+        )
+    return model.name, model.segmenter

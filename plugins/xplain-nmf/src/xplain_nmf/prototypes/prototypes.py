@@ -32,15 +32,18 @@ from xplain.views import Viewable
 SCHEMA = 1
 """Version of the folder; a reader refuses a newer one."""
 RECORD, TENSORS, PICTURE = "prototypes.json", "prototypes.safetensors", "prototypes.png"
-OURS = r"prototypes\.(json|safetensors|png)"
+PAGE = "index.html"
+OURS = r"prototypes\.(json|safetensors|png)|index\.html|component-\d+-\d\.wav"
 """Names of the files in the folder."""
 SHARE = 0.1
 """Of all components, those that are called a label's: the ones with the largest relevance."""
+MOMENTS = 3
+"""Of each component, in as many recordings."""
 ACTIVE = 1e-8
 """Above this a component is active in a frame."""
 
 
-WRITTEN = ("shared_components", "cosine_of_spectra")
+WRITTEN = ("shared_components", "cosine_of_spectra", "moments")
 """What follows from the rest, and is written for people alone."""
 
 
@@ -61,13 +64,23 @@ class _Stored:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When a component was loudest in a recording. activation: its h there."""
+
+    recording: Path
+    seconds: float
+    activation: float
+
+
+@dataclass(frozen=True)
 class Prototypes(Viewable):
     """What decides for each of L labels.
 
     relevance: r̄ (L, K), signed; zero for a label that never occurred. spectra: W (F, K).
     frequencies: (F,) Hz. segments, seconds: (L,), of how many and how much they are the mean.
     active_share: of all activations, those that are not zero. kinds: whose each component
-    is, where the dictionary is class-wise. provenance: proxy, recordings, versions.
+    is, where the dictionary is class-wise. provenance: proxy, recordings, versions. moments: the
+    loudest of each component, each in another recording; none once they are read from a folder.
     """
 
     labels: tuple[str, ...]
@@ -79,6 +92,7 @@ class Prototypes(Viewable):
     active_share: float
     kinds: tuple[str, ...] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    moments: tuple[tuple[Moment, ...], ...] = ()
     page: ClassVar[str] = "xplain_nmf.prototypes.plot:page"
     figure: ClassVar[str] = "xplain_nmf.prototypes.plot:figure"
 
@@ -103,8 +117,10 @@ class Prototypes(Viewable):
         unit = nn.functional.normalize(self.spectrum.double(), dim=1)
         return [[round(value, 6) for value in row] for row in (unit @ unit.T).tolist()]
 
-    def save(self, folder: Path, picture: bytes | None = None) -> None:
-        """Write JSON, tensors and, where it is given, a picture (PNG) into a folder.
+    def save(
+        self, folder: Path, picture: bytes | None = None, more: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Write JSON, tensors and, where they are given, a picture (PNG) and more files.
 
         Prototypes that are already there are replaced; ArtifactError where anything else is, and
         where it cannot be written.
@@ -115,6 +131,8 @@ class Prototypes(Viewable):
             (draft / TENSORS).write_bytes(to_bytes(tensors))
             if picture is not None:
                 (draft / PICTURE).write_bytes(picture)
+            for name, content in (more or {}).items():
+                (draft / name).write_bytes(content)
             text = json.dumps(self.record(), indent=2, allow_nan=False)
             (draft / RECORD).write_text(text + "\n", encoding="utf-8")
 
@@ -138,6 +156,18 @@ class Prototypes(Viewable):
             "cosine_of_spectra": self.likeness(),
             "active_share": self.active_share,
             "kinds": self.kinds,
+            "moments": {
+                k: [
+                    {
+                        "recording": m.recording.name,
+                        "seconds": m.seconds,
+                        "activation": m.activation,
+                    }
+                    for m in found
+                ]
+                for k, found in enumerate(self.moments)
+                if found
+            },
             **self.provenance,
         }
 
@@ -216,6 +246,7 @@ def measure(
     totals = np.zeros_like(weights)
     segments, frames = np.zeros(len(labels), int), np.zeros(len(labels), int)
     active = elements = 0
+    loudest: list[list[Moment]] = [[] for _ in range(weights.shape[1])]
     module = segmenter if isinstance(segmenter, nn.Module) else nn.Module()
     for recording in recordings:
         blocks = audio.stream(recording, segmenter.sample_rate).blocks
@@ -223,6 +254,11 @@ def measure(
             listen = _listener(segmenter, device)
             parts = torch.cat(list(windows.run(blocks, listen)))
             logits = segmenter.head(parts.T[None].to(device))[0].cpu()
+        for k, (value, frame) in enumerate(zip(*(e.tolist() for e in parts.max(0)), strict=True)):
+            if value > ACTIVE:
+                moment = Moment(recording, round((frame + 0.5) * segmenter.frame_step, 3), value)
+                ordered = sorted([*loudest[k], moment], key=lambda m: -m.activation)
+                loudest[k] = ordered[:MOMENTS]
         active += int((parts > ACTIVE).sum())
         elements += parts.numel()
         probabilities = logits.sigmoid().numpy()
@@ -248,6 +284,7 @@ def measure(
         active_share=active / elements,
         kinds=kinds,
         provenance=provenance or {},
+        moments=tuple(map(tuple, loudest)),
     )
 
 
