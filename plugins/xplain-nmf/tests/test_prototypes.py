@@ -70,7 +70,7 @@ def test_a_components_moments_are_where_it_is_loudest(recording):
 def test_components_are_named_after_the_sounds_in_which_they_are_loudest(tmp_path):
     rows = []
     for label, level in (("low", 0.25), ("high", 0.75), ("both", 0.5)):
-        soundfile.write(tmp_path / f"{label}.wav", torch.full((16000,), level).numpy(), 16000)
+        soundfile.write(tmp_path / f"{label}.wav", torch.full((8000,), level).numpy(), 8000)
         rows.append(f"{label}.wav,{label}")
     (tmp_path / "named.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
     named = name_components(Steps(), manifest_rows(tmp_path / "named.csv", ("label",)))

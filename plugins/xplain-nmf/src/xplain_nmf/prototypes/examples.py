@@ -34,7 +34,8 @@ def name_components(
 
     rows: of a manifest with a column label. A component's loudness in a label is its mean
     activation over the label's recordings (the first LONGEST seconds of each); that is compared
-    with the mean over all labels. None for one that is hardly louder anywhere. Raises XplainError where fewer than two labels are named.
+    with the mean over all labels. None for one that is hardly louder anywhere. Raises XplainError
+    where fewer than two labels are named.
     """
     heard = defaultdict(list)
     with torch.no_grad():
