@@ -1,11 +1,13 @@
 """Is a proxy right about its teacher? The paper's preset and ours, side by side.
 
 The teacher against proxies {paper, causal} × {fixed, trained dictionary} × K {32, 64, 128, 256},
-on scenes mixed from test clips and on a meeting of AMI that nobody was trained on: decisions,
-reconstruction, necessity of the most relevant tenth of the components, distinctness of the
-labels' prototypes, SI-SDR of the explanation as audio, and the teacher's recall of a label after
-its explanation is taken out of the audio, against as much energy of random components. Which
-components explain a label is chosen on training scenes.
+on scenes mixed from test clips by two mixers, on excerpts of AMI, and on recordings of music and of
+noise alone: decisions, reconstruction, necessity of the most relevant tenth of the components,
+distinctness of the labels' prototypes, SI-SDR of the explanation as audio, what the teacher hears
+in it where the label is absent, and the teacher's recall of a label after its explanation is taken
+out of the audio, beside wrong masks that take as much energy: shifted in frequency, shuffled in
+time, of another label, of random components. Which components explain a label is chosen on
+training scenes.
 
     python benchmarks/nmf_proxy.py [--teacher REF] [--only NAME]... [--proxy REF] [--out DIR]
 
@@ -22,9 +24,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from proxies.broadcast import write as broadcast
 from proxies.measuring import level_changes, measure
 from proxies.report import Row, markdown, write_csv
-from proxies.scenes import Scene, read_meetings, read_scenes
+from proxies.scenes import Scene, read_meetings, read_pure, read_scenes
 from proxies.training import SECONDS, VARIANTS, Bench, Variant
 from recordings import shared
 
@@ -41,7 +44,7 @@ CHOOSING = 60
 def main() -> None:
     """Train and measure what is not yet, and write the tables of all that is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--teacher", default="zoo:radio-teacher", help="model reference")
+    parser.add_argument("--teacher", default="zoo:radio-teacher", help="model reference, or more")
     parser.add_argument("--layer", default="blocks", help="of the teacher, that proxies read")
     parser.add_argument("--only", action="append", choices=[v.name for v in VARIANTS])
     parser.add_argument("--proxy", type=Path, help="one that is trained already, in their place")
@@ -52,13 +55,18 @@ def main() -> None:
     torch.set_num_threads(1)
     manifest = shared() / "data" / "manifest.csv"
     bench = Bench(options.out, manifest, options.teacher, options.layer, steps=options.steps)
-    teacher = load_teacher(options.teacher)
+    teacher = load_teacher(options.teacher.split())
     training = bench.mixed("train", bench.scenes, 10.0)
     testing = bench.mixed("test", options.scenes, 30.0)
     choosing = read_scenes(training, CHOOSING)
     data = {
         f"{options.scenes} scenes of 30 s, mixed from test clips": read_scenes(testing),
-        "AMI, a meeting of 30 s": read_meetings(manifest.parent, "dev"),
+        f"{options.scenes} scenes of 30 s of another mixer": read_scenes(
+            broadcast(manifest, "test", options.out / "scenes" / "broadcast", count=options.scenes)
+        ),
+        "AMI, three excerpts of 30 s": read_meetings(manifest.parent),
+        "recordings of music alone": read_pure(manifest.parent, "music"),
+        "recordings of noise alone": read_pure(manifest.parent, "noise"),
     }
     if options.proxy is not None:
         found = NmfProxy.from_pretrained(options.proxy)

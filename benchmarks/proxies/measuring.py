@@ -54,12 +54,8 @@ def measure(
     training: Sequence[Scene],
     scenes: Sequence[Scene],
     seed: int = 0,
-    sound: bool = True,
 ) -> dict[str, float]:
-    """Figures by name, "name" or "name label"; components are chosen on ``training``.
-
-    sound: whether explanations are heard, alone and taken out.
-    """
+    """Figures by name, "name" or "name label"; components are chosen on ``training``."""
     proxy.eval()
     chosen = explanations(proxy, teacher, training)
     draw, tally = torch.Generator().manual_seed(seed), Tally()
@@ -67,8 +63,7 @@ def measure(
     sets = [torch.randperm(proxy.config.components, generator=draw)[:count] for _ in range(DRAWS)]
     for scene in scenes:
         _decisions(proxy, teacher, scene, chosen, sets, tally)
-        if sound:
-            _sound(proxy, teacher, scene, chosen, draw, tally)
+        _sound(proxy, teacher, scene, chosen, draw, tally)
     found = {
         "reconstruction R2": 1 - tally.error / tally.variance,
         "relative error": tally.error / tally.energy,
@@ -150,8 +145,7 @@ def _sound(
         there = scene.labels[:, number]
         mask = mask_of(proxy, h, chosen.members[number])
         alone = resynthesised(mask, transform, samples)
-        # A meeting's noises and music are not annotated, so that nobody knows where there is none.
-        if scene.stems or label in ("speech", "overlap"):
+        if label in scene.known:
             said = decide(teacher(alone)[0], rules)[:, number]
             tally.absent["frames", number] += int((~there).sum())
             tally.absent["audio", number] += int(before[~there, number].sum())
@@ -178,6 +172,11 @@ def _of_label(tally: Tally, number: int) -> dict[str, float]:
         torch.cat(each)[:, number] for each in (tally.truth, tally.teacher, tally.proxy)
     )
     found = {"fidelity": metrics.proxy_fidelity(teacher, proxy)}
+    absent = tally.absent["frames", number]
+    if absent:
+        found["false alarms audio"] = tally.absent["audio", number] / absent
+        found["false alarms proxy"] = int((proxy & ~truth).sum()) / int((~truth).sum())
+        found["false alarms alone"] = tally.absent["alone", number] / absent
     if not bool(truth.any()):
         return found
     gap = metrics.f1_gap(truth, teacher, proxy)
@@ -204,10 +203,6 @@ def _of_label(tally: Tally, number: int) -> dict[str, float]:
         hardest = min(recall[name] for name in KINDS if name in recall)
         found["recall hardest control"] = hardest
         found["specific"] = hardest - recall["explanation"]
-    absent = tally.absent["frames", number]
-    if absent:
-        found["false alarms audio"] = tally.absent["audio", number] / absent
-        found["false alarms alone"] = tally.absent["alone", number] / absent
         found["recall alone"] = tally.hits["alone", number] / max(1, tally.hits["known", number])
     return found
 

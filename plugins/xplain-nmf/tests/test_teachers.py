@@ -190,10 +190,19 @@ def test_overlap_has_every_third_atom_of_speech(teacher):
     spectra = torch.rand(513, 10, generator=torch.Generator().manual_seed(0))
     known = Dictionary(spectra, Spectrum(), ("music",) * 4 + ("speech",) * 6)
     proxy = build(PRESETS["causal"], known, load_teacher(Four()))
-    # What is left is of nobody: every sixth atom of all.
-    kinds = ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2 + ["rest"] * 2
+    kinds = ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2
     assert proxy.config.component_labels == kinds
-    torch.testing.assert_close(proxy.dictionary[:, 12:], proxy.dictionary[:, [0, 6]])
+    # With gates, what is left is of nobody: every sixth atom of all.
+    gated = build(PRESETS["causal"], known, load_teacher(Four()), changes={"gates": True})
+    assert gated.config.component_labels == [*kinds, "rest", "rest"]
+    torch.testing.assert_close(gated.dictionary[:, 12:], gated.dictionary[:, [0, 6]])
+    assert gated.config.gated == ("music", "speech", "overlap")
+    with torch.no_grad():
+        outputs = gated.psi.outputs[-1]
+        outputs.bias[-3:] = torch.tensor([-100.0, 100.0, 100.0])  # music is closed
+        outputs.weight[-3:] = 0
+        h = gated.activations(torch.rand(1, 3200))[0]
+    assert (h[:4] == 0).all() and (h[4:] > 0).any()
     torch.testing.assert_close(proxy.dictionary[:, 10:12], proxy.dictionary[:, [4, 7]])
     assert proxy.config.own_components("speech") == [4, 5, 6, 7, 8, 9, 10, 11]
     assert proxy.config.own_components("overlap") == [10, 11]

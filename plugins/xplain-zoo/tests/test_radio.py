@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 from safetensors.torch import save_file
 from sklearn.metrics import f1_score
 
 from training import measure_radio, train_radio
 from training.radio_batches import Mixer, Ranges
+from training.radio_codecs import coded
 from training.radio_data import Meeting, Scene, read_meetings, read_scenes, turns_to_frames
+from training.radio_masks import masked
 from training.radio_scores import choose_thresholds, decide, f1
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter, _average
 
@@ -222,6 +225,47 @@ def test_a_meeting_teaches_speech_overlap_and_no_music_but_nothing_of_noise():
     assert batch.labels.sum(dim=1).tolist() == [[6, 0, 0, 2]] * 4
     assert batch.known[..., [0, 1, 3]].all()
     assert not batch.known[..., 2].any()
+
+
+def test_behind_a_mask_nothing_is_heard_that_is_not_there():
+    """Three tones: what a mask leaves keeps its label, what it takes out has none or is unsure."""
+    time_ = torch.arange(32000) / 16000
+    stems = torch.stack([torch.sin(6.283 * hz * time_) for hz in (300.0, 1500.0, 5000.0)])
+    labels = torch.tensor([1, 1, 1, 0], dtype=torch.uint8).expand(100, 4)
+    chance = torch.Generator().manual_seed(0)
+    heard, left, sure = masked(stems.expand(24, 3, -1), labels.expand(24, -1, -1), chance)
+    assert heard.shape == (24, 32000) and left.shape == sure.shape == (24, 100, 4)
+    middle = slice(20, 80)
+    spectrum = torch.fft.rfft(heard[:, 6400:25600]).abs()
+    power = torch.stack(
+        [
+            spectrum[:, round(hz * 1.2) + torch.arange(-3, 4)].square().sum(1)
+            for hz in (300, 1500, 5000)
+        ],
+        1,
+    )
+    share = power / (16000 * 0.6) ** 2
+    for part in range(3):
+        said = left[:, middle, part].float().mean(1)
+        gone = share[:, part] < 1e-3
+        assert gone.any() and (said[gone] == 0).all()
+        assert (said[share[:, part] > 0.5] == 1).all()
+        assert len({*said.tolist()}) > 1
+    assert not left[..., 3].any() and sure[..., 3].all()  # who did not speak at once does not now
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_coded_scene_lies_where_it_lay(seed):
+    draw = np.random.default_rng(seed)
+    noise = soxr.resample(draw.standard_normal(16000), 3000, 16000)[:32000]
+    pcm = torch.from_numpy((4000 * noise).astype(np.int16))
+    before = Scene(pcm, torch.stack([pcm, 0 * pcm, 0 * pcm]), torch.ones(100, 4).to(torch.uint8))
+    (after,) = coded([before], 1.0, seed)
+    assert after.waveform.shape == pcm.shape and torch.equal(after.parts, before.parts)
+    assert not torch.equal(after.waveform, pcm)
+    pair = torch.stack([pcm, after.waveform]).double()[:, 1000:-2000]
+    assert torch.corrcoef(pair)[0, 1] > 0.8
+    assert coded([before], 0.0, seed)[0] is before
 
 
 def test_what_no_scene_has_cannot_be_mixed_in():

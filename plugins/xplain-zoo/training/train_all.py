@@ -3,9 +3,9 @@
     python -m training.train_all POOL OUT --rooms FILE --dictionary FOLDER [--device cuda]
         [--boxes FILE.py] [--minutes 7]
 
-POOL is what ``training.pool`` wrote. Scenes are mixed by as many processes as there are cores; the
-teacher takes its share of the minutes, and then all proxies are trained at once. Each says at the
-start how fast it is and takes as many steps as fit. What is there when time is over lies in OUT.
+POOL is what ``training.pool`` wrote. Scenes are mixed by as many processes as there are cores, the
+teacher stops when its share of the minutes is over, and then all proxies are trained at once. Each
+says at the start how fast it is and takes as many steps as fit.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "radio-a": {},
     "radio-b": {"weights": {"contrast": 0.4, "removal": 0.8, "silence": 0.6}},
     "radio-c": {"weights": {"contrast": 0.4, "removal": 0.8, "separation": 2.0}},
+    "radio-d": {"gates": False, "weights": {"silence": 0.0, "contrast": 0.0, "gating": 0.0}},
     "multi": {"boxes": ("pyannet", "ina"), "weights": {"contrast": 0.2}},
     "pyannet": {"boxes": ("pyannet",)},
     "ina": {"boxes": ("ina",)},
 }
-"""Proxies: changes to the causal preset's weights, and black boxes instead of zoo:radio-teacher."""
+"""Proxies: changes to SPECIFIC, whether there are gates and components of no label, and black boxes
+instead of zoo:radio-teacher. radio-d is the causal preset as it is."""
+SPECIFIC = {"silence": 0.3, "contrast": 0.1, "gating": 1.0}
+"""Weights of the terms by which explanations are to be silent elsewhere, and specific."""
 
 
 def main() -> None:
@@ -140,7 +144,9 @@ def train_proxy(options: argparse.Namespace, name: str) -> None:
     )
     features = Features() if boxes else Features(layer_of="zoo:radio-teacher", layer="blocks")
     preset = PRESETS["causal"]
-    weights = replace(preset.objective.weights, **variant.get("weights", {}))
+    changed = {**SPECIFIC, **variant.get("weights", {})}
+    weights = replace(preset.objective.weights, **changed)
+    changes = {"gates": variant.get("gates", True)}
     objective = replace(preset.objective, weights=weights, resynthesised=8, every=1)
     audio = _audio(options, teacher.labels)
     dictionary = Dictionary.load(options.dictionary)
@@ -152,19 +158,18 @@ def train_proxy(options: argparse.Namespace, name: str) -> None:
     few = Recordings(audio.pieces[:32], audio.seconds, teacher.labels)
     trial = scratch / f"trial-{name}"
     shutil.rmtree(trial, ignore_errors=True)
-    early = replace(objective, start=0.0)
-    speeds = []
-    for steps in (10, 40):
+    early, a_step = replace(objective, start=0.0), 1.0
+    # The first steps on a device set it up: how fast it is, those after them say.
+    for steps in (10, 60):
         began = time.time()
-        made = build(preset, dictionary, teacher, features, 0)
+        made = build(preset, dictionary, teacher, features, 0, changes)
         train(made, early, teacher, few, trial, settings(steps), None, origin, options.device)
-        speeds.append(time.time() - began)
+        a_step = (time.time() - began) / steps
         shutil.rmtree(trial)
-    a_step = max(1e-3, (speeds[1] - speeds[0]) / 30)
     answering = len(audio) * 0.02 if options.device != "cpu" else 0.0
     steps = int(max(20, min(12000, (options.until - time.time() - answering - 20) / a_step)))
     print(f"{name}: {a_step:.3f} s a step, {steps} steps of {len(audio)} pieces", flush=True)
-    made = build(preset, dictionary, teacher, features, 0)
+    made = build(preset, dictionary, teacher, features, 0, changes)
     out = options.out / name
     train(made, objective, teacher, audio, out, settings(steps), None, origin, options.device, True)
 

@@ -73,9 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     meetings = read_meetings(options.meetings) if options.meetings else []
     dev = [scene for folder in options.dev for scene in read_scenes(folder)]
     started = time.monotonic()
-    if options.seconds is not None:
-        recipe = replace(recipe, steps=fitting(scenes, meetings, recipe, rooms, options))
-    model = fit(scenes, meetings, dev, recipe, rooms, options.device)
+    model = fit(scenes, meetings, dev, recipe, rooms, options.device, options.seconds)
     logits, labels = judge(model, dev)
     step = model.config.frame_step
     thresholds = decisions(model, logits, labels, meetings)
@@ -113,7 +111,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rooms", type=Path, help="responses that training.make_rooms wrote")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, help="as many steps as fit, from the first fifty")
+    parser.add_argument("--seconds", type=float, help="stop then, however many steps are done")
     return parser.parse_args(arguments)
 
 
@@ -124,8 +122,12 @@ def fit(
     recipe: Recipe,
     rooms: Tensor | None = None,
     device: str = "cpu",
+    seconds: float | None = None,
 ) -> RadioSegmenter:
-    """Train; ``dev`` is only measured for the log and decides nothing. On the CPU in the end."""
+    """Train; ``dev`` is only measured for the log and decides nothing. On the CPU in the end.
+
+    seconds: after which it stops, and the learning rate is down; without them after the steps.
+    """
     torch.manual_seed(recipe.seed)
     model = RadioSegmenter(recipe.model).to(device)
     mixer = Mixer(scenes, meetings, recipe.ranges, recipe.seed, rooms, device)
@@ -145,35 +147,24 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
-        schedule.step()
+        over = 0.0 if seconds is None else (time.monotonic() - started) / seconds
+        # The clock moves the learning rate on where it is ahead of the steps.
+        while schedule.last_epoch < min(recipe.steps - 1, max(step, int(over * recipe.steps))):
+            schedule.step()
         mean.update_parameters(model)
         total = total + loss.detach()
-        if step % 100 == 0 or step == recipe.steps:
+        last = step == recipe.steps or over >= 1
+        if step % 100 == 0 or last:
             line = f"step {step}/{recipe.steps} loss {float(total) / (step % 100 or 100):.4f}"
-            if dev and (step % 1500 == 0 or step == recipe.steps):
+            if dev and (step % 1500 == 0 or last):
                 logits, labels = judge(mean.module, dev)
                 line += f" dev {named(f1(torch.cat(logits) > 0, torch.cat(labels)))}"
             print(f"{line} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
             total = torch.zeros((), device=device)
+        if last:
+            break
     model.load_state_dict(mean.module.state_dict())
     return model.cpu().eval()
-
-
-def fitting(
-    scenes: Sequence[Scene],
-    meetings: Sequence[Meeting],
-    recipe: Recipe,
-    rooms: Tensor | None,
-    options: argparse.Namespace,
-) -> int:
-    """How many steps fit into the time, by how long the first take."""
-    taken, began = {}, time.monotonic()
-    for steps in (10, 60):
-        again = time.monotonic()
-        fit(scenes, meetings, [], replace(recipe, steps=steps), rooms, options.device)
-        taken[steps] = time.monotonic() - again
-    a_step = max(1e-4, (taken[60] - taken[10]) / 50)
-    return max(60, int((options.seconds - (time.monotonic() - began)) / a_step))
 
 
 def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -> Tensor:

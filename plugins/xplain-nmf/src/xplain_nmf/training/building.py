@@ -51,7 +51,9 @@ def build(
     suit the preset, ModelError where there are no such features.
     """
     if preset.classwise:
-        dictionary = with_rest(with_parts(dictionary, teacher.labels))
+        dictionary = with_parts(dictionary, teacher.labels)
+    if {**preset.config, **(changes or {})}.get("gates"):
+        dictionary = with_rest(dictionary)
     config: dict[str, Any] = {
         **preset.config,
         "id2label": dict(enumerate(teacher.labels)),

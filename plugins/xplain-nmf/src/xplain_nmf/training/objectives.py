@@ -157,7 +157,8 @@ class Objective:
         limit, where = onsets(proxy, said).logit()[label], there[..., label]
 
         def hears(mask: Tensor) -> Tensor:
-            return teacher(istft(mask * transform, samples))[..., label] - limit
+            logits: Tensor = teacher(istft(mask * transform, samples))
+            return logits[..., label] - limit
 
         terms = {}
         if self.weights.removal:
