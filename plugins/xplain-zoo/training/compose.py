@@ -14,10 +14,13 @@ import random
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mido
 import numpy as np
 import soundfile
+
+if TYPE_CHECKING:
+    import mido
 
 RATE = 16000  # Hz
 FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -142,6 +145,8 @@ def _drums(chance: random.Random, beats: int) -> list[Note]:
 def _file(
     chance: random.Random, notes: list[Note], programs: dict[int, int], tempo: float
 ) -> mido.MidiFile:
+    import mido  # late, so that --help needs none
+
     file = mido.MidiFile(type=0, ticks_per_beat=BEAT)
     track = mido.MidiTrack()
     file.tracks.append(track)

@@ -9,7 +9,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import pyroomacoustics
 import torch
 from safetensors.torch import save_file
 
@@ -19,6 +18,8 @@ LENGTH = 9600  # samples, 0.6 s
 
 def response(chance: np.random.Generator) -> np.ndarray:
     """(LENGTH,) float32 from the direct sound on, of energy 1."""
+    import pyroomacoustics  # late, so that --help needs none
+
     size = chance.uniform((2.5, 2.5, 2.2), (12, 9, 4))
     absorption, order = pyroomacoustics.inverse_sabine(chance.uniform(0.25, 0.9), size)
     room = pyroomacoustics.ShoeBox(
