@@ -335,6 +335,13 @@ def test_a_command_of_a_distribution_that_is_absent_names_it(
     assert done.returncode == 2 and "pip install xplain-evaluation" in done.stderr
 
 
+def test_without_a_model_it_is_said_which_there_are(desk: Desk) -> None:
+    done = desk.run("explain", "a.wav")
+    assert done.returncode == 2 and done.stdout == ""
+    for scheme in ("zoo:…", "hf:…", "FILE.py:FACTORY"):
+        assert scheme in done.stderr
+
+
 def test_every_option_states_its_default(desk: Desk) -> None:
     for command in ("explain", "segment"):
         helped = " ".join(desk.run(command, "--help").stdout.split())

@@ -35,8 +35,12 @@ def explain(
         typer.Argument(help="Recordings (WAV, FLAC, Ogg, MP3, …), folders, CSV files of paths"),
     ],
     model: Annotated[
-        str, typer.Option(help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY")
-    ] = "zoo:digits",
+        str | None,
+        typer.Option(
+            help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY  [default: none: says "
+            "which there are]"
+        ),
+    ] = None,
     synthesizer: Annotated[
         str | None,
         typer.Option(
@@ -118,11 +122,13 @@ def explain(
 
     \b
     Examples:
-      xplain explain a.wav
-      xplain explain a.wav --target seven --versus one
+      xplain explain a.wav --model zoo:digits
+      xplain explain a.wav --model zoo:digits --target seven --versus one
       xplain explain recordings/ --model hf:OWNER/NAME --out out/all
-      xplain explain list.csv --explainer occlusion --grouping frame --quiet
+      xplain explain list.csv --model mine.py:make --explainer occlusion --quiet
     """
+    if model is None:
+        raise typer.BadParameter(_models(), param_hint="--model")
     settings: dict[str, Any] = {
         "synthesizer": synthesizer,
         "synthesizer_params": parameters("--synthesizer-param", synthesizer_param),
@@ -214,6 +220,14 @@ def summary(told: Sequence[tuple[str, str]]) -> list[str]:
         rows.append([label, str(clips), *(str(counts[label, kind]) for kind in kinds)])
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     return ["".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _models() -> str:
+    """Which models there are to choose from."""
+    from xplain.registry import list_plugins
+
+    known = [f"{p.name}:… ({p.summary})" for p in list_plugins() if p.kind == "model"]
+    return f"say which model to explain: {'; '.join([*known, 'or FILE.py:FACTORY, your own'])}"
 
 
 def page_place(out: Path) -> Path:
