@@ -1,1 +1,1 @@
-"""Audio classifiers of Hugging Face, by repository or folder, as models for xplain."""
+"""Audio models of Hugging Face, by repository, folder or object, as models for xplain."""

@@ -22,5 +22,5 @@ def register_models(register: Register) -> None:
     register(
         "hf",
         "xplain_hf.models:load",
-        summary="An audio classifier by repository or folder of Hugging Face transformers",
+        summary="An audio model by repository or folder of Hugging Face transformers",
     )
