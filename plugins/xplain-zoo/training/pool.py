@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 from pathlib import Path
 
 import soundfile
 import soxr
 
 from training.clips_manifest import rows
-from xplain_nmf.scenes.sources import read_mapping
 
 MAPPING = Path(__file__).with_name("radio_scenes.json")
 HELD_OUT = ("trn06", "trn09")
@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--compression", type=float, default=0.8, help="of Opus, 0 to 1")
     options = parser.parse_args()
-    wanted = {dataset.name for dataset in read_mapping(MAPPING)} | {"ami"}
+    kinds = json.loads(MAPPING.read_text(encoding="utf-8")).values()
+    wanted = {name for kind in kinds for name in kind} | {"ami"}
     options.out.mkdir(parents=True, exist_ok=True)
     kept = []
     for manifest in options.manifests:

@@ -1,6 +1,6 @@
 """Trains zoo:radio-teacher, zoo:radio and proxies of other black boxes in one go, on one device.
 
-    python -m training.train_all POOL OUT --rooms FILE --dictionary FOLDER [--device cuda]
+    python -m proxies.train_all POOL OUT --rooms FILE --dictionary FOLDER [--device cuda]
         [--boxes FILE.py] [--minutes 7]
 
 POOL is what ``training.pool`` wrote. Scenes are mixed by as many processes as there are cores, the
@@ -23,10 +23,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from training.pool import MAPPING
-
-ROOT = Path(__file__).resolve().parents[3]
-WEIGHTS = ROOT / "plugins/xplain-zoo/src/xplain_zoo/weights/radio-teacher"
+ROOT = Path(__file__).resolve().parents[2]
+ZOO = ROOT / "plugins" / "xplain-zoo"
+WEIGHTS = ZOO / "src" / "xplain_zoo" / "weights" / "radio-teacher"
+MAPPING = ZOO / "training" / "radio_scenes.json"
 VARIANTS: dict[str, dict[str, Any]] = {
     "radio-a": {},
     "radio-b": {"weights": {"contrast": 0.4, "removal": 0.8, "silence": 0.6}},
@@ -44,7 +44,7 @@ SPECIFIC = {"silence": 0.3, "contrast": 0.1, "gating": 1.0}
 
 def main() -> None:
     """Do it, or one part of it."""
-    parser = argparse.ArgumentParser(prog="python -m training.train_all")
+    parser = argparse.ArgumentParser(prog="python -m proxies.train_all")
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--rooms", type=Path, required=True)
@@ -73,7 +73,7 @@ def main() -> None:
     running = []
     for name in names:
         log = (options.out / f"{name}.log").open("w")
-        told = [sys.executable, "-m", "training.train_all", *sys.argv[1:]]
+        told = [sys.executable, "-m", "proxies.train_all", *sys.argv[1:]]
         told += ["--proxy", name, "--until", str(end)]
         running.append(subprocess.Popen(told, stdout=log, stderr=subprocess.STDOUT))
     for process in running:
@@ -123,7 +123,9 @@ def train_teacher(
     told += ["--rooms", options.rooms, "--device", options.device]
     told += ["--threads", str(min(8, options.processes)), "--seconds", f"{seconds:.0f}"]
     made = options.out / "radio-teacher"
-    subprocess.run([str(part) for part in [*told, "--out", made]], check=True)
+    path = os.pathsep.join([str(ZOO), os.environ.get("PYTHONPATH", "")])
+    command = [str(part) for part in [*told, "--out", made]]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
     for name in ("config.json", "model.safetensors", "training.json"):
         shutil.copy(made / name, WEIGHTS / name)
 
