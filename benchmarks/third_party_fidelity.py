@@ -1,0 +1,210 @@
+"""Explanations of six models that nobody here trained, by six methods, beside loudness.
+
+For each clip whose decision has a probability of at least .6 (a regression's all): the top 2, 5,
+10 and 20 % are kept and removed by each method, by loudness (the latents themselves) and at
+random, decoded, and the model is asked again. Rows are added to a CSV as they come; what is there
+is not done again, so that a run goes on where it was stopped.
+
+    python benchmarks/third_party_fidelity.py --clips 30 --out out/third_party.csv
+    python benchmarks/third_party_fidelity.py --show out/third_party.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+from third_party.cases import CASES, TRAINING, Case, cases
+from torch import Tensor
+
+import xplain
+from xplain.interfaces import Attribution
+
+RATIOS = (0.02, 0.05, 0.1, 0.2)
+SURE = 0.6
+METHODS: Mapping[str, Mapping[str, object]] = {
+    "integrated-gradients": {},
+    "gradient-shap": {"samples": 32},
+    "smooth-grad": {"samples": 20},
+    "occlusion": {},
+    "kernel-shap": {"samples": 200},
+    "lime": {"samples": 200},
+}
+ORDERS = ("method", "loudness", "random")
+COLUMNS = (
+    *("model", "clip", "method", "replacement", "probability", "value"),
+    *("completeness_error", "converged", "verdict", "seconds", "truth"),
+    *(f"{what}_{order}_{r}" for order in ORDERS for what in ("keep", "remove") for r in RATIOS),
+)
+
+
+def main() -> None:
+    """Measure, and print."""
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--models", nargs="*", default=list(CASES))
+    arguments.add_argument("--methods", nargs="*", default=list(METHODS))
+    arguments.add_argument("--clips", type=int, default=30)
+    arguments.add_argument("--check", action="store_true", help="verdicts of integrated gradients")
+    arguments.add_argument("--out", type=Path, default=Path("out/third_party.csv"))
+    arguments.add_argument("--show", type=Path, help="only print what is there")
+    options = arguments.parse_args()
+    if options.show is None:
+        warnings.simplefilter("ignore", xplain.XplainWarning)
+        torch.set_num_threads(1)
+        for name in options.models:
+            measure(name, options)
+    show(read(options.show or options.out))
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    """The rows there are."""
+    if not file.is_file():
+        return []
+    with file.open(newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """Add a model's rows."""
+    done = {(row["model"], row["clip"], row["method"]) for row in read(options.out)}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    found = 0
+    for case in cases(name, 3 * options.clips):
+        sure, others = False, {}
+        for method in options.methods:
+            if (name, case.name, method) in done:
+                sure = True
+                continue
+            row = explained(case, method, options.check, others)
+            if row is None:
+                break
+            sure = True
+            add(options.out, {"model": name, "clip": case.name, **row})
+        found += sure
+        if found == options.clips:
+            break
+
+
+def add(file: Path, row: Mapping[str, object]) -> None:
+    """Write a row at the end."""
+    new = not file.is_file()
+    with file.open("a", newline="") as rows:
+        writer = csv.DictWriter(rows, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def explained(
+    case: Case, method: str, check: bool, others: dict[str, dict[str, object]]
+) -> dict[str, object] | None:
+    """A row; None where the model is not sure. others: the orders that are no method's."""
+    start = time.process_time()
+    explanation = xplain.explain(
+        (case.samples, 16_000),
+        case.model,
+        explainer=method,
+        params=METHODS[method],
+        target=case.target,
+    )
+    seconds = time.process_time() - start
+    probability = explanation.target.probability
+    if probability is not None and probability < SURE:
+        return None
+    live = explanation.live
+    replacement = str(explanation.provenance["replacement"]["name"])
+    row: dict[str, object] = {
+        "method": method,
+        "replacement": replacement.split("/")[-1],
+        "probability": probability,
+        "value": explanation.target.value,
+        "completeness_error": explanation.completeness_error,
+        "converged": explanation.converged,
+        "seconds": seconds,
+    }
+    if case.truth is not None and explanation.frequencies is not None:
+        positive = explanation.attribution.clamp(min=0)
+        where = case.truth(torch.tensor(explanation.frequencies), positive.shape[1])
+        row["truth"] = float(positive[where].sum() / positive.sum())
+    if replacement not in others:
+        chance = torch.rand(
+            live.latents.values[0].shape, generator=torch.Generator().manual_seed(1)
+        )
+        orders = {"loudness": live.latents.values[0], "random": chance}
+        others[replacement] = {}
+        for order, values in orders.items():
+            others[replacement] |= curves(explanation, order, values)
+    row |= others[replacement] | curves(explanation, "method", explanation.attribution)
+    if check and method == "integrated-gradients":
+        row["verdict"] = explanation.check().kind
+    return row
+
+
+def curves(explanation: xplain.Explanation, order: str, values: Tensor) -> dict[str, object]:
+    """Whether the decision survives, for each ratio."""
+    found = explanation.live.curves(Attribution(values), RATIOS, reencoded=True)
+    return {
+        f"{what}_{order}_{ratio}": int(agrees)
+        for what, said in (("keep", found.kept), ("remove", found.removed))
+        for ratio, agrees in zip(RATIOS, found.agrees(said), strict=True)
+    }
+
+
+def show(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print a table: share of decisions that survive, mean over ratios, with paired differences."""
+    print(
+        "| model | method | clips | noise | converged | verdict | s | remove | loudness | random "
+        "| loudness − method | keep | random | keep − random | truth |"
+    )
+    print("|---" * 15 + "|")
+    by: dict[tuple[str, str], list[Mapping[str, str]]] = defaultdict(list)
+    for row in rows:
+        by[row["model"], row["method"]].append(row)
+    for (model, method), some in by.items():
+        remove = {order: over_ratios(some, "remove", order) for order in ORDERS}
+        keep = {order: over_ratios(some, "keep", order) for order in ORDERS}
+        verdicts = [row["verdict"] for row in some if row["verdict"]]
+        sound = f"{verdicts.count('faithful')}/{len(verdicts)}" if verdicts else ""
+        converged = [row["converged"] == "True" for row in some if row["converged"]]
+        truth = [float(row["truth"]) for row in some if row["truth"]]
+        cells = (
+            model + (" (training)" if model in TRAINING else ""),
+            method,
+            len(some),
+            f"{np.mean([row['replacement'] == 'noise' for row in some]):.2f}",
+            f"{np.mean(converged):.2f}" if converged else "",
+            sound,
+            f"{np.median([float(row['seconds']) for row in some]):.1f}",
+            *(f"{remove[order].mean():.2f}" for order in ORDERS),
+            difference(remove["loudness"] - remove["method"]),
+            f"{keep['method'].mean():.2f}",
+            f"{keep['random'].mean():.2f}",
+            difference(keep["method"] - keep["random"]),
+            f"{np.median(truth):.2f}" if truth else "",
+        )
+        print("| " + " | ".join(map(str, cells)) + " |")
+
+
+def over_ratios(rows: Sequence[Mapping[str, str]], what: str, order: str) -> np.ndarray:
+    """For each clip the share of ratios at which its decision survives."""
+    return np.array([[float(row[f"{what}_{order}_{r}"]) for r in RATIOS] for row in rows]).mean(1)
+
+
+def difference(values: np.ndarray) -> str:
+    """A mean of paired differences with its 95 % interval (t)."""
+    if len(values) < 2 or values.std() == 0:
+        return f"{values.mean():+.2f}"
+    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+    return f"{values.mean():+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+if __name__ == "__main__":
+    main()
