@@ -19,7 +19,7 @@ from torch import Tensor
 
 import xplain
 from xplain.explaining import explain_each
-from xplain.score import default_max_batch
+from xplain.memory import MOST
 
 CLIPS, STEPS, SIZE, HOP = 32, 50, 256, 64
 
@@ -79,7 +79,7 @@ def bare(clip: Tensor, model: xplain.Model, delta: bool) -> Tensor:
     answer = captum.attr.IntegratedGradients(score).attribute(
         spectrum.abs().sqrt()[None],
         n_steps=STEPS,
-        internal_batch_size=default_max_batch(len(clip)),
+        internal_batch_size=MOST,
         return_convergence_delta=delta,
     )
     attribution: Tensor = answer[0] if delta else answer

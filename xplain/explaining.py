@@ -21,6 +21,7 @@ from typing_extensions import Unpack
 from xplain import audio as audio_io
 from xplain.adapters import model_of
 from xplain.audio import Audio
+from xplain.automatic import attributed, chosen
 from xplain.bands import bands_of
 from xplain.clips import (
     AudioLike,
@@ -34,7 +35,6 @@ from xplain.clips import (
 )
 from xplain.errors import XplainWarning
 from xplain.explanation import Explanation
-from xplain.interfaces import Attribution
 from xplain.job import Job, Settings
 from xplain.live import LiveClip
 from xplain.selection import built_in, listed
@@ -117,7 +117,7 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
     waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
     with torch.inference_mode(False):
         live = LiveClip.open(audio.name, waveform, at_model, job, _clip_seed(job.seed, audio))
-        live = live.chosen(waveform)
+        live = chosen(live, waveform)
     for doubt in live.doubts:
         warnings.warn(f"{audio.name}: {doubt}", XplainWarning, stacklevel=2)
     return audio, waveform, live
@@ -127,7 +127,7 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
     """Explain an opened clip by the job's method."""
     synthesizer = job.route.synthesizer
     with torch.inference_mode(False):
-        live, attribution = _converged(opened.by(job))
+        live, attribution = attributed(opened.by(job))
     job, error = live.job, live.completeness_error(attribution)
     converged = live.converged(attribution)
     if converged is False:
@@ -164,31 +164,12 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         provenance={
             **job.provenance,
             "audio": {"sha256": _sha256(audio), **audio.source},
-            "max_batch": live.max_batch,
+            "max_batch": live.batch,
+            "memory": job.memory.budget,
             "reconstruction": asdict(live.reconstruction),
         },
         _live=live,
     )
-
-
-def _converged(live: LiveClip) -> tuple[LiveClip, Attribution]:
-    """A clip and its attribution, against what takes the place of silence where that is better.
-
-    It is tried where the baseline is "auto", and the attribution against silence is not as
-    complete as the method means it to be.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        attribution = live.attribute()
-        first = live.completeness_error(attribution)
-    if live.converged(attribution) is False and live.job.instead and first is not None:
-        other = live.otherwise(f"from silence the method does not converge (error {first:.1%})")
-        better = other.attribute()
-        if (other.completeness_error(better) or 0) < first:
-            return other, better
-    for warning in caught:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return live, attribution
 
 
 def _sha256(audio: Audio) -> str:

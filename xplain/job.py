@@ -17,6 +17,7 @@ from xplain.borrowing import borrowed, seeded, usable_device
 from xplain.clips import named, naming, opened
 from xplain.errors import ModelError, PluginError, TargetError, XplainError, nearest
 from xplain.interfaces import Explainer, Grouping, Replacement, Synthesizer
+from xplain.memory import Memory
 from xplain.models import Model, make_synthesizer
 from xplain.registry import interface, registry
 from xplain.samples import hertz
@@ -44,7 +45,7 @@ class Settings(TypedDict, total=False):
     """Another label, whose logit is subtracted."""
     replacement: str | Replacement
     """What replaces removed elements; default "auto": "silence", or for a clip whose loudness
-    the model takes out "noise" (see LiveClip.chosen)."""
+    the model takes out "noise" (see xplain.automatic)."""
     replacement_params: Mapping[str, object]
     baseline: str | Replacement | None
     """What the method compares with; default "auto": the replacement."""
@@ -60,7 +61,10 @@ class Settings(TypedDict, total=False):
     device: str | torch.device | None
     """Where to compute; default: where the model is."""
     max_batch: int | None
-    """Variants of a clip per batch; default: by the clip's length."""
+    """Variants of a clip per batch; default: as many as ``memory`` holds, 64 at most."""
+    memory: int | str | None
+    """Bytes for the variants of a batch, such as "4GB"; default: half of what is free, on the
+    processor 2 GB at most."""
     sample_rate: int | None
     """Hz, of audio given as a tensor; default: the model's."""
 
@@ -88,7 +92,7 @@ class Job:
     selection: Selection
     seed: int
     device: torch.device
-    max_batch: int | None
+    memory: Memory
     sample_rate: int
     provenance: Mapping[str, Any]
     instead: tuple[tuple[Replacement, dict[str, Any]], ...] = ()
@@ -163,7 +167,7 @@ class Job:
             selection=Selection(grouping_record["name"], settings.get("order") or "signed"),
             seed=seed,
             device=device,
-            max_batch=settings.get("max_batch"),
+            memory=Memory.of(settings.get("memory"), settings.get("max_batch"), device),
             sample_rate=settings.get("sample_rate") or model.sample_rate,
             provenance=provenance,
             instead=instead,

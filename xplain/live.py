@@ -20,7 +20,7 @@ from xplain.doubts import doubts_about
 from xplain.errors import ModelError, XplainWarning
 from xplain.interfaces import Attribution, Clip, Groups, Latents, Replacement, Score
 from xplain.job import Job
-from xplain.score import ClipScore, Route, attributed, default_max_batch
+from xplain.score import ClipScore, Route, attributed
 from xplain.selection import top
 from xplain.targets import Share
 from xplain.tasks import Decision, LiveTarget, resolve, told
@@ -31,10 +31,6 @@ Attribute = Callable[[Tensor], Attribution]
 
 NEGLIGIBLE = 1e-6
 """A difference of scores under which there is nothing to attribute."""
-
-FAINT, UNCHANGED = 0.01, 0.05
-"""A model takes loudness out where a clip 40 dB fainter has lost no more than this share of what
-it scores above silence: 0 on models built to do so, .05 to .7 on zoo:digits, .2 to .6 on Silero."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,6 @@ class LiveClip:
         waveform: (samples,) at the synthesizer's rate. at_model: (samples,) at the model's.
         """
         route, model, device = job.route, job.route.model, job.device
-        max_batch = job.max_batch or default_max_batch(len(waveform))
         with naming(name), borrowed(route, device), seeded(seed, device), torch.no_grad():
             asked = at_model.clone().to(device)[None]
             if (knowing := told(model, asked)) is not model:
@@ -116,11 +111,10 @@ class LiveClip:
             values = latents.values[0]
             none = torch.zeros_like(values, dtype=torch.bool)
             nothing = route.fill(job.baseline, clip, none, seed)
-            original, ends = route.ask(
-                asked,
-                torch.cat([values[None], nothing]),
-                latents.context,
-                max_batch,
+            variants, context = torch.cat([values[None], nothing]), latents.context
+            max_batch = job.memory.batch(route, latents.values, context, gradients=False)
+            original, ends = job.memory.within(
+                max_batch, lambda most: route.ask(asked, variants, context, most)
             )
             grouped = route.grouped(job.grouping, clip)
             doubts = doubts_about(route, latents, original, ends, max_batch)
@@ -148,41 +142,6 @@ class LiveClip:
             reconstruction=reconstruction,
             ends=scores,
             doubts=doubts,
-            _nothing={job.baseline: nothing},
-        )
-
-    def chosen(self, waveform: Tensor) -> LiveClip:
-        """This clip with another baseline and replacement where "auto" finds silence to be none.
-
-        waveform: (samples,) at the synthesizer's rate. A model that takes loudness out scores a
-        clip the same however faint it is, so that all that its score changes on the way from
-        silence it changes at its very start. One evaluation.
-        """
-        if not self.job.instead or abs(self.difference) < NEGLIGIBLE:
-            return self
-        with self._borrowed(), torch.no_grad():
-            faint = self.job.route.encoded(FAINT * waveform.to(self.job.device)[None]).values
-            lost = self.ends[0] - self.target.score(self.job.route(faint, self.latents.context))
-        if abs(float(lost)) > UNCHANGED * abs(self.difference):
-            return self
-        return self.otherwise("the model takes loudness out: 40 dB less leave the score as it is")
-
-    def otherwise(self, reason: str) -> LiveClip:
-        """This clip with the baseline and replacement that take the place of silence."""
-        job = self.job.otherwise(reason)
-        other = replace(self, job=job, _nothing={})
-        with other._borrowed(), torch.no_grad():
-            none = torch.zeros_like(self.latents.values[0], dtype=torch.bool)
-            nothing = job.route.fill(job.baseline, self.clip, none, self.seed)
-            variants = torch.split(nothing, self.max_batch)
-            logits = torch.cat([job.route(part, self.latents.context) for part in variants])
-        ends = torch.cat([self.ends[:1], self.target.score(logits).cpu()])
-        target = replace(self.target, tolerance=job.route.model.tolerance)
-        return replace(
-            other,
-            target=target.moving(float(ends[0] - ends[1:].mean())),
-            baseline=nothing[0] if len(nothing) == 1 else nothing,
-            ends=ends,
             _nothing={job.baseline: nothing},
         )
 
@@ -228,6 +187,7 @@ class LiveClip:
     @contextmanager
     def asking(self) -> Iterator[tuple[Score, Attribute]]:
         """The score and the method, ready to be called, while the model is borrowed."""
+        explainer = self.job.explainer
         score = ClipScore(
             self.job.route,
             self.clip,
@@ -238,11 +198,24 @@ class LiveClip:
         )
 
         def attribute(latents: Tensor) -> Attribution:
-            with torch.set_grad_enabled(self.job.explainer.uses_gradients):
-                return attributed(self.job.explainer, score, latents.clone(), self.baseline.clone())
+            def within(batch: int) -> Attribution:
+                score.max_batch = batch
+                return attributed(explainer, score, latents.clone(), self.baseline.clone())
 
-        with self._borrowed():
+            with torch.set_grad_enabled(explainer.uses_gradients):
+                return self.job.memory.within(score.max_batch, within)
+
+        with self.on_loan():
+            score.max_batch = self.batch
             yield score, attribute
+
+    @property
+    def batch(self) -> int:
+        """Variants that the method may ask about at once."""
+        gradients = self.job.explainer.uses_gradients
+        return self.job.memory.batch(
+            self.job.route, self.latents.values, self.latents.context, gradients
+        )
 
     def completeness_error(self, attribution: Attribution) -> float | None:
         """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
@@ -270,13 +243,17 @@ class LiveClip:
         """Decode and ask the model about every ratio wanted, a batch at a time."""
         rank = self.rank(attribution)
         self._warn_of_everything(rank, wanted)
-        renderings: list[Rendering] = []
-        with self._borrowed(), torch.no_grad():
-            for start in range(0, len(wanted), self.max_batch):
-                part = wanted[start : start + self.max_batch]
+
+        def rendered(batch: int) -> list[Rendering]:
+            found: list[Rendering] = []
+            for start in range(0, len(wanted), batch):
+                part = wanted[start : start + batch]
                 keeps = [top(rank, r) if kind == "keep" else ~top(rank, r) for kind, r in part]
-                renderings += self._render_batch(torch.stack(keeps), part)
-        return renderings
+                found += self._render_batch(torch.stack(keeps), part)
+            return found
+
+        with self.on_loan(), torch.no_grad():
+            return self.job.memory.within(self.max_batch, rendered)
 
     def curves(self, attribution: Attribution, ratios: Sequence[float], reencoded: bool) -> Curves:
         """The model's answers at every ratio; each different variant is asked once."""
@@ -314,15 +291,18 @@ class LiveClip:
 
         reencoded: of the audio decoded from it, whatever the model reads.
         """
-        route, context, found = self.job.route, self.latents.context, []
-        with self._borrowed(), torch.no_grad():
-            for part in torch.split(keeps, self.max_batch):
-                drawn = self.draws(part)
-                for variants in torch.split(drawn.flatten(0, 1), self.max_batch):
-                    asked = route.audible(variants, context) if reencoded else variants
-                    logits = route.hear(asked) if reencoded else route(asked, context)
-                    found.append(read(logits))
-        said = torch.cat(found)
+        route, context = self.job.route, self.latents.context
+
+        def asked(batch: int) -> Tensor:
+            found = []
+            for part in torch.split(keeps, batch):
+                for variants in torch.split(self.draws(part).flatten(0, 1), batch):
+                    given = route.audible(variants, context) if reencoded else variants
+                    found.append(read(route.hear(given) if reencoded else route(given, context)))
+            return torch.cat(found)
+
+        with self.on_loan(), torch.no_grad():
+            said = self.job.memory.within(self.max_batch, asked)
         return said.view(len(keeps), -1, *said.shape[1:]).mean(dim=1)
 
     def variants(self, keeps: Tensor) -> Tensor:
@@ -341,7 +321,8 @@ class LiveClip:
         return torch.where(keeps[:, None], values, filled)
 
     @contextmanager
-    def _borrowed(self) -> Iterator[None]:
+    def on_loan(self) -> Iterator[None]:
+        """Borrow the model, seed the generators, and name the clip in what goes wrong."""
         route, device = self.job.route, self.job.device
         with naming(self.name), borrowed(route, device), seeded(self.seed, device):
             yield

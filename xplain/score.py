@@ -31,9 +31,6 @@ from xplain.models import Model
 from xplain.registry import Unfit, called, constructor_parameters
 from xplain.tasks import LiveTarget
 
-BATCH_SAMPLES = 2**22
-"""Samples that all variants of one batch hold together, where no budget is given."""
-
 
 class Route(nn.Module):
     """How a model is asked about latents: (n, D, N) of one clip → logits.
@@ -249,11 +246,6 @@ def _fits(given: object, shape: Sequence[int]) -> bool:
     if not isinstance(given, Tensor) or given.shape != tuple(shape):
         return False
     return bool(torch.isfinite(given).all())
-
-
-def default_max_batch(samples: int) -> int:
-    """As many variants as hold about four million samples together, 64 at most."""
-    return max(1, min(64, BATCH_SAMPLES // max(1, samples)))
 
 
 def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:

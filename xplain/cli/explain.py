@@ -105,7 +105,13 @@ def explain(
     ] = None,
     max_batch: Annotated[
         int | None,
-        typer.Option(help="Variants per batch  [default: by the clip's length]"),
+        typer.Option(help="Variants per batch  [default: as many as the memory holds]"),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Memory for a batch, such as 4GB  [default: half of what is free]"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out"),
     overwrite: Annotated[
@@ -146,6 +152,7 @@ def explain(
         "seed": seed,
         "device": device,
         "max_batch": max_batch,
+        "memory": memory,
     }
     if similar_to:
         from xplain.targets import SimilarTo

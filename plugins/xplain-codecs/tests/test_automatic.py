@@ -90,7 +90,7 @@ class FromFaint(nn.Module):
 
 
 def test_where_silence_does_not_converge_noise_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xplain.live.UNCHANGED", -1.0)
+    monkeypatch.setattr("xplain.automatic.UNCHANGED", -1.0)
     found = explained(FromFaint(), params={"steps": 30})
     assert "does not converge" in found.provenance["replacement"]["chosen"]
     assert found.converged
