@@ -177,7 +177,8 @@ def render(piece: mido.MidiFile, seconds: float, font: Path) -> np.ndarray:
         subprocess.run([str(part) for part in order], check=True, capture_output=True)
         samples, _ = soundfile.read(sound, dtype="float32", always_2d=True)
     mono = samples.mean(axis=1)[: round(seconds * RATE)]
-    return mono * (PEAK / max(1e-3, np.abs(mono).max()))
+    loud: np.ndarray = mono * (PEAK / max(1e-3, np.abs(mono).max()))
+    return loud
 
 
 def main() -> None:

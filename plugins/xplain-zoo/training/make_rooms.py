@@ -33,7 +33,8 @@ def response(chance: np.random.Generator) -> np.ndarray:
     cut = np.zeros(LENGTH, np.float32)
     rest = heard[direct : direct + LENGTH]
     cut[: len(rest)] = rest
-    return cut / np.sqrt(np.square(cut).sum())
+    normal: np.ndarray = cut / np.sqrt(np.square(cut).sum())
+    return normal
 
 
 def main() -> None:
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    made, chance = [], np.random.default_rng(options.seed)
+    made: list[torch.Tensor] = []
+    chance = np.random.default_rng(options.seed)
     while len(made) < options.count:
         try:
             made.append(torch.from_numpy(response(chance)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -253,7 +252,8 @@ class Mixer:
         total = waveform.shape[-1] + response.shape[-1]
         count = 1 << (total - 1).bit_length()
         spectrum = torch.fft.rfft(waveform, count) * torch.fft.rfft(response, count)
-        return torch.fft.irfft(spectrum, count)[:, : waveform.shape[-1]]
+        echoed: Tensor = torch.fft.irfft(spectrum, count)[:, : waveform.shape[-1]]
+        return echoed
 
     def _narrowed(self, waveform: Tensor) -> Tensor:
         """Only a band: from 0–400 Hz to 2.5–7.5 kHz, with edges of 200 Hz."""
@@ -262,7 +262,8 @@ class Mixer:
         low = 400 * self._chance(size)[:, None] * (self._chance(size) < 0.5)[:, None]
         high = 2500 + 5000 * self._chance(size)[:, None]
         band = ((frequencies - low) / 100).sigmoid() * ((high - frequencies) / 100).sigmoid()
-        return torch.fft.irfft(torch.fft.rfft(waveform) * band, count)
+        narrow: Tensor = torch.fft.irfft(torch.fft.rfft(waveform) * band, count)
+        return narrow
 
     def _levelled(self, waveform: Tensor) -> Tensor:
         """At a level drawn by chance, over hiss in half of all examples."""
@@ -309,5 +310,6 @@ def _levels(waveform: Tensor, active: Tensor) -> Tensor:
     """Root mean square of the active frames: (B, samples), (B, frames) → (B, 1)."""
     frames = waveform.shape[-1] // HOP
     energy = waveform[:, : frames * HOP].reshape(len(waveform), frames, HOP).square().mean(-1)
-    heard: Any = (active[:, :frames] > 0).float()
-    return ((energy * heard).sum(1) / heard.sum(1).clamp_min(1)).sqrt()[:, None]
+    heard = (active[:, :frames] > 0).float()
+    levels: Tensor = ((energy * heard).sum(1) / heard.sum(1).clamp_min(1)).sqrt()[:, None]
+    return levels

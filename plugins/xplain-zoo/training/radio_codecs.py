@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +24,13 @@ def coded(scenes: Sequence[Scene], share: float, seed: int) -> list[Scene]:
     """A share of the scenes with mixtures that went through a codec; their parts stay."""
     draws = [random.Random(f"{seed}/{number}") for number in range(len(scenes))]
     with ThreadPoolExecutor() as pool:  # libsndfile works without the interpreter's lock
-        return list(pool.map(lambda pair: _coded(*pair, share), zip(scenes, draws, strict=True)))
+        return list(pool.map(partial(_coded, share), scenes, draws))
 
 
-def _coded(scene: Scene, draw: random.Random, share: float) -> Scene:
+def _coded(share: float, scene: Scene, draw: random.Random) -> Scene:
     if draw.random() >= share:
         return scene
-    waveform = scene.waveform.numpy().astype(np.float32) / 2**15
+    waveform = scene.waveform.numpy().astype(np.float32) / np.float32(2**15)
     kind = draw.choice(("mp3", "opus", "telephone"))
     compression = draw.uniform(0.6, 1.0)  # from middling to the worst that there is
     if kind == "mp3":
