@@ -14,8 +14,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "contrasts on average": (0.5, 0.6),
     "first": (0.3, 0.4),
     "first of groups": (0.0, 0.2),
-    "spread": (0.4, 0.6),
-    "spread of groups": (0.25, 0.4),
+    "spread": (0.2, 0.33),
+    "spread of groups": (0.08, 0.15),
     "unimportant": (-0.2, -0.1),
     "complete": (-0.5, 0.0),
 }
