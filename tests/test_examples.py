@@ -83,7 +83,11 @@ model = xplain.wrap(Counting(), sample_rate=1000, labels=["loud", "quiet"], diff
 audio = torch.zeros(1000)
 audio[500:510] = 0.5
 e = xplain.explain(
-    audio, model, synthesizer="waveform", explainer="leave-one-out", params={"frames": 10}
+    audio,
+    model,
+    synthesizer="waveform",
+    explainer="xplain-leave-one-out/leave-one-out",  # xplain-interpreters has one of that name
+    params={"frames": 10},
 )
 print(json.dumps({
     "drop": float(e.attribution.sum()),

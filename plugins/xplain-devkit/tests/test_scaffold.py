@@ -70,8 +70,10 @@ def test_what_was_written_passes_its_contract(
     assert json.loads(done.stdout)["verdict"] == "passed"
 
 
-def test_the_model_that_was_written_explains_soundly(environment: Environment, made: Path) -> None:
-    clip = 0.3 * tone(400, RATE, RATE, 0, 0.5) + 0.3 * tone(3000, RATE, RATE, 0.4, 1)
+def test_the_model_that_was_written_explains_faithfully(
+    environment: Environment, made: Path
+) -> None:
+    clip = 0.3 * tone(400, RATE, RATE, 0, 0.5) + 0.1 * tone(3000, RATE, RATE, 0.4, 1)
     soundfile.write(made / "clip.wav", clip.numpy(), RATE)
     command = ("explain", "clip.wav", "--model", "made-model:1000", "--out", "out")
     done = environment.xplain(*command, cwd=made)
@@ -86,7 +88,7 @@ e = xplain.explain("clip.wav", "made-model:1000")
 print(e.check().kind)
 """
     done = environment.run("-c", check, cwd=made)
-    assert done.stdout.strip() == "sound", done.stdout + done.stderr
+    assert done.stdout.strip() == "faithful", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,6 +33,9 @@ REACTION = 0.25
 LEAST_CHANGE = 1.0
 """Change of a logit that is a reaction."""
 
+UNREST = 5.0
+"""Standard deviations of a logit, while nothing changes, that a reaction is above."""
+
 TOO_SHORT = (1, 7, 255)
 """Lengths in samples that a segmenter may refuse."""
 
@@ -156,11 +159,15 @@ def reacts_within_its_latency(subject: Subject) -> None:
         level = torch.cat([torch.full((2 * rate,), v) for v in (before, after)])
         given = logits(made, (10 * level * noise(4 * rate, 3))[None])[0]
         half = len(given) // 2
-        first = given[round(0.5 / step) : half - round(0.5 / step)].mean(dim=0)
-        last = given[half + round(1 / step) :].mean(dim=0)
-        label = int((last - first).abs().argmax())
-        change = float((last - first)[label])
-        if abs(change) < LEAST_CHANGE:
+        before_it = given[round(0.5 / step) : half - round(0.5 / step)]
+        after_it = given[half + round(1 / step) :]
+        first = before_it.mean(dim=0)
+        changes = after_it.mean(dim=0) - first
+        unrest = torch.maximum(before_it.std(dim=0), after_it.std(dim=0))
+        clear = changes.abs() - (UNREST * unrest).clamp_min(LEAST_CHANGE)
+        label = int(clear.argmax())
+        change = float(changes[label])
+        if float(clear[label]) < 0:
             raise NotApplicable(f"its logits do not tell an {what} of noise")
         # Until half of the change is there for good: the first frame after the last one below.
         reached = (given[:, label] - first[label]) / change >= 0.5
