@@ -48,6 +48,8 @@ def test_all_that_speaks_for_an_attribution() -> None:
          "partly", ""),
         ({"first": Contrast("", (1.0,), (1.0,))}, "unfaithful", "puts first matters no more"),
         ({"first": Contrast("", (2.1,), (1.0,))}, "partly", "puts first matters little more"),
+        # It says that there is little between them, and so there is: (0.25 / 2.25) / 0.15.
+        ({"first": Contrast("", (1.25,), (1.0,), (0.15, -0.15))}, "faithful", "matters more"),
         ({"spread": Contrast("", (0.2,), (2.5,))}, "unfaithful", "do not matter alike"),
         ({"spread": Contrast("", (9.0,), (1.0,))}, "unfaithful", "do not matter alike"),
         ({"spread": Contrast("", (0.65,), (2.5,))}, "partly", "do not matter alike"),

@@ -11,6 +11,7 @@ few evaluations. Such designs are known from the discrimination of models (Atkin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -29,8 +30,8 @@ APART = 0.1
 """Difference of what the two expect under which they cannot be told apart."""
 FIRST, AMONG = 0.02, 0.1
 """The first of what is put on top, against as many at the end of this share."""
-TWICE = 1.5
-"""Factor between what is said of the first and of the next from which they are compared."""
+MORE = 0.2
+"""How much more is said of the first than of the next, of their sum, if they are compared."""
 UNIMPORTANT = 0.02
 """Share of all that is said that the least important together may hold."""
 ROUNDING = 2e-6
@@ -171,12 +172,13 @@ class _Tried:
         ]
 
     def _first(self) -> Contrast | None:
-        """What it puts first against as much of what it puts next."""
+        """What it puts first against as much of what it puts next, by how much it says so."""
         size = max(1, round(FIRST * self.count))
         end = max(2 * size, round(AMONG * self.count))
-        if float(self.sorted[:size].sum()) < TWICE * float(self.sorted[end - size : end].sum()):
+        first, following = self.order[:size], self.order[end - size : end]
+        if (claim := _relative(self.said, first, following)) < MORE:
             return None
-        return self._compared("", self.order[:size], self.order[end - size : end])
+        return replace(self._compared("", first, following), expected=(claim, -claim))
 
     def _spread(self) -> Contrast | None:
         """The few parts that hold half of its evidence against the many with the other half."""

@@ -12,7 +12,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "contrast": (0.1, 0.4),
     "contrast of groups": (-0.6, -0.3),
     "contrasts on average": (0.5, 0.6),
-    "first": (0.3, 0.4),
+    "first": (0.35, 0.45),
     "first of groups": (0.0, 0.2),
     "spread": (0.2, 0.33),
     "spread of groups": (0.08, 0.15),
