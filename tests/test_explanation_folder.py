@@ -62,7 +62,7 @@ def change(folder: Path, work: Callable[[Any], object]) -> None:
         (lambda d: d["target"].update(index=2), "'low' is not number 2"),
         (lambda d: d["target"].update(versus=None), "None is not number 1"),
         (lambda d: d["target"].update(start=1.0), "span has one end"),
-        (lambda d: d["target"].update(frames=[3, 3]), "no span"),
+        (lambda d: d["target"].update(frames=[[0, 2], [3, 3]]), "no span"),
         (lambda d: d["probabilities"].update(low=1.5), r"\$\.probabilities.*<= 1\.0"),
         (lambda d: d["selection"].update(grouping="bogus"), "no grouping 'bogus'"),
         (lambda d: d["results"][0].update(kind="../../evil"), "invalid enum value|Invalid enum"),

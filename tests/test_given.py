@@ -204,7 +204,7 @@ def test_whole_numbers_are_logits_for_methods_without_gradients() -> None:
     ("module", "reason"),
     [
         (Gives(lambda z: z + 0j), "gave complex numbers"),
-        (Gives(lambda z: (z, None)), r"gave tuple.*holds \(3, 3\), NoneType; wrap.*output\[0\]"),
+        (Gives(lambda z: (z, None)), r"gave tuple.*holds \(1, 3\), NoneType; wrap.*output\[0\]"),
         (Gives(lambda z: {"scores": z}), "gave dict.*it holds scores"),
         (
             Net().bfloat16(),

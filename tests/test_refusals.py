@@ -58,7 +58,7 @@ class Answers(nn.Module):
         (lambda w: w.mean(-1), r"logits are \(batch, labels\)"),
         (lambda w: torch.zeros(len(w), 5, 3), r"logits are \(batch, labels\)"),
         (lambda w: torch.zeros(len(w), 4), "4 logits for 3 labels"),
-        (lambda w: torch.zeros(len(w) + 1, 3), "for a batch of 3"),
+        (lambda w: torch.zeros(len(w) + 1, 3), r"\(2, 3\) for a batch of 1; waveforms arrive"),
         (lambda w: {"logits": 1}, "gave dict, not a tensor"),
         (lambda w: 1 / 0, "failed on an input of shape.*ZeroDivisionError"),
         (lambda w: torch.full((len(w), 3), torch.nan), "nothing to explain"),

@@ -77,8 +77,12 @@ def shown(value: object) -> str:
     return type(value).__name__ if shape is None else str(tuple(shape))
 
 
+def cut(text: str) -> str:
+    """A text that is quoted, or its beginning."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def one_line(error: BaseException) -> str:
     """What an error of somebody else's code says: its kind and its text, on one line."""
-    text = " ".join(str(error).split())
-    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    short = cut(" ".join(str(error).split()))
     return f"{type(error).__name__}: {short}" if short else type(error).__name__

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from xplain.borrowing import borrowed
 from xplain.errors import ModelError, XplainError
 from xplain.interfaces import Context
 
@@ -133,7 +134,9 @@ def _measured(route: nn.Module, values: Tensor, context: Context, gradients: boo
     device = values.device
 
     def ask() -> None:
-        with torch.set_grad_enabled(gradients):
+        # Borrowed once more, so that a state that the model keeps, and the generators, are as if
+        # it had not been asked: this is done for the first clip alone.
+        with borrowed(route, device), torch.set_grad_enabled(gradients):
             variant = values.detach().clone().requires_grad_(gradients)
             said = route(variant, context)
             if gradients and said.requires_grad:

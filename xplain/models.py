@@ -27,6 +27,11 @@ from xplain.targets import Task
 MAX_REFERENCES = 8
 """How many references may lead to one another before it is called a circle."""
 
+AXES = (
+    "; waveforms arrive as (batch, samples): put torch.nn.Unflatten(1, (1, -1)) in front of a "
+    "module that takes (batch, 1, samples), or what computes its features"
+)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -89,10 +94,12 @@ class Model:
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
         if logits.ndim != dims or len(logits) != len(inputs):
+            advice = AXES if self.reads is None else ""
+            if logits.ndim != dims:
+                advice = "; give frame_step= for one that decides per frame" if dims == 2 else ""
             raise ModelError(
                 f"{self.name}: logits are {shape}, this model gave {tuple(logits.shape)} for a "
-                f"batch of {len(inputs)}; "
-                + ("give frame_step= for one that decides per frame" if dims == 2 else "")
+                f"batch of {len(inputs)}{advice}"
             )
         if logits.shape[-1] != len(self.labels) and self.task != "embedding":
             raise ModelError(
@@ -120,12 +127,8 @@ class Model:
                 "; NumPy cuts the gradients: wrap it with differentiable=False and choose a method "
                 "without gradients, such as occlusion"
             )
-        if self.reads is None and re.search(r"channel|[1-5]D\b|dimension", str(error)):
-            return (
-                "; waveforms arrive as (batch, samples): put torch.nn.Unflatten(1, (1, -1)) in "
-                "front of a module that takes (batch, 1, samples), or what computes its features"
-            )
-        return ""
+        wrong_axes = re.search(r"channel|[1-5]D\b|dimension", str(error))
+        return AXES if self.reads is None and wrong_axes else ""
 
     def _precision(self) -> str:
         """Advice where the weights have another precision than the input; else nothing."""

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from xplain.errors import PluginError
+from xplain.errors import PluginError, cut
 
 PLAIN = (str, int, float, bool, list, dict, type(None))
 """What JSON and TOML can give; anything else is a Python caller's own, and not looked into."""
@@ -51,7 +51,7 @@ def _typed(value: object, hint: Any, what: str) -> object:
     except msgspec.ValidationError as error:
         shown = inspect.formatannotation(hint)
         text = str(value) if isinstance(value, Text) else value
-        raise PluginError(f"{what} is {shown}, not {text!r}") from error
+        raise PluginError(f"{what} is {shown}, not {cut(repr(text))}") from error
     except TypeError:  # a type that JSON does not know
         return _untyped(value, what)
     if isinstance(made, float) and not math.isfinite(made):

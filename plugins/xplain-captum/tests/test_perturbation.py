@@ -159,9 +159,9 @@ def test_over_draws_of_the_baseline_the_mean_is_taken(method: Any, closed: Any) 
 )
 @pytest.mark.parametrize("count", [64, 512])
 def test_the_default_grid_costs_the_same_whatever_the_representation(
-    shape: tuple[int, int], count: int
+    shape: tuple[int, int], count: int, closed: Any
 ) -> None:
-    numbers = groups(torch.zeros(shape), None, count)
+    numbers = groups(closed(linear), torch.zeros(shape), None, count)
     made = int(numbers.max()) + 1
     assert numbers.shape == shape
     assert min(count, math.prod(shape)) / 2 <= made <= count

@@ -95,7 +95,7 @@ def test_a_mean_is_over_clips_explained_by_hand(measured: tuple[Results, Path], 
     for number in range(6):
         e = xplain.explain(desk / f"{number}.wav", model, params={"steps": 5})
         curves = e.curves((0.01,))
-        said.append(int(curves.kept[0].argmax()) == int(curves.probabilities.argmax()))
+        said.append(int(curves.kept[0].argmax()) == int(curves.answers.argmax()))
     (group,) = results.order
     row = results.row(group, "integrated-gradients", "fidelity", 0.01)
     assert row.mean == pytest.approx(np.mean(said))

@@ -120,7 +120,7 @@ def test_the_score_and_the_method_can_be_called_by_a_metric(
     with explained.live.asking() as (score, attribute):
         again = attribute(explained.latents)
         said = score(explained.latents[None]).detach()
-    assert torch.allclose(again, explained.attribution, atol=1e-6)
+    assert torch.allclose(again.values, explained.attribution, atol=1e-6)
     assert float(said) == pytest.approx(explained.score, rel=1e-5)
 
 
