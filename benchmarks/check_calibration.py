@@ -1,9 +1,9 @@
 """Can check() be believed? What it says of right and wrong attributions, on six models.
 
 Its rules were chosen on zoo:digits and zoo:digits-latent, on training clips, and one of them (the
-spread) on the plain CNN and INA too; CREPE and Resemblyzer chose nothing. Each clip's right
-attributions are checked, those of a random network against that network, and the gallery's ways
-to be wrong.
+spread) on the plain CNN and INA too, with a look at four clips of CREPE and Resemblyzer. Each
+clip's right attributions are checked, those of a random network against that network, and the
+gallery's ways to be wrong.
 
     python benchmarks/check_calibration.py [--model NAME]… [--clips N] [--out CSV]
     python benchmarks/check_calibration.py --table CSV      the table of what was measured
