@@ -133,7 +133,7 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
     if converged is False:
         warnings.warn(
             f"{audio.name}: {job.provenance['explainer']['name']} did not converge "
-            f"(completeness error {error:.1%}); try more steps, or another baseline "
+            f"(completeness error {error:.1%}); allow more steps or error, or another baseline "
             "(noise, white-noise, mean)",
             XplainWarning,
             stacklevel=2,

@@ -231,9 +231,9 @@ def _resolve(
         instance = asked
     kinds = interface(kind)
     if not isinstance(instance, kinds):
-        raise PluginError(
-            f"{kind} is a name or an instance of xplain.{kinds.__name__}, not {instance!r}"
-        )
+        called = "replacement or baseline" if kind == "replacement" else kind
+        need = f"a name or an instance of xplain.{kinds.__name__}"
+        raise PluginError(f"{called}: give {need}, not {instance!r}")
     return instance, registry().describe(kind, instance, plugin)
 
 
