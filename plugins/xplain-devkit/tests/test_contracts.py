@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
+from torch import Tensor
+from typer.testing import CliRunner
 from wrong_metrics import declared
-from wrong_plugins import RIGHT, WRONG, Additive, GivesTheSameMemory, Lossy
+from wrong_plugins import RIGHT, WRONG, Additive, GivesTheSameMemory, Lossy, Right
 
-from xplain import Explanation, PluginError, explain
+from xplain import Explanation, PluginError, Score, explain, wrap
 from xplain_devkit import ExplainerContract, SynthesizerContract
 from xplain_devkit.check import RULES, check
-from xplain_devkit.rules.rule import Report, Rule, Subject, examine
-from xplain_devkit.toys.models import RATE, Levels, Nothing, noise
+from xplain_devkit.cli.check import app
+from xplain_devkit.rules.rule import Case, Report, Rule, Subject, examine
+from xplain_devkit.toys.models import RATE, Frames, Levels, Nothing, noise
 from xplain_evaluation.planted.planted import CUES, planted_model
 
 WRONG_ONES = [
@@ -135,6 +141,59 @@ def test_a_subject_to_which_nothing_applied_has_not_passed() -> None:
 def test_a_kind_or_name_that_does_not_exist_is_refused(kind: str, name: str, said: str) -> None:
     with pytest.raises(PluginError, match=said):
         check(kind, name)
+
+
+# A method that explains one model alone
+
+
+class Bound(Right):
+    """Explains one network alone, as a method that was trained on it."""
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        if not any(isinstance(part, Square) for part in score.modules()):
+            raise PluginError("it was trained on another model")
+        return super().attribute(score, latents, baseline)
+
+
+class Square(torch.nn.Module):
+    def forward(self, waveform: Tensor) -> Tensor:
+        return waveform.square().mean(dim=1, keepdim=True) * torch.tensor([1.0, 2.0])
+
+
+class WithTheClipBefore(Bound):
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        before, self._last = self._last, float(latents.abs().max())
+        return super().attribute(score, latents, baseline) + before
+
+
+def test_a_method_of_one_model_is_tested_on_it() -> None:
+    case = Case(wrap(Square(), sample_rate=RATE, labels=("a", "b")), Frames(), noise(400))
+    alone = examine(Subject("explainer", Bound), RULES["explainer"])
+    assert alone.verdict == "failed"
+    found = examine(Subject("explainer", Bound, case=case), RULES["explainer"])
+    assert found.verdict == "passed", failures(found)
+    assert sum(o.state == "passed" for o in found.outcomes) > 15
+    wrong = examine(Subject("explainer", WithTheClipBefore, case=case), RULES["explainer"])
+    assert "remembers-no-clip" in wrong.failed
+
+
+def test_the_command_takes_a_model_and_a_clip(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(4000).numpy(), RATE)
+    (tmp_path / "models.py").write_text(
+        "import torch, xplain\n\n\n"
+        "def one():\n"
+        "    head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool1d(8), torch.nn.Linear(8, 2))\n"
+        "    return xplain.wrap(head, sample_rate=8000, labels=['a', 'b'])\n"
+    )
+    given = ["--model", f"{tmp_path}/models.py:one", "--audio", str(tmp_path / "a.wav")]
+    run = partial(CliRunner().invoke, app)
+    done = run(["saliency", *given, "--synthesizer", "waveform", "--json"])
+    assert json.loads(done.stdout)["verdict"] == "passed", done.stdout
+    assert "give --model and --audio" in str(run(["saliency", *given[:2]]).exception)
+    assert "leave --model" in str(run(["sparseness", *given]).exception)
 
 
 # The classes for pytest

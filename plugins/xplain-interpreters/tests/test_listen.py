@@ -15,6 +15,8 @@ from torch.nn import functional
 import xplain
 from xplain.models import make_synthesizer
 from xplain.score import Route
+from xplain_devkit.check import check
+from xplain_devkit.rules.rule import Case
 from xplain_interpreters.layers import Layer
 from xplain_interpreters.trained.interpreter import Training
 from xplain_interpreters.trained.parts import Parts
@@ -108,3 +110,11 @@ def test_a_folder_of_another_kind_is_refused(trained: Path) -> None:
 
     with pytest.raises(xplain.PluginError, match="is no l-mac"):
         LMac(str(trained))
+
+
+def test_it_keeps_the_contract_on_the_model_that_it_was_trained_on(
+    trained: Path, model: xplain.Model
+) -> None:
+    case = Case(model, make_synthesizer("stft", RATE), clip(100, 1)[0])
+    found = check("explainer", "listen-to-interpret", {"folder": str(trained)}, case)
+    assert found.verdict == "passed", [o.message for o in found.outcomes if o.state == "failed"]

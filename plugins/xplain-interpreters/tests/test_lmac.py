@@ -18,6 +18,8 @@ from torch import nn
 import xplain
 from xplain.models import make_synthesizer
 from xplain.score import Route
+from xplain_devkit.check import check
+from xplain_devkit.rules.rule import Case
 from xplain_interpreters.layers import choose
 from xplain_interpreters.trained.interpreter import Training
 from xplain_interpreters.trained.lmac import LMac
@@ -172,3 +174,11 @@ def test_layers_with_time_are_found_whatever_their_order() -> None:
     assert (gru.channels, gru.rows, gru.grid(short["gru"]).shape) == (16, 1, (2, 16, 1, 10))
     with pytest.raises(xplain.PluginError, match="no hidden layer"):
         choose({"pool": short["pool"]}, {"pool": long["pool"]}, 4)
+
+
+def test_it_keeps_the_contract_on_the_model_that_it_was_trained_on(
+    trained: Path, model: xplain.Model
+) -> None:
+    case = Case(model, make_synthesizer("stft", RATE), clip(100, 1)[0])
+    found = check("explainer", "l-mac", {"folder": str(trained)}, case)
+    assert found.verdict == "passed", [o.message for o in found.outcomes if o.state == "failed"]

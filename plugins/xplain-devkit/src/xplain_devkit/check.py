@@ -15,7 +15,8 @@ from xplain_devkit.rules import (
     segmenters,
     synthesizers,
 )
-from xplain_devkit.rules.rule import Outcome, Report, Rule, Subject, examine
+from xplain_devkit.rules.questions import Question
+from xplain_devkit.rules.rule import Case, Outcome, Report, Rule, Subject, examine
 from xplain_devkit.toys.models import RATE
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
@@ -29,12 +30,18 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 """The rules of each kind, in the order in which they are tried."""
 
 
-def check(kind: str, name: str, parameters: Mapping[str, object] | None = None) -> Report:
+def check(
+    kind: str,
+    name: str,
+    parameters: Mapping[str, object] | None = None,
+    case: Case | None = None,
+) -> Report:
     """Run the contract tests on what is registered as ``name``, short or full.
 
-    parameters: what it is made with in place of its defaults, as a codec's weights. Raises
-    PluginError for a kind without rules, and for a name that is unknown or ambiguous. What
-    cannot be made is a failed report.
+    parameters: what it is made with in place of its defaults, as a codec's weights. case: what
+    an explainer is asked about that explains one model alone. Raises PluginError for a kind
+    without rules, and for a name that is unknown or ambiguous; XplainError for a case that
+    cannot be asked. What cannot be made is a failed report.
     """
     if kind == "model":
         scheme = name.rpartition("/")[2]
@@ -44,7 +51,11 @@ def check(kind: str, name: str, parameters: Mapping[str, object] | None = None) 
         )
     if kind not in RULES:
         raise PluginError(f"no contract for the kind {kind!r}; {nearest(kind, RULES)}")
-    subject = registered(kind, name, parameters)
+    if case is not None:
+        if kind != "explainer":
+            raise PluginError(f"a {kind} is tested without a model; leave --model and --audio out")
+        Question(case)
+    subject = registered(kind, name, parameters, case)
     try:
         subject.make()
     except PluginError as error:
@@ -53,7 +64,12 @@ def check(kind: str, name: str, parameters: Mapping[str, object] | None = None) 
     return examine(subject, RULES[kind])
 
 
-def registered(kind: str, name: str, parameters: Mapping[str, object] | None = None) -> Subject:
+def registered(
+    kind: str,
+    name: str,
+    parameters: Mapping[str, object] | None = None,
+    case: Case | None = None,
+) -> Subject:
     """What is registered as ``name``, to be made with parameters in place of its defaults."""
     full_name = registry().find(kind, name).full_name
 
@@ -63,4 +79,4 @@ def registered(kind: str, name: str, parameters: Mapping[str, object] | None = N
             given.setdefault("sample_rate", RATE)
         return registry().create(kind, full_name, given)
 
-    return Subject(kind, make, full_name)
+    return Subject(kind, make, full_name, case)

@@ -9,6 +9,8 @@ than its defaults, override make():
     class TestSteps(ExplainerContract):
         def make(self):
             return MyMethod(steps=200)
+
+For a method that explains one model alone, as one that is trained on it, override case() too.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, ClassVar
 import pytest
 
 from xplain_devkit.check import RULES, registered
-from xplain_devkit.rules.rule import NotApplicable, Rule, Subject
+from xplain_devkit.rules.rule import Case, NotApplicable, Rule, Subject
 
 one = cache(registered)
 """One subject for all rules, so that its properties are computed once."""
@@ -36,11 +38,15 @@ class Contract:
         """Make a new instance, by default of what is registered as ``name``."""
         return one(self.kind, self.name).make()
 
+    def case(self) -> Case | None:
+        """The model and the clip that an explainer is asked about, if it takes no other."""
+        return None
+
     def subject(self) -> Subject:
         """What the rules are tested on."""
-        if type(self).make is Contract.make:
+        if type(self).make is Contract.make and type(self).case is Contract.case:
             return one(self.kind, self.name)
-        return Subject(self.kind, self.make)
+        return Subject(self.kind, self.make, case=self.case())
 
     def hold(self, rule: Rule) -> None:
         """Fail where a rule is broken; skip where there is nothing to check."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xplain.cli.batch import machines
-from xplain.cli.parameters import parameters
+from xplain.cli.parameters import Pairs, parameter_of, parameters
 from xplain.errors import PluginError, nearest
 
 if TYPE_CHECKING:
-    from xplain_devkit.rules.rule import Report
+    from xplain_devkit.rules.rule import Case, Report
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -23,10 +24,17 @@ def check(
     kind: Annotated[
         str | None, typer.Option(help="Kind of the plugin, if several kinds have this name")
     ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(metavar="K=V", help="A parameter; may be repeated"),
+    param: Annotated[Pairs, parameter_of("the plugin")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model of an explainer that explains it alone, as a trained one"),
     ] = None,
+    audio: Annotated[Path | None, typer.Option(help="The clip to ask that model about")] = None,
+    synthesizer: Annotated[
+        str | None,
+        typer.Option(help="The representation  [default: what the model reads, or stft]"),
+    ] = None,
+    synthesizer_param: Annotated[Pairs, parameter_of("the synthesizer")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
     """Run the contract tests on an installed plugin.
@@ -37,13 +45,34 @@ def check(
     with machines() as output:
         from xplain_devkit.check import check as run_contract
 
-        report = run_contract(kind, name, parameters("--param", param))
+        given = parameters("--synthesizer-param", synthesizer_param)
+        case = _case(model, audio, synthesizer, given)
+        report = run_contract(kind, name, parameters("--param", param), case)
         if as_json:
             output.tell(report.to_dict(), indent=1)
     if not as_json:
         _show(report)
     if report.verdict == "failed":
         raise typer.Exit(1)
+
+
+def _case(
+    model: str | None, file: Path | None, synthesizer: str | None, given: dict[str, object]
+) -> Case | None:
+    """What a model and a file are asked about; PluginError for one without the other."""
+    if model is None and file is None and synthesizer is None:
+        return None
+    if model is None or file is None:
+        raise PluginError("an explainer of one model is tested on both: give --model and --audio")
+    from xplain.audio import read, resample
+    from xplain.models import load_model, make_synthesizer
+    from xplain_devkit.rules.rule import Case
+
+    asked = load_model(model)
+    made = asked.reads
+    if made is None or synthesizer is not None:
+        made = make_synthesizer(synthesizer or "stft", asked.sample_rate, given)
+    return Case(asked, made, resample(read(file), made.sample_rate).waveform)
 
 
 def _kind(name: str) -> str:

@@ -14,7 +14,7 @@ from xplain.interfaces import Explainer
 from xplain.registry import Unfit
 from xplain_devkit.rules import draws
 from xplain_devkit.rules import parameters as configuration
-from xplain_devkit.rules.questions import Interrupted, Question, answer, question, readable
+from xplain_devkit.rules.questions import Interrupted, Question, answer, question, readable, toy
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import hooks_of
 from xplain_devkit.toys.models import RATE, Frames, Levels, Nothing, OfOneElement
@@ -185,7 +185,8 @@ def tidies_up_when_the_score_fails(subject: Subject) -> None:
     usual = traces(asked, explainer)
     if usual:
         raise NotApplicable(f"it leaves {usual} without an error, too")
-    calls = len(asked.score.sizes)
+    if not (calls := len(asked.score.sizes)):
+        raise NotApplicable("it never asks the score")
     asked = question(subject)
     asked.score.fails_at = max(1, calls // 2)
     left = traces(asked, explainer)
@@ -246,6 +247,7 @@ def adds_up_where_it_says_so(subject: Subject) -> None:
 
 def finds_a_planted_cue(subject: Subject) -> None:
     """Frames with a planted cue have larger attributions than the other frames."""
+    _toys_alone(subject)
     if readable(subject) != "sound":
         raise NotApplicable("it takes no model that reads a waveform")
     try:
@@ -286,11 +288,12 @@ def decided_by(
     frames: not as many as channels, so that a transpose is seen.
     """
     refusal: XplainError | None = None
+    _toys_alone(subject)
     samples = frames * Frames.size
     for rectified in (False, True):
         with seeded(0, torch.device("cpu")):  # a layer draws weights before they are set
             module = OfOneElement(element, frames, rectified=rectified)
-        asked = Question("latents", module=module, samples=samples)
+        asked = Question(toy("latents", module, samples))
         # Far from the baseline and positive in every element, so that a ReLU lets it pass.
         asked.latents = asked.latents.abs() + 0.1
         try:
@@ -298,6 +301,12 @@ def decided_by(
         except XplainError as error:
             refusal = error
     raise NotApplicable(f"it refuses a linear network: {refusal}")
+
+
+def _toys_alone(subject: Subject) -> None:
+    """NotApplicable for a method that explains one model alone."""
+    if subject.case is not None:
+        raise NotApplicable("it is tested on a model of which nobody knows what decides")
 
 
 def traces(asked: Question, explainer: Explainer) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from xplain.models import wrap
 from xplain.score import ClipScore, Route
 from xplain.targets import Target
 from xplain.tasks import LiveTarget, resolve
-from xplain_devkit.rules.rule import Broken, NotApplicable, Subject
+from xplain_devkit.rules.rule import Broken, Case, NotApplicable, Subject
 from xplain_devkit.toys.models import RATE, Frames, LinearlyOfLatents, OfLatents, OfSound, noise
 
 Reads: TypeAlias = Literal["sound", "latents", "latents, linearly"]
@@ -65,43 +66,34 @@ class Watched(ClipScore):
 
 
 class Question:
-    """A clip of noise, an untrained network (or another), and its second label."""
+    """A case, with its score, which watches how it is asked."""
 
     def __init__(
-        self,
-        reads: Reads,
-        *,
-        module: nn.Module | None = None,
-        samples: int = 64,
-        seed: int = 0,
-        level: float = 1,
-        max_batch: int = 16,
-        draws: int = 0,
-        device: str = "cpu",
+        self, case: Case, *, max_batch: int = 16, draws: int = 0, device: str = "cpu"
     ) -> None:
         """Make the latents (D, N), the baseline (D, N) or (draws, D, N), and the score.
 
-        module: to ask about in place of a network drawn here, with three labels too.
+        Raises XplainError for a clip that the synthesizer or the model refuses.
         """
         self.device = torch.device(device)
-        synthesizer = Frames()
-        with seeded(0, torch.device("cpu")):
-            usual: nn.Module = NETWORKS[reads]()
-        self.module = usual if module is None else module
-        labels = ("a", "b", "c")
-        read = "waveform" if reads == "sound" else synthesizer
-        model = wrap(self.module, sample_rate=RATE, labels=labels, reads=read)
-        waveform = level * noise(samples, seed).to(self.device)
-        encoded = synthesizer.encode(waveform[None])
+        self.module = case.model.module
+        synthesizer, route = case.synthesizer, Route(case.model, case.synthesizer)
+        waveform = case.waveform.to(self.device)
+        with borrowed(route, self.device), torch.no_grad():
+            encoded, silent = (
+                synthesizer.encode(each[None]) for each in (waveform, torch.zeros_like(waveform))
+            )
+            said = route(encoded.values, encoded.context)
         clip = Clip(synthesizer, waveform, encoded, torch.Generator().manual_seed(SEED))
-        target = resolve(Target("b"), torch.zeros(1, 3), model)
-        self.score = Watched(Route(model, synthesizer), clip, target, max_batch)
+        target = resolve(Target(case.label) if case.label else None, said, case.model)
+        self.score = Watched(route, clip, target, max_batch)
         self.latents = encoded.values[0]
-        self.baseline = torch.zeros_like(self.latents)
+        gains = synthesizer.values_are_gains
+        self.baseline = torch.zeros_like(self.latents) if gains else silent.values[0]
         if draws:
             shape = (draws, *self.latents.shape)
             drawn = noise(self.latents.numel() * draws, seed=99).reshape(shape)
-            self.baseline = 0.1 * drawn.to(self.device)
+            self.baseline = self.baseline + 0.1 * drawn.to(self.device)
 
     @contextmanager
     def posed(self, explainer: Explainer, seed: int = SEED) -> Iterator[None]:
@@ -120,13 +112,29 @@ class Question:
         return given.values if isinstance(given, Attribution) else given
 
 
+def toy(
+    reads: Reads,
+    module: nn.Module | None = None,
+    samples: int = 64,
+    seed: int = 0,
+    level: float = 1,
+) -> Case:
+    """A clip of noise, an untrained network (or another of three labels), and its second label."""
+    synthesizer = Frames()
+    with seeded(0, torch.device("cpu")):
+        usual: nn.Module = NETWORKS[reads]()
+    read = "waveform" if reads == "sound" else synthesizer
+    model = wrap(module or usual, sample_rate=RATE, labels=("a", "b", "c"), reads=read)
+    return Case(model, synthesizer, level * noise(samples, seed), "b")
+
+
 @cache
 def readable(subject: Subject) -> Reads:
     """What the model must read for a method to accept it: sound, unless it refuses that."""
     refusal: XplainError | None = None
     for reads in NETWORKS:
         try:
-            Question(reads).put_to(subject.make())
+            Question(toy(reads)).put_to(subject.make())
         except XplainError as error:
             refusal = error
         except Exception:  # a fault, that the rules are going to find
@@ -146,16 +154,19 @@ def question(
     draws: int = 0,
     device: str = "cpu",
 ) -> Question:
-    """Make a question that the method accepts."""
-    return Question(
-        readable(subject),
-        samples=samples,
-        seed=seed,
-        level=level,
-        max_batch=max_batch,
-        draws=draws,
-        device=device,
-    )
+    """Make a question that the method accepts: of its case, if it has one.
+
+    samples, seed, level: of a toy's noise; of a case as long a part of 64, begun elsewhere, as
+    much louder.
+    """
+    if (case := subject.case) is None:
+        case = toy(readable(subject), None, samples, seed, level)
+    else:
+        whole = len(case.waveform)
+        length = max(1, whole * samples // 64)
+        moved = case.waveform.roll(-seed * whole // 10).repeat(2)
+        case = replace(case, waveform=level * moved[:length])
+    return Question(case, max_batch=max_batch, draws=draws, device=device)
 
 
 def answer(subject: Subject, asked: Question, seed: int = SEED) -> Tensor:

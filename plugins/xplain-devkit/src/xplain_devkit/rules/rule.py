@@ -12,6 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from torch import Tensor
+
+from xplain.interfaces import Synthesizer
+from xplain.models import Model
 from xplain.registry import registry
 
 State: TypeAlias = Literal["passed", "failed", "not applicable"]
@@ -25,17 +29,32 @@ class NotApplicable(Exception):
     """A rule has nothing to check here; the message says why."""
 
 
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What an explainer is asked about: a model and a clip, (samples,) at the synthesizer's rate.
+
+    label: the one that is explained; None for the model's own decision.
+    """
+
+    model: Model
+    synthesizer: Synthesizer
+    waveform: Tensor
+    label: str | None = None
+
+
 @dataclass(frozen=True)
 class Subject:
     """What the rules are tested on: something that each rule makes anew.
 
     make: gives a new instance with its default parameters. name: under which it is
-    registered; None for what is not.
+    registered; None for what is not. case: for an explainer of one model alone, as one that is
+    trained on it; None for one that explains the models made here.
     """
 
     kind: str
     make: Callable[[], Any]
     name: str | None = None
+    case: Case | None = None
 
     def parameters(self, made: object) -> dict[str, Any]:
         """The parameters of an instance, as provenance writes them down."""
