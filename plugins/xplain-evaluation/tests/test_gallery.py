@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+import xplain
+from xplain import audio
 from xplain.verdict import Verdict
-from xplain_evaluation.gallery import WAYS, Judgement, Materials, Way, confusion
+from xplain_evaluation.cli.benchmark import benchmark
+from xplain_evaluation.gallery import RIGHT, WAYS, Judgement, Materials, Way, confusion
+from xplain_evaluation.planted.planted import planted_clips
+
+RATE = 8000
 
 
 def materials(like: Tensor) -> Materials:
@@ -31,7 +41,38 @@ def test_a_way_changes_a_copy(way: Way) -> None:
 
 def test_judgements_are_counted_by_way() -> None:
     said = [Verdict("faithful", (), {}, 80), Verdict("unfaithful", (), {}, 30)]
-    found = [Judgement("clip", "shuffled", False, False, True, verdict) for verdict in said]
+    found = [
+        Judgement("clip", "shuffled", False, False, True, verdict, seconds, 2.0)
+        for verdict, seconds in zip(said, (1.0, 0.5), strict=True)
+    ]
     (line,) = confusion(found)
-    assert (line.clips, line.counts["faithful"], line.evaluations) == (2, 1, 80)
+    assert (line.clips, line.counts["faithful"], line.evaluations) == (2, 1, 55)
+    assert line.cost == 0.375  # the median of 1/2 and 1/4
     assert line.share("faithful").mean == 0.5 and line.share("partly").mean == 0.0
+
+
+def test_the_command_writes_a_table_and_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clip,) = planted_clips(1, 0, sample_rate=RATE)
+    start = round(clip.start * RATE)
+    audio.write(tmp_path / "cue.wav", clip.waveform[start : start + RATE // 8], RATE)
+    (tmp_path / "gallery.toml").write_text(
+        f'models = ["planted:{RATE}"]\nexplainers = ["integrated-gradients"]\n'
+        '[[data]]\nname = "cues"\nfiles = ["cue.wav"]\n'
+    )
+    out = tmp_path / "out"
+    benchmark(tmp_path / "gallery.toml", out, gallery=True, as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    rows = list(csv.DictReader((out / "gallery.csv").open(newline="")))
+    # It has no weights that could be random, and no label before this clip's.
+    lacking = {"of a random model", "of another clip"}
+    assert {row["way"] for row in rows} == {way.name for way in WAYS} - lacking | set(RIGHT)
+    assert {row["way"] for row in rows} == {row["way"] for row in said["gallery"]}
+    right = next(row for row in said["together"] if row["way"] == "right")
+    assert right["faithful"] == right["clips"] == len(RIGHT) and right["cost"] > 0
+    page = (out / "gallery.html").read_text("utf-8")
+    assert "Can the verdict be believed?" in page and "upside down" in page
+    (out / "gallery.html").write_text("mine")
+    with pytest.raises(xplain.ArtifactError, match="is none of these pages"):
+        benchmark(tmp_path / "gallery.toml", out, gallery=True)

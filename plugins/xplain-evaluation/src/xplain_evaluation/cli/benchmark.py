@@ -50,19 +50,20 @@ def benchmark(
 
 
 def _gallery(config: Config, out: Path, as_json: bool) -> None:
-    """Check right and wrong attributions on the models and data; print the table, write it."""
-    from xplain_evaluation.gallery.table import shown, tabulated, written
+    """Check right and wrong attributions on the models and data; write a table and a page."""
+    from xplain_evaluation.gallery.table import place, shown, tabulated, to_json, written
 
+    place(out)  # before the work
     with machines() as output:
-        rows, failures = tabulated(config)
-        path = written(rows, out)
+        sections, failures = tabulated(config)
+        page = written(sections, failures, out)
         if as_json:
-            output.tell({"gallery": rows})
-    for line in shown(rows):
-        say(line)
+            output.tell(to_json(sections))
+    for section in sections:
+        say(*shown(section))
     for failure in failures:
         say(f"failed: {failure}")
-    say(f"table: {path}")
+    say(f"page: {page}, table: {out / 'gallery.csv'}")
     if failures:
         raise typer.Exit(1)
 

@@ -1,6 +1,6 @@
 """Wrong attributions and right ones, to see what check() says of them on a model; see judged."""
 
-from xplain_evaluation.gallery.judging import RIGHT, Judgement, Line, confusion, judged
+from xplain_evaluation.gallery.judging import RIGHT, Judgement, Line, confusion, judged, summary
 from xplain_evaluation.gallery.ways import WAYS, Materials, Need, Way
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "Way",
     "confusion",
     "judged",
+    "summary",
 ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, islice
+from statistics import median
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +18,7 @@ from typing_extensions import Unpack
 
 from xplain.check import check
 from xplain.clips import AudioLike, Failure
-from xplain.errors import XplainError
+from xplain.errors import ModelError, XplainError
 from xplain.explaining import compare_each, explain
 from xplain.explanation import Explanation
 from xplain.interfaces import Attribution
@@ -27,6 +32,8 @@ from xplain_evaluation.controls import Given
 from xplain_evaluation.gallery.ways import WAYS, Materials, Need, Way
 from xplain_evaluation.sanity.randomisation import randomised
 
+T = TypeVar("T")
+
 BASE = "integrated-gradients"
 """The method whose attribution is made wrong."""
 RIGHT: Mapping[str, tuple[str, Mapping[str, object]]] = {
@@ -37,6 +44,8 @@ RIGHT: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "ablation of blocks": ("feature-ablation", {}),
 }
 """Right attributions: methods, with parameters. Those that are not installed are left out."""
+STEPS = 50
+"""Steps of integrated gradients that the time of a check is compared with."""
 DECIDED = 0.6
 """Probability of the label from which a model counts as decided."""
 CONTAINED = 0.2
@@ -48,7 +57,8 @@ class Judgement:
     """What check() said of one attribution of one clip.
 
     right: whether it is one. decided: whether the model is sure of its label, as far as it has
-    probabilities. mild: see Way.
+    probabilities. mild: see Way. seconds: that the check took; gradients: that integrated
+    gradients of the clip take, with as many steps as STEPS.
     """
 
     clip: str
@@ -57,21 +67,26 @@ class Judgement:
     mild: bool
     decided: bool
     verdict: Verdict
+    seconds: float = 0.0
+    gradients: float = 0.0
 
 
 @dataclass(frozen=True)
 class Line:
     """A line of the table: of so many judgements, how many said what.
 
-    evaluations: of the model, the median of a check.
+    evaluations: of the model, the median of a check. cost: its time, relative to integrated
+    gradients with as many steps as STEPS, the median too; None where that was not measured.
     """
 
     way: str
     right: bool
     mild: bool
+    decided: bool
     clips: int
     counts: Mapping[str, int]
     evaluations: int
+    cost: float | None
 
     def share(self, kind: str) -> Interval:
         """Share of a kind, with Wilson's interval."""
@@ -96,7 +111,10 @@ def judged(
     right = {label: method for label, method in right.items() if method[0] in known}
     job = Job.prepare(model, {**settings, "explainer": BASE})
     jobs = [job, *(job.by(*method) for method in right.values())]
-    copy = randomised(model, seed=settings.get("seed", 0))
+    try:
+        copy = randomised(model, seed=settings.get("seed", 0))
+    except ModelError:  # one without weights has no copy with other ones
+        copy = None
     results, before = compare_each(clips, jobs), None
     for clip in clips:
         several = list(islice(results, len(jobs)))
@@ -114,13 +132,25 @@ def _judged(
 ) -> Iterator[Judgement]:
     """Check what is said of one clip."""
     decided = (own.target.probability or 1.0) >= DECIDED
+    fifty = own.live.by(own.live.job.by(BASE, {"steps": STEPS}))
+    _, gradients = _timed(fifty.attribute)
     for label, explanation in right.items():
-        yield Judgement(own.name, label, True, False, decided, explanation.check())
+        verdict, seconds = _timed(explanation.check)
+        yield Judgement(own.name, label, True, False, decided, verdict, seconds, gradients)
     for way in ways:
         if way.needs is None or way.needs in materials.others:
             wrong = way.make(own.attribution, materials)
-            verdict = check(claiming_nothing(own.live, wrong), Attribution(wrong))
-            yield Judgement(own.name, way.name, False, way.mild, decided, verdict)
+            claimed = claiming_nothing(own.live, wrong)
+            verdict, seconds = _timed(partial(check, claimed, Attribution(wrong)))
+            yield Judgement(
+                own.name, way.name, False, way.mild, decided, verdict, seconds, gradients
+            )
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What some work gives, and the seconds it took."""
+    started = time.perf_counter()
+    return work(), time.perf_counter() - started
 
 
 def claiming_nothing(live: LiveClip, attribution: Tensor) -> LiveClip:
@@ -129,19 +159,41 @@ def claiming_nothing(live: LiveClip, attribution: Tensor) -> LiveClip:
 
 
 def confusion(judgements: Sequence[Judgement]) -> list[Line]:
-    """Count by way, right ones first; with Wilson's intervals."""
+    """Count by way: of decided models first, right ones first."""
 
-    def key(one: Judgement) -> tuple[bool, bool, str]:
-        return not one.right, one.mild, one.way
+    def key(one: Judgement) -> tuple[bool, bool, bool, str]:
+        return not one.decided, not one.right, one.mild, one.way
+
+    ordered = sorted(judgements, key=key)
+    return [_line(way, list(group)) for (*_, way), group in groupby(ordered, key)]
+
+
+def summary(judgements: Sequence[Judgement]) -> list[Line]:
+    """Count right, wrong and mildly wrong ones together, of decided models and of others."""
+
+    def key(one: Judgement) -> tuple[bool, bool, bool]:
+        return not one.decided, not one.right, one.mild
 
     lines = []
-    for (wrong, mild, way), group in groupby(sorted(judgements, key=key), key):
-        verdicts = [one.verdict for one in group]
-        counts = Counter(str(verdict.kind) for verdict in verdicts)
-        spent = sorted(verdict.evaluations for verdict in verdicts)
-        median = spent[len(spent) // 2]
-        lines.append(Line(way, not wrong, mild, len(verdicts), counts, median))
+    for (unsure, wrong, mild), group in groupby(sorted(judgements, key=key), key):
+        name = ("mildly wrong" if mild else "wrong") if wrong else "right"
+        lines.append(_line(f"{name}, model not sure" if unsure else name, list(group)))
     return lines
+
+
+def _line(name: str, group: Sequence[Judgement]) -> Line:
+    first = group[0]
+    costs = [one.seconds / one.gradients for one in group if one.gradients]
+    return Line(
+        way=name,
+        right=first.right,
+        mild=first.mild,
+        decided=first.decided,
+        clips=len(group),
+        counts=Counter(str(one.verdict.kind) for one in group),
+        evaluations=round(median(one.verdict.evaluations for one in group)),
+        cost=median(costs) if costs else None,
+    )
 
 
 def _materials(
@@ -149,7 +201,7 @@ def _materials(
     before: Tensor | None,
     clip: AudioLike,
     model: Model,
-    copy: Model,
+    copy: Model | None,
     settings: Settings,
 ) -> Materials:
     """What the wrong attributions of a clip are made from; before: another clip's attribution."""
@@ -172,11 +224,10 @@ def _materials(
     if len(ordered) > 1:
         asked["target"] = ordered[-1]
         others["last"] = explain(clip, model, **asked).attribution
-    try:
-        asked["target"] = own.target.label
-        others["model"] = explain(clip, copy, **asked).attribution
-    except XplainError:  # a copy that answers with NaN explains nothing
-        pass
+    asked["target"] = own.target.label
+    if copy is not None:
+        with contextlib.suppress(XplainError):  # a copy that answers with NaN explains nothing
+            others["model"] = explain(clip, copy, **asked).attribution
     if any((p.kind, p.name) == ("explainer", "saliency") for p in registry().plugins):
         asked["explainer"] = "saliency"
         others["saliency"] = explain(clip, model, **asked).attribution
