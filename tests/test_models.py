@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 from toys import RATE, BandEnergies, tone
 
 import xplain
@@ -73,3 +76,19 @@ def test_one_distribution_is_not_installed_and_two_are_not(tmp_path: Path) -> No
         without = replace(whole, provenance={**whole.provenance, **gone})
         with pytest.raises(xplain.ArtifactError, match=f"and which {verb} not installed$"):
             without.keep(0.3)
+
+
+def test_what_holds_no_weights_is_told_apart_by_the_fingerprint_that_is_given() -> None:
+    class Service(nn.Module):
+        def forward(self, waveform: Tensor) -> Tensor:
+            return torch.stack([waveform.mean(dim=1), waveform.std(dim=1)], dim=1)
+
+    wrapped = partial(xplain.wrap, Service(), sample_rate=8000, labels=["a", "b"])
+    assert wrapped().fingerprint() is None
+    assert wrapped(fingerprint="engine 7").fingerprint() == "engine 7"
+    e = xplain.explain(
+        tone(440, seconds=0.2), wrapped(fingerprint="engine 7"), explainer="occlusion"
+    )
+    assert e.provenance["model"]["sha256"] == "engine 7"
+    lazy = xplain.wrap(nn.LazyLinear(2), sample_rate=8000, labels=["a", "b"], fingerprint="v1")
+    assert lazy.fingerprint() == "v1"

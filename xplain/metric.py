@@ -90,24 +90,12 @@ class Evidence:
     region: Tensor | None = None
     """Bool (D, N): the elements that belong to it."""
 
-    truth: Tensor | None = None
-    """Bool (frames,): whether a label is there. This and the next are for proxy models."""
-    teacher: Tensor | None = None
-    """Bool (frames,): what the explained model decides about the label."""
-    proxy: Tensor | None = None
-    """Bool (frames,): what its proxy decides."""
-    proxy_without: Tensor | None = None
-    """Bool (frames,): the same with the components called relevant set to zero."""
-    logits: Tensor | None = None
-    """(frames,): the proxy's logit of the label."""
-    logits_without: Tensor | None = None
-    """(frames,): the same with these components set to zero."""
-    spectrum: Tensor | None = None
-    """X, (F, frames)."""
-    reconstruction: Tensor | None = None
-    """W H, (F, frames)."""
-    activations: Tensor | None = None
-    """H, (K, frames)."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What a metric gathers by itself, by name; see Metric.evidence."""
+
+    def of(self, need: str) -> Any:
+        """What is known by a name; None where it is not."""
+        return self.given.get(need, getattr(self, need, None))
 
 
 AT_A_RATIO = frozenset({"kept", "removed", "o", "u", "reencoded_kept", "reencoded_removed"})
@@ -124,7 +112,8 @@ class Metric:
     about (faithfulness, complexity, localisation, robustness, randomisation, proxy, …).
     source: paper and equation. parameters: keyword arguments it is called with. share: whether
     a clip's value is a decision: the highest value where something holds, 0 where not, between
-    them only for ties. The mean is then a share of clips, whose interval is Wilson's.
+    them only for ties. The mean is then a share of clips, whose interval is Wilson's. evidence: of
+    what it needs and Evidence has not, functions of the Explanation, which may raise Undefined.
     """
 
     function: Callable[..., float]
@@ -134,14 +123,15 @@ class Metric:
     source: str
     parameters: Mapping[str, object] = field(default_factory=dict)
     share: bool = False
+    evidence: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what the benchmark could not supply."""
         for need in self.needs:
-            if need not in KNOWN:
+            if need not in KNOWN and need not in self.evidence:
                 raise PluginError(
                     f"the metric {self.name!r} needs {need!r}, which is not evidence; "
-                    f"{nearest(need, KNOWN)}"
+                    f"{nearest(need, KNOWN)}, or evidence= says how it is gathered"
                 )
         if self.share and (self.range[0] != 0 or not 0 < self.range[1] < math.inf):
             raise PluginError(
@@ -198,10 +188,9 @@ class Metric:
 
     def measure(self, evidence: Evidence) -> float:
         """Measure one clip. Raises Undefined where evidence is missing or there is no value."""
-        missing = [need for need in self.needs if getattr(evidence, need) is None]
-        if missing:
+        if missing := [need for need in self.needs if evidence.of(need) is None]:
             raise Undefined(f"{self.name} does not apply: it needs {', '.join(missing)}")
-        return self(*(getattr(evidence, need) for need in self.needs))
+        return self(*map(evidence.of, self.needs))
 
     def configured(self, **parameters: object) -> Metric:
         """Set parameters; PluginError for one that the function does not have."""
@@ -229,10 +218,13 @@ def metric(
     category: str,
     source: str,
     share: bool = False,
+    evidence: Mapping[str, Callable[[Any], object]] | None = None,
 ) -> Callable[[Callable[..., float]], Metric]:
     """Declare a function of one clip's evidence to be a metric; see Metric."""
 
     def declare(function: Callable[..., float]) -> Metric:
-        return Metric(function, better, range, category, source, share=share)
+        return Metric(
+            function, better, range, category, source, share=share, evidence=evidence or {}
+        )
 
     return declare

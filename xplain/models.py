@@ -48,7 +48,8 @@ class Model:
     per frame of one that decides per frame.
     differentiable: whether gradients pass from the logits to the input. segmenter: what
     segments recordings in its place, where it has more to say than the module's logits.
-    output: what the module gives in place of logits; None where nobody has said.
+    output: what the module gives in place of logits; None where nobody has said. identity: what
+    tells it from other models, where its weights cannot be hashed.
     """
 
     module: nn.Module
@@ -64,6 +65,7 @@ class Model:
     version: str | None = None
     segmenter: Segmenter | None = None
     output: Output | None = None
+    identity: str | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -113,10 +115,10 @@ class Model:
     def fingerprint(self) -> str | None:
         """Hash the names, shapes and values of all parameters and buffers (SHA-256).
 
-        Raises ModelError where some have no values yet.
+        Its identity, if it was given one. Raises ModelError where some have no values yet.
         """
         try:
-            return of_module(self.module)
+            return self.identity or of_module(self.module)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
 
@@ -158,6 +160,7 @@ def wrap(
     version: str | None = None,
     segmenter: Segmenter | None = None,
     output: Output | None = None,
+    fingerprint: str | None = None,
 ) -> Model:
     """Say of your own torch module what xplain has to know; see Model for the arguments.
 
@@ -166,8 +169,9 @@ def wrap(
     given. multilabel: the same as task="multilabel". tolerance: not given, half the way from the
     clip's value to the baseline's. reads: "waveform", a synthesizer, or its registered name.
     output: "logits", "probabilities" (of a model that ends in softmax or sigmoid) or
-    "log-probabilities"; not given, logits are expected, and others are warned of. Raises
-    ModelError for what cannot be a model.
+    "log-probabilities"; not given, logits are expected, and others are warned of. fingerprint: in
+    place of the hash of the weights, for a module that holds none itself, such as a service or an
+    engine: its version, or a hash of its file. Raises ModelError for what cannot be a model.
     """
     name = name or type(module).__name__
     if not isinstance(module, nn.Module):
@@ -197,10 +201,9 @@ def wrap(
             f"{name}: a single label that excludes all others always has probability 1; "
             "give task='multilabel' for a yes-or-no model, 'regression' for one that gives a value"
         )
-    if isinstance(reads, str):
-        synthesizer = None if reads == "waveform" else make_synthesizer(reads, sample_rate)
-    else:
-        synthesizer = reads
+    synthesizer = None if isinstance(reads, str) else reads
+    if isinstance(reads, str) and reads != "waveform":
+        synthesizer = make_synthesizer(reads, sample_rate)
     if synthesizer is not None and synthesizer.sample_rate != sample_rate:
         raise ModelError(
             f"{name}: the synthesizer it reads works at {synthesizer.sample_rate} Hz, not at "
@@ -225,6 +228,7 @@ def wrap(
         version=version,
         segmenter=segmenter,
         output=output,
+        identity=fingerprint,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from wrong_metrics import declared
 from wrong_plugins import RIGHT, WRONG, Additive, GivesTheSameMemory, Lossy, Right
 
 from xplain import Explanation, PluginError, Score, explain, wrap
+from xplain.metric import metric
 from xplain_devkit import ExplainerContract, SynthesizerContract
 from xplain_devkit.check import RULES, check
 from xplain_devkit.cli.check import app
@@ -31,7 +33,8 @@ WRONG_ONES = [
 
 
 def report(kind: str, made: Any) -> Report:
-    make = made if isinstance(made, type) or kind != "metric" else lambda: declared(made)
+    plain = isinstance(made, FunctionType) and kind == "metric"
+    make = (lambda: declared(made)) if plain else made
     return examine(Subject(kind, make), RULES[kind])
 
 
@@ -141,6 +144,33 @@ def test_a_subject_to_which_nothing_applied_has_not_passed() -> None:
 def test_a_kind_or_name_that_does_not_exist_is_refused(kind: str, name: str, said: str) -> None:
     with pytest.raises(PluginError, match=said):
         check(kind, name)
+
+
+# Metrics that gather evidence of their own
+
+
+def test_a_metric_that_gathers_evidence_is_tested_on_an_explanation() -> None:
+    def kept(e: Explanation) -> object:
+        return e.keep(0.1)
+
+    def scaled(e: Explanation) -> object:
+        return e.extras["scaled"]
+
+    declare = partial(metric, better="higher", category="c", source="here")
+
+    @declare(range=(0, 1), evidence={"kept": kept})
+    def level(kept: Tensor) -> float:
+        """Root mean square of the kept audio."""
+        return float(kept.square().mean().sqrt())
+
+    @declare(range=(0, 1), evidence={"scaled": scaled})
+    def fails(scaled: float) -> float:
+        """Takes for granted what one method alone gives."""
+        return scaled
+
+    found = report("metric", level.configured)
+    assert found.verdict == "passed", failures(found)
+    assert "KeyError" in failures(report("metric", fails.configured))[0]
 
 
 # A method that explains one model alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from toys import RATE, BandEnergies, tone
 
 import xplain
+from xplain.metric import Undefined, metric
 from xplain.registry import registry
 from xplain_evaluation.event import Event
 from xplain_evaluation.measure import measure
@@ -159,3 +161,37 @@ def test_the_round_trip_is_that_of_the_audio(reads_latents: bool) -> None:
     assert e.target.label == "mid"
     # Of silence all three labels are as probable: a third of the decision is as before.
     assert value(e, "round-trip") == pytest.approx([1 / 3])
+
+
+def test_a_metric_gathers_evidence_of_its_own_once_a_clip(
+    explained: xplain.Explanation,
+) -> None:
+    gathered = []
+
+    def level(e: xplain.Explanation) -> float:
+        gathered.append(e)
+        return float(e.keep(0.1).square().mean())
+
+    def table(e: xplain.Explanation) -> object:
+        if "concepts" not in e.extras:
+            raise Undefined("the method names no concepts")
+        return e.extras["concepts"]
+
+    declare = partial(metric, better="higher", range=(0, 9), category="c", source="this test")
+
+    @declare(evidence={"level": level})
+    def louder(level: float, o: float) -> float:
+        return level + o
+
+    @declare(evidence={"table": table})
+    def concepts(table: object) -> float:
+        return 1.0
+
+    wanted = level(explained) + explained.scores(keep=(0.1,))[0].probability
+    gathered.clear()
+    assert value(explained, louder, 0.1, 0.2)[0] == pytest.approx(wanted, abs=1e-5)
+    assert gathered == [explained]
+    (found,) = measure(explained, [concepts])
+    assert found.reason == "the method names no concepts"
+    with pytest.raises(xplain.PluginError, match=r"needs 'level'.*evidence= says how"):
+        declare()(louder.function)

@@ -68,15 +68,17 @@ def example() -> Evidence:
         round_trip=torch.tensor([0.75, 0.15, 0.10]),
         event=torch.tensor([False, True, True, True]),
         region=torch.tensor([[False, True, True, False], [False, False, False, False]]),
-        truth=torch.tensor([True, True, True, False, False]),
-        teacher=torch.tensor([True, True, True, True, False]),
-        proxy=torch.tensor([True, True, False, True, False]),
-        proxy_without=torch.tensor([False, False, False, True, False]),
-        logits=torch.tensor([2.0, 1.0, -1.0, 0.5, -2.0]),
-        logits_without=torch.tensor([-1.0, -1.0, -1.0, -1.0, -2.0]),
-        spectrum=torch.tensor([[1.0, 3.0], [2.0, 2.0]]),
-        reconstruction=torch.tensor([[1.0, 2.0], [2.0, 2.0]]),
-        activations=torch.tensor([[0.0, 0.5], [1e-9, 2.0]]),
+        given={
+            "truth": torch.tensor([True, True, True, False, False]),
+            "teacher": torch.tensor([True, True, True, True, False]),
+            "proxy": torch.tensor([True, True, False, True, False]),
+            "proxy_without": torch.tensor([False, False, False, True, False]),
+            "logits": torch.tensor([2.0, 1.0, -1.0, 0.5, -2.0]),
+            "logits_without": torch.tensor([-1.0, -1.0, -1.0, -1.0, -2.0]),
+            "spectrum": torch.tensor([[1.0, 3.0], [2.0, 2.0]]),
+            "reconstruction": torch.tensor([[1.0, 2.0], [2.0, 2.0]]),
+            "activations": torch.tensor([[0.0, 0.5], [1e-9, 2.0]]),
+        },
     )
 
 
@@ -93,6 +95,8 @@ def made(name: str) -> Metric:
 def same(one: object, other: object) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
     return one == other
 
 
@@ -143,7 +147,10 @@ class TestMetric:
         metric = made(name)
         for need in metric.needs:
             with pytest.raises(Undefined, match=f"needs {need}"):
-                metric.measure(dataclasses.replace(example(), **{need: None}))
+                known = example()
+                given = need in known.given
+                lacking = {"given": {**known.given, need: None}} if given else {need: None}
+                metric.measure(dataclasses.replace(known, **lacking))
 
 
 # Those of this distribution

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from torch import Tensor
 
@@ -89,12 +90,13 @@ def measure(
             at = [_at(clip, curves, reencoded, place) for place in range(len(ratios))]
         values = []
         for metric in asked:
+            one = partial(_one, metric, cache(partial(_gathered, metric, explanation)))
             if metric.at_a_ratio:
-                values += [_one(metric, e, r) for e, r in zip(at, ratios, strict=True)]
+                values += [one(e, r) for e, r in zip(at, ratios, strict=True)]
             elif unplaced is not None and not PLACED.isdisjoint(metric.needs):
                 values.append(Measurement(metric.label, None, None, unplaced))
             else:
-                values.append(_one(metric, clip, None))
+                values.append(one(clip, None))
     return values
 
 
@@ -139,9 +141,19 @@ def _at(clip: Evidence, curves: Curves | None, reencoded: Curves | None, place: 
     return clip
 
 
-def _one(metric: Metric, evidence: Evidence, ratio: float | None) -> Measurement:
+def _gathered(metric: Metric, explanation: Explanation) -> Mapping[str, object]:
+    return {name: gather(explanation) for name, gather in metric.evidence.items()}
+
+
+def _one(
+    metric: Metric,
+    gathered: Callable[[], Mapping[str, object]],
+    evidence: Evidence,
+    ratio: float | None,
+) -> Measurement:
     try:
-        return Measurement(metric.label, ratio, metric.measure(evidence))
+        known = replace(evidence, given=gathered())
+        return Measurement(metric.label, ratio, metric.measure(known))
     except XplainError as error:
         return Measurement(metric.label, ratio, None, str(error))
     except Exception as error:  # a stranger's metric takes nothing else down

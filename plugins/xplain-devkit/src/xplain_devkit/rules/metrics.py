@@ -5,17 +5,23 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from xplain.borrowing import seeded
 from xplain.errors import PluginError, XplainError
+from xplain.explaining import explain
+from xplain.explanation import Explanation
 from xplain.metric import Evidence, Metric, Undefined
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import changed, copied
 from xplain_devkit.toys.evidence import evidence, extremes
+from xplain_devkit.toys.models import RATE, Levels, Nothing, noise
+from xplain_evaluation.controls import Chance
+from xplain_evaluation.planted.planted import planted_model
 
 CLIPS = 5
 
@@ -55,12 +61,12 @@ def gives_a_python_float(subject: Subject) -> None:
     """The value is a Python float, not a tensor (which holds memory) or a bool."""
     made = subject.make()
     for seed in range(CLIPS):
-        known = evidence(seed)
+        known = gathered(made, evidence(seed))
         if value(made, known) is None:
             continue
         with seeded(0, torch.device("cpu")):
             # The function itself: Metric makes a float of whatever it gives.
-            found = made.function(*(getattr(known, n) for n in made.needs), **made.parameters)
+            found = made.function(*map(known.of, made.needs), **made.parameters)
         demand(isinstance(found, float), f"a {type(found).__name__}; return float(…).")
 
 
@@ -70,7 +76,7 @@ def says_undefined_instead_of_nan(subject: Subject) -> None:
     for name, odd in extremes():
         try:
             # The function itself: Metric raises Undefined for a NaN in its place.
-            found = made.function(*(getattr(odd, n) for n in made.needs), **made.parameters)
+            found = made.function(*map(gathered(made, odd).of, made.needs), **made.parameters)
         except XplainError:
             continue
         demand(not math.isnan(found), f"NaN for {name}.")
@@ -100,10 +106,9 @@ def is_pure(subject: Subject) -> None:
 def changes_no_evidence(subject: Subject) -> None:
     """It does not change the evidence."""
     made = subject.make()
-    known = evidence()
-    tensors = {
-        f.name: held for f in fields(known) if isinstance(held := getattr(known, f.name), Tensor)
-    }
+    known = gathered(made, evidence())
+    held = {**{f.name: getattr(known, f.name) for f in fields(known)}, **known.given}
+    tensors = {name: each for name, each in held.items() if isinstance(each, Tensor)}
     before = copied(tensors)
     value(made, known)
     other = changed(before, tensors)
@@ -144,7 +149,8 @@ def refuses_a_parameter_it_does_not_have(subject: Subject) -> None:
 
 def value(made: Metric, known: Evidence) -> float | None:
     """The value of a clip with a fixed seed; None if undefined."""
-    missing = [need for need in made.needs if getattr(known, need) is None]
+    known = gathered(made, known)
+    missing = [need for need in made.needs if known.of(need) is None]
     if missing:
         raise NotApplicable(f"no {' and no '.join(missing)} is made here")
     try:
@@ -152,6 +158,32 @@ def value(made: Metric, known: Evidence) -> float | None:
             return made.measure(known)
     except XplainError:  # Undefined, or evidence that it refuses
         return None
+
+
+def gathered(made: Metric, known: Evidence) -> Evidence:
+    """The evidence, with what the metric gathers by itself and is not made here.
+
+    That is of an explanation of noise; NotApplicable where it takes another kind of explanation.
+    """
+    asked = {name: gather for name, gather in made.evidence.items() if known.of(name) is None}
+    try:
+        found = {name: gather(explained()) for name, gather in asked.items()}
+    except XplainError as error:
+        raise NotApplicable(f"it gathers nothing of an explanation of noise: {error}") from error
+    return replace(known, given={**known.given, **found})
+
+
+@cache
+def explained() -> Explanation:
+    """An explanation of noise in a toy's latents."""
+    return explain(
+        noise(RATE),
+        planted_model(RATE),
+        sample_rate=RATE,
+        synthesizer=Levels(),
+        explainer=Chance(),
+        replacement=Nothing(),
+    )
 
 
 RULES = tuple(

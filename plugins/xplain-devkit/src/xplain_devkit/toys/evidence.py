@@ -73,15 +73,17 @@ def evidence(seed: int = 0) -> Evidence:
         round_trip=spread(),
         event=event,
         region=event & (torch.arange(CHANNELS) < 3)[:, None],
-        truth=drawn(FRAMES) > 0,
-        teacher=logits + 0.5 * drawn(FRAMES) > 0,
-        proxy=logits > 0,
-        proxy_without=logits > 1,
-        logits=logits,
-        logits_without=logits - 1,
-        spectrum=parts @ activations + 0.1 * drawn(8, FRAMES).abs(),
-        reconstruction=parts @ activations,
-        activations=activations,
+        given={
+            "truth": drawn(FRAMES) > 0,
+            "teacher": logits + 0.5 * drawn(FRAMES) > 0,
+            "proxy": logits > 0,
+            "proxy_without": logits > 1,
+            "logits": logits,
+            "logits_without": logits - 1,
+            "spectrum": parts @ activations + 0.1 * drawn(8, FRAMES).abs(),
+            "reconstruction": parts @ activations,
+            "activations": activations,
+        },
     )
 
 
@@ -91,6 +93,10 @@ def extremes() -> Iterator[tuple[str, Evidence]]:
     certain = torch.zeros(LABELS)
     certain[usual.label or 0] = 1
     flat = torch.zeros(CHANNELS, FRAMES)
+
+    def other(**given: Tensor) -> Evidence:
+        return replace(usual, given={**usual.given, **given})
+
     never, always = torch.zeros(FRAMES, dtype=torch.bool), torch.ones(FRAMES, dtype=torch.bool)
     yield "an attribution of zeros", replace(usual, attribution=flat)
     yield "an attribution that is the same everywhere", replace(usual, attribution=flat + 0.5)
@@ -104,12 +110,11 @@ def extremes() -> Iterator[tuple[str, Evidence]]:
     yield "an event that is everywhere", replace(usual, event=always, region=~flat.bool())
     yield (
         "a label that is never there",
-        replace(usual, truth=never, teacher=never, proxy=never, proxy_without=never),
+        other(**dict.fromkeys(("truth", "teacher", "proxy", "proxy_without"), never)),
     )
     yield (
         "nothing to hear",
-        replace(
-            usual,
+        other(
             spectrum=torch.zeros(8, FRAMES),
             reconstruction=torch.zeros(8, FRAMES),
             activations=torch.zeros(3, FRAMES),

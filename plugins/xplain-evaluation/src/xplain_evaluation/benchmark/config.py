@@ -22,6 +22,7 @@ from xplain.validated import convert, decode_toml
 from xplain_evaluation.benchmark.data import Data, Item, Natural, Text, known
 from xplain_evaluation.controls import Chance, Loudness
 from xplain_evaluation.intervals import DRAWS
+from xplain_evaluation.metrics.proxy import EVIDENCE
 
 __all__ = ["CONTROLS", "Config", "Data", "Item", "Method", "Representation"]
 
@@ -29,18 +30,6 @@ METRICS = ("fidelity", "removal", "comprehensiveness", "sufficiency", "sparsenes
 """Metrics by default."""
 ALWAYS = "round-trip"
 """Always measured, since errors of decoding are no fault of an explanation."""
-UNAVAILABLE = {
-    "truth",
-    "teacher",
-    "proxy",
-    "proxy_without",
-    "logits",
-    "logits_without",
-    "spectrum",
-    "reconstruction",
-    "activations",
-}
-"""Evidence of proxy models, which an explanation of a clip lacks."""
 NAMES = ("grouping", "order", "device")
 """Settings of explain() that are texts."""
 FILLED = ("replacement", "baseline")
@@ -150,7 +139,7 @@ class Config:
         if ALWAYS not in (m.name for m in metrics):
             metrics.append(_metric(ALWAYS))
         for metric in metrics:
-            if absent := UNAVAILABLE.intersection(metric.needs):
+            if absent := EVIDENCE.keys() & set(metric.needs):
                 raise XplainError(
                     f"the metric {metric.name!r} does not apply: it needs "
                     f"{', '.join(sorted(absent))}, which a proxy model has and an explanation "

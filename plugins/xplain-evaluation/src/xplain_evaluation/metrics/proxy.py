@@ -8,20 +8,46 @@ one for each frame; both are made by the same rule.
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Any
 
 from torch import Tensor
 
 from xplain.metric import Undefined, metric
 from xplain_evaluation.metrics import checked as checks
 
+
+def _absent(explanation: object) -> Any:
+    raise Undefined("an explanation of a clip has no proxy; call the metric with what it needs")
+
+
+EVIDENCE = dict.fromkeys(
+    (
+        "truth",
+        "teacher",
+        "proxy",
+        "proxy_without",
+        "logits",
+        "logits_without",
+        "spectrum",
+        "reconstruction",
+        "activations",
+    ),
+    _absent,
+)
+"""What is known of proxies, for a label: bool (frames,): whether it is there, what the explained
+model decides, what its proxy decides, and with the components called relevant set to zero;
+(frames,): the proxy's logit, with and without these; X and W H, (F, frames); H, (K, frames)."""
+
+declare = partial(metric, category="proxy", evidence=EVIDENCE)
+
 ACTIVE = 1e-8
 """An activation above this is active; multiplicative updates never reach 0."""
 
 
-@metric(
+@declare(
     better="lower",
     range=(-1, 1),
-    category="proxy",
     source="van Rijsbergen 1979, ch. 7 (F1), of both models",
 )
 def f1_gap(truth: Tensor, teacher: Tensor, proxy: Tensor) -> float:
@@ -33,10 +59,9 @@ def f1_gap(truth: Tensor, teacher: Tensor, proxy: Tensor) -> float:
     return _f1(truth, teacher, "teacher") - _f1(truth, proxy, "proxy")
 
 
-@metric(
+@declare(
     better="higher",
     range=(0, 1),
-    category="proxy",
     source="Guidotti et al. 2018, Methods for Explaining Black Box Models (fidelity)",
 )
 def proxy_fidelity(teacher: Tensor, proxy: Tensor) -> float:
@@ -48,10 +73,9 @@ def proxy_fidelity(teacher: Tensor, proxy: Tensor) -> float:
     return float((one == checks.mask(proxy, "proxy", one.shape)).double().mean())
 
 
-@metric(
+@declare(
     better="higher",
     range=(-math.inf, math.inf),
-    category="proxy",
     source="DeYoung et al. 2020, ERASER (comprehensiveness), of components",
 )
 def necessity(logits: Tensor, logits_without: Tensor) -> float:
@@ -65,10 +89,9 @@ def necessity(logits: Tensor, logits_without: Tensor) -> float:
     return float((one - other).mean())
 
 
-@metric(
+@declare(
     better="higher",
     range=(-1, 1),
-    category="proxy",
     source="DeYoung et al. 2020, ERASER (comprehensiveness), of components, in F1",
 )
 def necessity_f1(truth: Tensor, proxy: Tensor, proxy_without: Tensor) -> float:
@@ -79,10 +102,9 @@ def necessity_f1(truth: Tensor, proxy: Tensor, proxy_without: Tensor) -> float:
     return _f1(truth, proxy, "proxy") - _f1(truth, proxy_without, "proxy_without")
 
 
-@metric(
+@declare(
     better="higher",
     range=(-math.inf, 1),
-    category="proxy",
     source="coefficient of determination, R²",
 )
 def reconstruction(spectrum: Tensor, reconstruction: Tensor) -> float:
@@ -97,10 +119,9 @@ def reconstruction(spectrum: Tensor, reconstruction: Tensor) -> float:
     return 1 - error / float((x - x.mean(dim=1, keepdim=True)).square().sum())
 
 
-@metric(
+@declare(
     better="lower",
     range=(0, math.inf),
-    category="proxy",
     source="Lee, Seung 1999 (squared error of a factorisation), relative",
 )
 def relative_reconstruction_error(spectrum: Tensor, reconstruction: Tensor) -> float:
@@ -115,10 +136,9 @@ def relative_reconstruction_error(spectrum: Tensor, reconstruction: Tensor) -> f
     return error / float(x.square().sum())
 
 
-@metric(
+@declare(
     better="lower",
     range=(0, 1),
-    category="proxy",
     source="Hurley, Rickard 2009, Comparing Measures of Sparsity (ℓ⁰ with a threshold)",
 )
 def active_share(activations: Tensor) -> float:
