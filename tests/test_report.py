@@ -279,6 +279,32 @@ def test_of_a_long_clip_the_excerpts_that_matter_are_shown(tmp_path: Path) -> No
     assert (int(planted.argmin()) + 0.5) / columns * 60 == pytest.approx(before, abs=0.2)
 
 
+def test_sounds_get_coarser_as_far_as_the_page_is_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    loud = (3000 * random.standard_normal(16 * arrays.BLOCK)).astype(np.int16)
+    loud[:3] = 32767, -32768, 32767
+    faint, silent = (loud / 100).astype(np.int16), np.zeros_like(loud)
+
+    def read(files: list[bytes]) -> list[Any]:
+        return [soundfile.read(io.BytesIO(file), dtype="int16")[0] for file in files]
+
+    files, exact = arrays.light([loud, faint, silent], RATE)
+    assert exact
+    assert all((a == b).all() for a, b in zip(read(files), (loud, faint, silent), strict=True))
+    weight = sum(map(len, files))
+    monkeypatch.setattr(arrays, "LIGHT", weight // 2)
+    files, exact = arrays.light([loud, faint, silent], RATE)
+    assert not exact and weight / 4 < sum(map(len, files)) <= weight // 2
+    for sound, again in zip((loud, faint), read(files), strict=False):
+        off = (again.astype(float) - sound).reshape(16, -1)
+        level = np.sqrt(np.square(sound.astype(float)).mean())
+        assert 0 < np.sqrt(np.square(off).mean(axis=1)).max() < level / 8
+    assert not read(files)[2].any()
+    monkeypatch.setattr(arrays, "LIGHT", weight // 40)
+    files, exact = arrays.light([loud, faint, silent], RATE)
+    assert not exact and not any(file.startswith(b"fLaC") for file in files)
+
+
 def test_the_targets_span_is_always_among_the_excerpts() -> None:
     values = np.zeros((1, 2000))
     values[0, :600] = 1.0
@@ -382,7 +408,7 @@ def test_a_segmenter_has_a_page_and_its_span_is_marked(tmp_path: Path) -> None:
     clip = torch.cat([tones(500), tones(3500)])
     explanation = explained(clip, model=asked, target="low@0.1-0.4")
     page = held(write_page(explanation, tmp_path / "index.html"))
-    assert page["multilabel"] and page["target"]["span"] == [0.1, 0.4]
+    assert page["multilabel"] and [page["target"][k] for k in ("start", "end")] == [0.1, 0.4]
     spans = [line.get_xdata() for line in explanation.plot().axes[0].lines]
     assert [list(map(float, x)) for x in spans] == [[0.1, 0.1], [0.4, 0.4]]
 

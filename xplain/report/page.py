@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from xplain.errors import ArtifactError
 from xplain.explanation import Explanation
 from xplain.live import Outcome
 from xplain.report import html
-from xplain.report.arrays import EXACT, Span, compressed, cut, drawn, excerpts, summed
+from xplain.report.arrays import Span, compressed, cut, drawn, excerpts, light, summed
 from xplain.storage import write_text
 from xplain.targets import NAMED, TEXT
 from xplain.verdict import Verdict
 
-LANES = 8
-"""Of named groups that overlap in time."""
 LIKELIEST = 5
 """Labels with a bar beside those that are explained or decided for."""
 
@@ -77,7 +74,7 @@ def _data(explanation: Explanation) -> dict[str, Any]:
     picture = drawn(values, explanation.frequencies, shown)
     scaled = np.clip(picture.values / (picture.limit or 1.0), -1, 1) * 127
     labels = _labels(explanation, outcomes)
-    exact = round(shown * explanation.sample_rate) * 2 * (1 + len(outcomes)) <= EXACT
+    versions, exact = _versions(explanation, outcomes, labels, spans)
     names = [str(provenance[kind]["name"]) for kind in ("model", "explainer", "synthesizer")]
     channels, frames = explanation.attribution.shape
     return {
@@ -92,13 +89,12 @@ def _data(explanation: Explanation) -> dict[str, Any]:
         "multilabel": _multilabel(explanation),
         "target": to_builtins(target)
         | {
-            "span": None if asked is None else [_within(spans, second) for second in asked],
             "is_text": target.task in TEXT,
             "unit_first": target.unit in NAMED,
         },
         "decided": decisions(explanation.probabilities, _multilabel(explanation)),
         "probabilities": [(label, explanation.probabilities[label]) for label in labels],
-        "versions": list(_versions(explanation, outcomes, labels, spans, exact)),
+        "versions": versions,
         "attribution": {
             "values": html.packed(scaled.round().astype(np.int8).tobytes()),
             "rows": len(picture.values),
@@ -110,7 +106,7 @@ def _data(explanation: Explanation) -> dict[str, Any]:
         if picture.limit is None
         else (int(over_time.argmax()) + 0.5) / len(over_time) * duration,
         "curve": [float(f"{value:.3g}") for value in summed(values)],
-        "tracks": list(_tracks(explanation, spans)),
+        "groups": [to_builtins(group) for group in explanation.groups or ()],
         "extras": list(_extras(explanation)),
         "bands": [to_builtins(band) for band in explanation.bands or ()],
         "verdict": verdict(explanation.verdict),
@@ -164,8 +160,8 @@ def _versions(
     outcomes: Sequence[Outcome],
     labels: Sequence[str],
     spans: Sequence[Span],
-    exact: bool,
-) -> Iterator[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], bool]:
+    """What can be heard, with what the model says of it; and whether the sounds are exact."""
     rate = explanation.sample_rate
     duration = len(explanation.waveform) / rate
     own = {
@@ -184,42 +180,18 @@ def _versions(
         sounds.append((said, render(outcome.ratio), outcome.probabilities))
     # Of the 16-bit samples, so that a page of the loaded explanation is the same.
     cuts = [cut(audio.to_pcm16(waveform)[0], spans, duration) for _, waveform, _ in sounds]
-    with ThreadPoolExecutor() as pool:  # the encoders run beside one another
-        files = pool.map(
-            lambda samples: compressed(samples, rate, "FLAC" if exact else "MP3"), cuts
-        )
-        encoded = [html.encoded(file) for file in files]
-    for number, (said, _, probabilities) in enumerate(sounds):
-        yield {
+    files, exact = light(cuts, rate)
+    return [
+        {
             **said,
             "id": str(number),
             "probabilities": [probabilities[label] for label in labels],
             "decided": decisions(probabilities, _multilabel(explanation)),
             "silent": not cuts[number].any(),
-            "audio": encoded[number],
+            "audio": html.encoded(files[number]),
         }
-
-
-def _tracks(explanation: Explanation, spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
-    """Named groups as bars in time, in as many lanes as it takes that none lies on another."""
-    groups = explanation.groups or ()
-    largest = max((abs(group.evidence) for group in groups), default=0.0) or 1.0
-    lanes: list[list[dict[str, Any]]] = []
-    for group in sorted(groups, key=lambda group: group.start):
-        bar: dict[str, Any] = {
-            "label": group.name,
-            "start": _within(spans, group.start),
-            "end": _within(spans, group.end),
-            "kind": "for" if group.evidence >= 0 else "against",
-            "weight": abs(group.evidence) / largest,
-        }
-        free = next((lane for lane in lanes if lane[-1]["end"] <= bar["start"] + 1e-6), None)
-        if free is None:
-            lanes.append([bar])
-        else:
-            free.append(bar)
-    for lane in lanes[:LANES]:
-        yield {"name": str(explanation.selection.get("grouping", "")), "items": lane}
+        for number, (said, _, probabilities) in enumerate(sounds)
+    ], exact
 
 
 def _extras(explanation: Explanation) -> Iterator[dict[str, Any]]:
@@ -233,13 +205,3 @@ def _extras(explanation: Explanation) -> Iterator[dict[str, Any]]:
             yield {"name": name, "text": extra}
         else:
             yield {"name": name, "rows": [{k: str(v) for k, v in row.items()} for row in extra]}
-
-
-def _within(spans: Sequence[Span], second: float) -> float:
-    """A second of the clip as one of the excerpts after one another."""
-    before = 0.0
-    for start, end in spans:
-        if second <= end:
-            return before + max(0.0, second - start)
-        before += end - start
-    return before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def page(segmentation: Segmentation, sound: str | Path | None = None, compact: b
             "audio": None if sound is None else _sound(sound, segmentation.duration),
             "file": str((provenance.get("audio") or {}).get("path") or ""),
             "segmenter": provenance["segmenter"]["name"],
-            "method": _method(provenance.get("explanation")),
+            "method": provenance.get("explanation"),
             "compact": compact,
             "facts": list(html.facts(provenance)),
         },
@@ -69,17 +68,3 @@ def _sound(path: str | Path, duration: float) -> str | None:
     rate = min(RATE, heard.sample_rate)
     samples = audio.to_pcm16(audio.resample(heard, rate).waveform)[0]
     return html.encoded(compressed(np.asarray(samples), rate, "OGG"))
-
-
-def _method(record: Any) -> str | None:
-    """What the provenance says of how segments were explained, for people."""
-    if record is None:
-        return None
-    return (
-        record["method"]
-        if "method" in record
-        else (
-            f"{record['explainer']['name']} over {record['synthesizer']['name']}, of up to "
-            f"{record['longest']:g} s of each segment"
-        )
-    )

@@ -105,6 +105,20 @@ function extra({ name, audio, text, rows }) {
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((c) => h("td", {}, row[c] ?? ""))))))];
 }
 
+const LANES = 8; // of named groups that overlap in time
+
+/** Named groups as bars in time, in as many lanes as it takes that none lies on another. */
+function groupLanes(d, pageTime) {
+  const largest = Math.max(...d.groups.map((group) => Math.abs(group.evidence)), 0) || 1, lanes = [];
+  for (const { name, start, end, evidence } of [...d.groups].sort((a, b) => a.start - b.start)) {
+    const bar = { label: name, start: pageTime(start), end: pageTime(end), kind: evidence >= 0 ? "for" : "against", weight: Math.abs(evidence) / largest };
+    const free = lanes.find((lane) => lane.at(-1).end <= bar.start + 1e-6);
+    if (free) free.push(bar);
+    else lanes.push([bar]);
+  }
+  return lanes.slice(0, LANES);
+}
+
 // --- the page -------------------------------------------------------------------------------
 
 /** What is shown of the state: kind and ratio pick one of the versions. */
@@ -120,6 +134,11 @@ function explanationPage(d, main) {
     let rest = second;
     for (const [start, end] of d.spans) { if (rest <= end - start) return start + rest; rest -= end - start; }
     return d.spans.at(-1)[1];
+  };
+  const pageTime = (second) => { // where a second of the clip is among the excerpts
+    let before = 0;
+    for (const [start, end] of d.spans) { if (second <= end) return before + Math.max(0, second - start); before += end - start; }
+    return before;
   };
 
   const choose = (kind, ratio) => {
@@ -172,7 +191,7 @@ function explanationPage(d, main) {
     if (d.target.start === null) return;
     context.setLineDash([4, 3]);
     context.strokeStyle = colour("ink");
-    for (const second of d.target.span) { context.beginPath(); context.moveTo(place.x(second), 0); context.lineTo(place.x(second), place.height); context.stroke(); }
+    for (const second of [d.target.start, d.target.end].map(pageTime)) { context.beginPath(); context.moveTo(place.x(second), 0); context.lineTo(place.x(second), place.height); context.stroke(); }
     context.setLineDash([]);
   };
   const lanes = [{ height: d.compact ? 150 : 230, label: () => t("picture", { what: d.peak === null ? t("zero_everywhere") : t("peak", { label: quoted(d.target.label), peak: number(d.peak), total: number(d.total) }) }), draw(context, place) {
@@ -216,7 +235,7 @@ function explanationPage(d, main) {
     context.fillText(t("sum"), 0, middle + 4);
     spans(context, place);
   } });
-  for (const track of d.tracks) lanes.push(barsLane(() => track.name, track.items));
+  for (const items of groupLanes(d, pageTime)) lanes.push(barsLane(() => d.elements.grouping, items));
   lanes.push(rulerLane((second, digits) => clock(clipTime(second), digits)));
 
   let repeat = null;

@@ -67,6 +67,11 @@ function bark(hertz) {
   return above - 1 + Math.min(1, (hertz - low) / (high - low));
 }
 
+/** How segments were explained: by the segmenter itself, or asked as a black box. */
+function method(how) {
+  return how.method ?? t("black_box", { explainer: how.explainer.name, synthesizer: how.synthesizer.name, longest: significant(how.longest) });
+}
+
 async function recordingPage(d, main) {
   const frames = new Uint16Array(await inflated(d.frames)), count = frames.length / d.labels.length;
   const probability = (label) => { // frames are stored label after label
@@ -216,7 +221,7 @@ async function recordingPage(d, main) {
   keys(transport, timeline);
 
   main.append(h("header", {}, d.compact ? "" : preferences(() => timeline.draw()), h("h1", {}, d.name),
-    h("p", {}, () => t("segmented", { duration: clock(d.duration), segmenter: d.segmenter }), d.method ? h("span", {}, " ", () => t("bands_by", { method: d.method })) : "")),
+    h("p", {}, () => t("segmented", { duration: clock(d.duration), segmenter: d.segmenter }), d.method ? h("span", {}, " ", () => t("bands_by", { method: method(d.method) })) : "")),
   ...[warned(d.warnings)].filter(Boolean),
   h("section", { class: "player", "aria-label": () => t("player") },
     h("div", { class: "controls", hidden: () => !transport.ready }, controls.button, controls.now, zoomControls(timeline), h("label", {}, () => t("speed"), " ", controls.speed)),
