@@ -15,6 +15,7 @@ import itertools
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -420,13 +421,24 @@ def _work(todo: Any, told: Any, scratch: str) -> None:
     torch.set_num_threads(1)
     for name, number in iter(todo.get, None):
         told.put(("begun", name, number, time.process_time()))
-        told.put((*attempt(TARGETS[name], number), name, number))
+        seeds_of(TARGETS[name])  # made once, which is no part of the case's time
+        begun = time.process_time()
+        outcome = attempt(TARGETS[name], number)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        told.put((*outcome, name, number, time.process_time() - begun, memory))
 
 
-def run(count: int, workers: int, scratch: str, only: str | None = None) -> Counter[str]:
-    """Try many cases in watched processes; prints each failure, and returns the counts."""
+def run(
+    count: int, workers: int, scratch: str, only: str | None = None
+) -> tuple[Counter[str], dict[str, tuple[float, int]]]:
+    """Try many cases in watched processes; prints each failure.
+
+    Returns the counts, and of each target the longest processor time of a case, in seconds, and
+    the largest resident memory, in bytes, of a process that had tried one.
+    """
     context = multiprocessing.get_context("spawn")
     counts: Counter[str] = Counter()
+    worst: dict[str, tuple[float, int]] = {}
     wanted = [case for case in cases(count) if only in (None, case[0])]
     said = 0
     lanes: list[dict[str, Any]] = []
@@ -463,6 +475,8 @@ def run(count: int, workers: int, scratch: str, only: str | None = None) -> Coun
                     lane["left"].pop(0)
                     lane["case"] = None
                     counts[f"{rest[0]} {kind}"] += 1
+                    most = zip(worst.get(rest[0], (0.0, 0)), rest[2:], strict=True)
+                    worst[rest[0]] = tuple(map(max, most))  # type: ignore[assignment]
                     if kind == "failed":
                         print(f"FAILED {rest[0]} {rest[1]}: {first}", flush=True)
             if lane.get("case"):
@@ -487,7 +501,7 @@ def run(count: int, workers: int, scratch: str, only: str | None = None) -> Coun
         if lane["process"] is not None:
             lane["process"].join(timeout=10)
             lane["process"].kill()
-    return counts
+    return counts, worst
 
 
 def main() -> None:
@@ -501,9 +515,11 @@ def main() -> None:
         print(*attempt(TARGETS[chosen.only or "audio"], chosen.case))
         return
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
-        counts = run(chosen.mutations, chosen.workers, scratch, chosen.only)
-    for what, count in sorted(counts.items()):
-        print(f"{what}: {count}")
+        counts, worst = run(chosen.mutations, chosen.workers, scratch, chosen.only)
+    print("target: done / refused / failed; longest case, largest process")
+    for name, (seconds, memory) in worst.items():
+        outcomes = " / ".join(str(counts[f"{name} {k}"]) for k in ("done", "refused", "failed"))
+        print(f"{name}: {outcomes}; {seconds:.1f} s, {memory / 2**20:.0f} MB")
     failed = sum(count for what, count in counts.items() if what.endswith("failed"))
     raise SystemExit(f"{failed} failed" if failed else 0)
 
