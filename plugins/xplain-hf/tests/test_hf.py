@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from huggingface_hub import HfApi, constants
+from huggingface_hub.utils import _http
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import saved as saved_tiny
 from torch import Tensor
@@ -552,6 +555,49 @@ def test_repositories_are_read_from_the_cache_when_offline(
     assert absent.startswith("hf:me/absent: it is not in the cache")
     assert revision.startswith("hf:me/tiny@v3: ")
     assert "HF_HUB_OFFLINE" in absent and "HF_HUB_OFFLINE" in revision
+
+
+class Logged(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@pytest.mark.parametrize("place", ["itself", "a part"])
+def test_a_configuration_that_would_fetch_another_is_refused(
+    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(HfApi, "repo_exists", lambda self, name: asked.append(name))
+    named = {"model_type": "detr", "backbone": "someone/else", "use_timm_backbone": False}
+    if place == "itself":
+        edit(folder / "config.json", **named)
+    else:
+        edit(folder / "config.json", model_type="speech-encoder-decoder", encoder=named, decoder={})
+    refused(folder, "a 'detr' model, which is none of audio")
+    assert asked == []
+    edit(folder / "config.json", model_type="")
+    refused(folder, "config.json has no model_type")
+
+
+def test_the_hubs_retries_are_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    logger, logged = logging.getLogger("huggingface_hub"), Logged()
+    monkeypatch.setattr(logger, "handlers", [logged])
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    address = "http://127.0.0.1:1/{repo_id}/{revision}/{filename}"  # where nobody listens
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+    monkeypatch.setattr(_http.time, "sleep", waits.append)
+    with pytest.raises(xplain.ModelError, match="hf:nobody/absent: it is not in the cache"):
+        xplain.load_model("hf:nobody/absent")
+    assert len(waits) > 1 and logged.texts == []
+    logger.warning("said to others")
+    assert logged.texts == ["said to others"]
 
 
 def test_nothing_is_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import torch
 from huggingface_hub import errors as hub
 from transformers import (
+    CONFIG_MAPPING,
     FEATURE_EXTRACTOR_MAPPING,
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     AutoConfig,
@@ -161,9 +162,13 @@ def read_config(source: Source) -> PreTrainedConfig:
     if source.local and not Path(source.name, "config.json").is_file():
         raise ModelError(f"{source} has no config.json; give the folder that save_pretrained wrote")
     try:
+        settings, _ = PreTrainedConfig.get_config_dict(source.name, **source.options)
+        _refuse_backbones(source, settings)
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             source.name, trust_remote_code=False, **source.options
         )
+    except ModelError:
+        raise
     except Exception as error:
         raise _error(source, "config.json", error) from error
     # A checkpoint can name a kernel of a repository, whose code would be fetched and run.
@@ -182,6 +187,28 @@ def read_config(source: Source) -> PreTrainedConfig:
                 "…ForAudioFrameClassification"
             )
     return config
+
+
+def _refuse_backbones(source: Source, settings: dict[str, Any]) -> None:
+    """Raise ModelError where a part is of a type whose settings name another repository.
+
+    Those of object detectors and the like, of which transformers asks the hub as soon as it makes
+    the configuration. Where no type is named it guesses one by the folder's name.
+    """
+    known: Any = CONFIG_MAPPING
+    parts: list[Any] = [settings]
+    wrong = "" if settings.get("model_type") else "has no model_type"
+    while parts and not wrong:
+        part = parts.pop()
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        kind = part.get("model_type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind in known and "backbone_config" in known[kind].sub_configs:
+            wrong = f"holds a {kind!r} model, which is none of audio"
+    if wrong:
+        raise ModelError(
+            f"{source}: its config.json {wrong}; give the folder that save_pretrained wrote of an "
+            "audio model"
+        )
 
 
 def refuse_other_kinds(source: Source, config: PreTrainedConfig) -> None:
@@ -260,8 +287,8 @@ def read_model(source: Source, config: PreTrainedConfig, kind: Kind) -> PreTrain
     named = str(getattr(config, "transformers_weights", None) or "model.safetensors")
     model: PreTrainedModel
     try:
-        if not named.endswith(".safetensors") and named != INDEX:
-            raise OSError(f"config.json names {named}, which is not a safetensors file")
+        if not re.fullmatch(r"[\w.-]+\.safetensors", named) and named != INDEX:
+            raise OSError(f"config.json names {named}, which is no safetensors file beside it")
         _refuse_other_pieces(source)
         # With peft installed, an adapter would be read too: from a pickle, or from elsewhere.
         if find_adapter_config_file(source.name, **source.options) is not None:

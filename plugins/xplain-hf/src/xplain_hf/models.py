@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from transformers.utils import logging
+from transformers.utils import logging as switches
 
 from xplain import Model
 from xplain_hf.joining import Parts, kind_of
@@ -47,17 +48,24 @@ def load(rest: str) -> Model:
         return parts.join()
 
 
+LOGGERS = ("transformers", "huggingface_hub")
+"""What logs what concerns no reader of a message: warnings, and each new try of a request."""
+
+
 @contextmanager
 def _quiet(*, bars: bool) -> Iterator[None]:
-    """Have transformers log errors alone; bars: show how far a download is."""
-    switches: Any = logging  # these switches of it are not typed
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    switches.set_verbosity_error()
-    if not bars:
-        switches.disable_progress_bar()
+    """Have transformers and the hub log errors alone; bars: show how far a download is."""
+    bar: Any = switches  # these switches of it are not typed
+    had_bars = switches.is_progress_bar_enabled()
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
     try:
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        if not bars:
+            bar.disable_progress_bar()
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         if had_bars:
-            switches.enable_progress_bar()
+            bar.enable_progress_bar()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
-from transformers.utils import logging
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as switches
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -18,6 +19,8 @@ from xplain.validated import decode_json
 
 INDEX = "model.safetensors.index.json"
 SAFE = (".safetensors", INDEX)
+LOGGERS = ("transformers", "huggingface_hub")
+"""What logs what concerns no reader of a message: warnings, and each new try of a request."""
 
 
 class _Index(msgspec.Struct):
@@ -41,12 +44,13 @@ def read_codec(
             f"the codec {name!r} has weights of its own to read: give checkpoint= the folder "
             f"that save_pretrained wrote, or a repository such as {example!r}"
         )
-    bars = logging.is_progress_bar_enabled()
-    verbosity = logging.get_verbosity()
-    switches: Any = logging  # these switches of it are not typed
-    switches.set_verbosity_error()
-    switches.disable_progress_bar()
+    bar: Any = switches  # these switches of it are not typed
+    bars = switches.is_progress_bar_enabled()
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
     try:
+        for logger in LOGGERS:
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        bar.disable_progress_bar()
         return _read(kind, checkpoint, dtype)
     except XplainError:
         raise
@@ -57,25 +61,26 @@ def read_codec(
             "check the name and the connection, or save it again and give its folder"
         ) from error
     finally:
-        logging.set_verbosity(verbosity)
+        for logger, level in levels.items():
+            logging.getLogger(logger).setLevel(level)
         if bars:
-            switches.enable_progress_bar()
+            bar.enable_progress_bar()
 
 
 def _read(kind: Any, checkpoint: str, dtype: torch.dtype) -> PreTrainedModel:
     source, options = _source(checkpoint)
-    config: PreTrainedConfig = AutoConfig.from_pretrained(
-        source, trust_remote_code=False, **options
-    )
+    # Its type first: configurations of other types may fetch further ones.
+    settings, _ = PreTrainedConfig.get_config_dict(source, **options)
+    name, held = kind.config_class.model_type, settings.get("model_type")
+    if held != name:
+        raise PluginError(
+            f"{checkpoint} holds a {held!r} model, and not a {name!r} codec; "
+            "choose the synthesizer of that name, or another checkpoint"
+        )
+    config: PreTrainedConfig = kind.config_class.from_pretrained(source, **options)
     # A checkpoint can name a kernel of a repository, whose code would be fetched and run.
     config._attn_implementation = None
     config._experts_implementation = None
-    name = kind.config_class.model_type
-    if config.model_type != name:
-        raise PluginError(
-            f"{checkpoint} holds a {config.model_type!r} model, and not a {name!r} codec; "
-            "choose the synthesizer of that name, or another checkpoint"
-        )
     _refuse_what_is_not_its_weights(checkpoint, source, config, options)
     model, report = kind.from_pretrained(
         source,
@@ -125,7 +130,8 @@ def _refuse_what_is_not_its_weights(
     # use_safetensors=True does not cover these: a configuration can name a pickle to read, and
     # with peft installed an adapter is read too.
     named = str(getattr(config, "transformers_weights", None) or "model.safetensors")
-    if not named.endswith(SAFE) or (options.get("local_files_only") and not _has_safe(source)):
+    safe = re.fullmatch(r"[\w.-]+\.safetensors", named) or named == INDEX
+    if not safe or (options.get("local_files_only") and not _has_safe(source)):
         raise PluginError(
             f"{checkpoint} has no weights as safetensors; pickled ones (pytorch_model.bin) are not "
             "read, since unpickling can run code: where you trust them, load the model with "
