@@ -55,7 +55,7 @@ def test_the_callers_model_is_left_as_it_was(noise: Noise) -> None:
     module.head.bias.requires_grad_(False)
     module.head.register_forward_hook(lambda *_: None)
     state = {k: v.clone() for k, v in module.state_dict().items()}
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     for explainer in ("integrated-gradients", Rude()):
         xplain.explain(noise(0.3), model, explainer=explainer).keep(0.1)
     assert module.training and module.layers[1].training and not module.layers[3].training
@@ -91,7 +91,7 @@ def test_a_model_on_loan_is_given_back_after_an_error_too(noise: Noise) -> None:
             raise RuntimeError("no")
 
     module = Convolutions().train()
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.XplainError, match="RuntimeError: no"):
         xplain.explain(noise(0.3), model, explainer=Failing())
     assert module.training and module.head.weight.requires_grad
@@ -119,7 +119,7 @@ def test_a_model_that_writes_into_its_input_does_not_change_the_clip() -> None:
             waveform *= 0.5
             return super().forward(waveform)
 
-    model = xplain.wrap(InPlace(), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(InPlace(), sample_rate=RATE, labels=[*"abc"])
     mine = xplain.Audio(tone(440), RATE, "mine")
     e = xplain.explain(mine, model, explainer=Noisy(), synthesizer="waveform")
     assert torch.equal(mine.waveform, tone(440)) and torch.equal(e.waveform, tone(440))

@@ -155,7 +155,7 @@ def test_the_verdict_is_saved_and_read_without_the_model(
 
 def test_an_explanation_of_a_random_model_is_true_of_that_model() -> None:
     torch.manual_seed(0)
-    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"])
     copied = randomised(model, seed=1)
     e = xplain.explain(tone(440), copied)
     assert e.check().kind != "unfaithful", str(e.check())

@@ -64,7 +64,7 @@ STATE, CHANCE, BATCH = "keeps a state", "draws random numbers", "in a batch with
 
 
 def explained(module: nn.Module, method: str, **wrapped: object) -> xplain.Explanation:
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc", **wrapped)  # type: ignore[arg-type]
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"], **wrapped)  # type: ignore[arg-type]
     return xplain.explain(noise(), model, explainer=method, target="a")
 
 
@@ -89,7 +89,7 @@ def test_what_else_an_answer_depends_on_is_in_warning_and_verdict(
 
 
 def test_alone_in_every_batch_nothing_depends_on_the_others() -> None:
-    model = xplain.wrap(OverBatch().eval(), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(OverBatch().eval(), sample_rate=RATE, labels=[*"abc"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         e = xplain.explain(noise(), model, explainer="occlusion", max_batch=1)
@@ -105,7 +105,7 @@ def test_rounding_is_no_dependence(half: torch.dtype, level: float) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = xplain.wrap(Cast().to(half), sample_rate=RATE, labels="abc", output="logits")
+        model = xplain.wrap(Cast().to(half), sample_rate=RATE, labels=[*"abc"], output="logits")
         assert xplain.explain(noise(), model, explainer="occlusion").warnings == ()
 
 
@@ -168,7 +168,7 @@ def test_a_model_that_says_it_gives_logits_is_believed() -> None:
 def test_logits_are_not_taken_for_probabilities(
     module: nn.Module, seconds: float, level: float
 ) -> None:
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc", multilabel=True)
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"], multilabel=True)
     e = xplain.explain(tone(440, seconds) * level, model, explainer="occlusion")
     assert not any("look like" in warning for warning in e.warnings)
 

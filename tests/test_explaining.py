@@ -102,7 +102,7 @@ class Counting(nn.Module):
 @pytest.mark.parametrize("explainer", ["integrated-gradients", "saliency"])
 def test_the_memory_budget_is_kept(explainer: str) -> None:
     module = Counting()
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     e = xplain.explain(tone(440), model, explainer=explainer, max_batch=7)
     e.scores(keep=[i / 10 for i in range(11)], remove=[0.1])
     assert max(module.seen) <= 7
@@ -110,7 +110,7 @@ def test_the_memory_budget_is_kept(explainer: str) -> None:
 
 def test_integrated_gradients_costs_its_steps_and_ten_evaluations_more() -> None:
     module = Counting()
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     xplain.explain(tone(440), model, params={"steps": 20})
     # The clip, and the two ends of the completeness check, one of them its reconstruction;
     # and this twice again, alone, and once beside another, to see whether the answer is the same;
@@ -133,7 +133,7 @@ class Gru(nn.Module):
 
 def test_recurrent_models_are_explained(noise: Noise) -> None:
     torch.manual_seed(0)
-    model = xplain.wrap(Gru().train(), sample_rate=RATE, labels="ab")
+    model = xplain.wrap(Gru().train(), sample_rate=RATE, labels=[*"ab"])
     e = xplain.explain(noise(0.3), model, synthesizer="waveform")
     assert e.attribution.abs().max() > 0
 
@@ -165,7 +165,7 @@ class Head(nn.Module):
 
 
 def test_a_model_that_reads_latents_is_explained_on_them_directly() -> None:
-    model = xplain.wrap(Head(), sample_rate=RATE, labels="abc", reads="stft")
+    model = xplain.wrap(Head(), sample_rate=RATE, labels=[*"abc"], reads="stft")
     e = xplain.explain(tone(440), model)
     assert e.provenance["route"] == "head(z)"
     # The score is linear: the attribution is weight times value, in closed form.
@@ -175,7 +175,7 @@ def test_a_model_that_reads_latents_is_explained_on_them_directly() -> None:
 
 
 def test_a_model_of_other_latents_is_explained_through_decode_and_encode() -> None:
-    model = xplain.wrap(Head(), sample_rate=RATE, labels="abc", reads="stft")
+    model = xplain.wrap(Head(), sample_rate=RATE, labels=[*"abc"], reads="stft")
     e = xplain.explain(tone(440), model, synthesizer="waveform")
     assert e.provenance["route"] == "head(encode(decode(z)))"
     assert torch.isfinite(e.attribution).all() and e.attribution.abs().max() > 0
@@ -264,7 +264,7 @@ def test_a_synthesizer_by_name_takes_parameters(bands: xplain.Model) -> None:
 
 def test_the_fingerprint_changes_with_any_weight() -> None:
     module = Convolutions()
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     before = model.fingerprint()
     assert model.fingerprint() == before
     with torch.no_grad():
@@ -346,7 +346,7 @@ def test_synthesizers_are_the_same_only_where_that_can_be_known() -> None:
         def forward(self, latents: Tensor) -> Tensor:
             return super().forward(latents[:, 0])
 
-    model = xplain.wrap(Reader(), sample_rate=RATE, labels="abc", reads=Secret(RATE, 1))
+    model = xplain.wrap(Reader(), sample_rate=RATE, labels=[*"abc"], reads=Secret(RATE, 1))
     same = xplain.explain(tone(440), model, explainer=Noisy())
     other = xplain.explain(tone(440), model, explainer=Noisy(), synthesizer=Secret(RATE, 10))
     assert same.provenance["route"] == "head(z)"
@@ -381,7 +381,7 @@ def test_ten_minutes_are_explained_within_the_default_budget(noise: Noise) -> No
             Loudness.largest = max(Loudness.largest, waveform.numel())
             return torch.stack([waveform.square().mean(-1), waveform.abs().mean(-1)], dim=-1)
 
-    model = xplain.wrap(Loudness(), sample_rate=RATE, labels="ab")
+    model = xplain.wrap(Loudness(), sample_rate=RATE, labels=[*"ab"])
     clip = noise(600)
     e = xplain.explain(clip, model, params={"steps": 3})
     assert e.attribution.shape[1] == len(clip) // 64 + 1

@@ -38,6 +38,8 @@ def test_labels_in_every_form_have_the_order_of_the_logits(labels: object) -> No
     [
         ("speech, music, noise", r"give \['speech', 'music', 'noise'\]"),
         ("speech music", r"give \['speech', 'music'\]"),
+        ("abc", r"not the one text 'abc'; give \['abc'\]"),
+        (b"abc", "not a bytes"),
         (["a", "b", "a"], "'a' stands there more than once"),
         (np.array(["a", "a"]), "'a' stands there more than once"),
         ({0: "a", 1: "a"}, "'a' stands there more than once"),
@@ -56,12 +58,16 @@ def test_labels_that_say_no_order_are_refused(labels: object, reason: str) -> No
         xplain.wrap(Net(), sample_rate=RATE, labels=labels)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
+    if isinstance(labels, str):
+        with pytest.raises(xplain.ModelError, match="not the one text"):
+            xplain.wrap(Net(), sample_rate=RATE, labels=labels, task="regression")
+
 
 @pytest.mark.parametrize(
     "rate", [8000, 8000.0, np.int64(8000), np.float32(8000), torch.tensor(8000)]
 )
 def test_rates_of_every_type_are_hertz(rate: object) -> None:
-    model = xplain.wrap(Net(), sample_rate=rate, labels="abc")  # type: ignore[arg-type]
+    model = xplain.wrap(Net(), sample_rate=rate, labels=[*"abc"])  # type: ignore[arg-type]
     assert model.sample_rate == RATE and type(model.sample_rate) is int
 
 
@@ -82,16 +88,16 @@ RATES = [
 
 @pytest.mark.parametrize(("rate", "reason"), RATES)
 def test_other_rates_are_refused_everywhere(rate: object, reason: str) -> None:
-    model = xplain.wrap(Net(), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(Net(), sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.ModelError, match=reason):
-        xplain.wrap(Net(), sample_rate=rate, labels="abc")  # type: ignore[arg-type]
+        xplain.wrap(Net(), sample_rate=rate, labels=[*"abc"])  # type: ignore[arg-type]
     with pytest.raises(xplain.XplainError, match=reason):
         xplain.explain(noise(), model, sample_rate=rate)  # type: ignore[arg-type]
     with pytest.raises(xplain.AudioError, match=reason):
         xplain.explain(xplain.Audio(noise(), rate, "mine"), model)  # type: ignore[arg-type]
 
 
-MODEL = xplain.wrap(Net(), sample_rate=RATE, labels="abc")
+MODEL = xplain.wrap(Net(), sample_rate=RATE, labels=[*"abc"])
 
 
 def heard(clip: object, **settings: object) -> xplain.Explanation:
@@ -188,13 +194,13 @@ class Output:
     [lambda z: {"logits": z, "loss": None}, Output, lambda z: z.double(), lambda z: z.bfloat16()],
 )
 def test_logits_are_taken_out_of_what_holds_them(answer: Callable[[Tensor], object]) -> None:
-    e = xplain.explain(noise(), xplain.wrap(Gives(answer), sample_rate=RATE, labels="abc"))
+    e = xplain.explain(noise(), xplain.wrap(Gives(answer), sample_rate=RATE, labels=[*"abc"]))
     assert e.probabilities == pytest.approx(heard(noise()).probabilities, abs=2e-2)
 
 
 def test_whole_numbers_are_logits_for_methods_without_gradients() -> None:
     module = Gives(lambda z: (100 * z).round().long())
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     assert xplain.explain(noise(), model, explainer="occlusion").attribution.any()
     with pytest.raises(xplain.PluginError, match="differentiable=False"):
         xplain.explain(noise(), model)
@@ -218,7 +224,7 @@ def test_whole_numbers_are_logits_for_methods_without_gradients() -> None:
     ],
 )
 def test_other_answers_are_refused_in_a_line(module: nn.Module, reason: str) -> None:
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.ModelError, match=reason) as caught:
         xplain.explain(noise(), model)
     assert "\n" not in str(caught.value)

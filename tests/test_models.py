@@ -18,10 +18,10 @@ import torch
 import xplain
 
 def unnamed():
-    return xplain.wrap(torch.nn.Linear(4, 2), sample_rate=8000, labels="ab")
+    return xplain.wrap(torch.nn.Linear(4, 2), sample_rate=8000, labels=[*"ab"])
 
 def named():
-    return xplain.wrap(torch.nn.Linear(4, 2), sample_rate=8000, labels="ab", name="mine")
+    return xplain.wrap(torch.nn.Linear(4, 2), sample_rate=8000, labels=[*"ab"], name="mine")
 
 def through():
     return __file__ + ":unnamed"
@@ -53,7 +53,7 @@ def test_a_model_that_another_reference_led_to_is_called_as_it_was_asked_for(fil
 
 def saved(folder: Path, name: str) -> xplain.Explanation:
     """An explanation that was saved, by a model of a name, and loaded again."""
-    model = xplain.wrap(BandEnergies(), sample_rate=RATE, labels="abc", name=name)
+    model = xplain.wrap(BandEnergies(), sample_rate=RATE, labels=[*"abc"], name=name)
     return xplain.Explanation.load(xplain.explain(tone(440), model).save(folder))
 
 

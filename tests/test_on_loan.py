@@ -210,7 +210,7 @@ def test_models_of_every_make_work_and_are_left_as_they_were(
         module(clip[None].clone())
     before = state(module)
     model = xplain.wrap(
-        module, sample_rate=RATE, labels="abc", differentiable=make is not quantised
+        module, sample_rate=RATE, labels=[*"abc"], differentiable=make is not quantised
     )
     for method in METHODS[1:] if make is quantised else METHODS:
         for _ in range(2):
@@ -253,7 +253,7 @@ class Late(Net):
 def test_layers_made_in_the_first_call_are_refused_until_they_are_there(place: str) -> None:
     module = Late(place).train()
     before = state(module)
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.ModelError, match=r"makes layers with weights.*call it once"):
         xplain.explain(noise(), model)
     assert same(before, state(module)) and not module.layers and module.late is None
@@ -263,7 +263,7 @@ def test_layers_made_in_the_first_call_are_refused_until_they_are_there(place: s
 
 def test_lazy_layers_are_refused_by_name_until_they_have_weights() -> None:
     module = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3))
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.ModelError, match=r"'0\.bias' have no values yet; call the module"):
         xplain.explain(noise(), model)
     module(noise()[None])
@@ -273,7 +273,7 @@ def test_lazy_layers_are_refused_by_name_until_they_have_weights() -> None:
 def test_weights_on_the_meta_device_are_refused_by_name() -> None:
     with torch.device("meta"):
         module = nn.Linear(2400, 3)
-    model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.ModelError, match="'bias' have no values yet; load them first"):
         xplain.explain(noise(), model)
 
@@ -305,7 +305,7 @@ def test_a_state_is_the_same_before_each_clip_and_left_as_it_was(kind: str, meth
     def explained(clips: list[Tensor]) -> list[xplain.Explanation]:
         module = Level(kind)
         own = module.level
-        model = xplain.wrap(module, sample_rate=RATE, labels="abc")
+        model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
         done = xplain.explain(clips, model, explainer=method, target="a")
         assert module.level is own and float(own) == pytest.approx(0.1)
         return done
@@ -320,7 +320,7 @@ def weights_of_two(folder: Path) -> Path:
         "import random, numpy, torch, xplain\n"
         "def make():\n"
         "    random.random(); numpy.random.rand()\n"
-        "    return xplain.wrap(torch.nn.Linear(2400, 2), sample_rate=8000, labels='ab')\n"
+        "    return xplain.wrap(torch.nn.Linear(2400, 2), sample_rate=8000, labels=[*'ab'])\n"
         "def seeded():\n"
         "    torch.manual_seed(0); random.seed(0); numpy.random.seed(0)\n"
         "    return make()\n"
@@ -339,7 +339,7 @@ def test_loading_a_model_leaves_the_generators(factory: str, tmp_path: Path) -> 
 
 def convolutions_of(seed: int) -> xplain.Model:
     torch.manual_seed(seed)
-    return xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+    return xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"])
 
 
 def attributions(seed: int, model: xplain.Model) -> bytes:
@@ -395,7 +395,7 @@ def memory() -> float:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads Linux's /proc")
 def test_a_hundred_explanations_hold_no_memory_and_no_files() -> None:
-    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"])
 
     def run(count: int) -> None:
         for number in range(count):

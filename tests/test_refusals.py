@@ -21,7 +21,7 @@ Noise = Callable[..., Tensor]
 
 
 def test_gradient_methods_are_refused_where_no_gradient_passes(noise: Noise) -> None:
-    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc", differentiable=False)
+    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"], differentiable=False)
     with pytest.raises(xplain.ModelError, match=r"needs gradients.*cannot be differentiated"):
         xplain.explain(noise(0.3), model)
     assert xplain.explain(noise(0.3), model, explainer=Noisy()).completeness_error is None
@@ -67,7 +67,7 @@ class Answers(nn.Module):
 def test_a_model_that_gives_something_else_is_named_with_what_it_gave(
     answer: Callable[[Tensor], object], reason: str
 ) -> None:
-    model = xplain.wrap(Answers(answer), sample_rate=RATE, labels="abc", name="mine")
+    model = xplain.wrap(Answers(answer), sample_rate=RATE, labels=[*"abc"], name="mine")
     with pytest.raises(xplain.ModelError, match=reason) as caught:
         xplain.explain(tone(440), model)
     assert "mine" in str(caught.value)
@@ -154,7 +154,7 @@ def test_a_model_can_come_from_a_file(tmp_path: Path) -> None:
         "import torch, xplain\n"
         "class M(torch.nn.Module):\n"
         "    def forward(self, x): return torch.stack([x.sum(-1), -x.sum(-1)], -1)\n"
-        "def make(): return xplain.wrap(M(), sample_rate=8000, labels='ab')\n"
+        "def make(): return xplain.wrap(M(), sample_rate=8000, labels=[*'ab'])\n"
         "def wrong(): return 3\n"
     )
     assert xplain.load_model(f"{file}:make").labels == ("a", "b")
@@ -166,16 +166,16 @@ def test_a_model_can_come_from_a_file(tmp_path: Path) -> None:
 
 def test_what_cannot_be_a_model_cannot_be_wrapped() -> None:
     with pytest.raises(xplain.ModelError, match=r"torch\.nn\.Module"):
-        xplain.wrap(lambda x: x, sample_rate=RATE, labels="ab")  # type: ignore[arg-type]
+        xplain.wrap(lambda x: x, sample_rate=RATE, labels=[*"ab"])  # type: ignore[arg-type]
     with pytest.raises(xplain.ModelError, match="each only once"):
-        xplain.wrap(Convolutions(), sample_rate=RATE, labels="aab")
+        xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"aab"])
     with pytest.raises(xplain.ModelError, match="give the same rate to both"):
         stft = make_synthesizer("stft", 16000)
-        xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc", reads=stft)
+        xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"], reads=stft)
     with pytest.raises(xplain.ModelError, match="mine: a single label"):
-        xplain.wrap(Convolutions(), sample_rate=RATE, labels="a", name="mine")
+        xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"a"], name="mine")
     with pytest.raises(xplain.ModelError, match="Hz"):
-        xplain.wrap(Convolutions(), sample_rate=0, labels="abc")
+        xplain.wrap(Convolutions(), sample_rate=0, labels=[*"abc"])
 
 
 def test_one_failing_clip_does_not_lose_the_others(
@@ -199,7 +199,7 @@ def test_a_module_that_is_not_wrapped_is_answered_with_how_to() -> None:
 
 
 def test_a_model_that_cuts_the_gradient_is_told_apart_from_a_broken_method() -> None:
-    model = xplain.wrap(Answers(lambda w: w.detach()[:, :3]), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(Answers(lambda w: w.detach()[:, :3]), sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.PluginError, match="differentiable=False"):
         xplain.explain(tone(440), model)
 

@@ -99,7 +99,7 @@ def test_any_explainer_works_in_any_synthesizer_or_says_why_not(
     explainer: str, synthesizer: str, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+    model = xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"])
     clip = tone(440, 0.05)
     try:
         e = xplain.explain(clip, model, explainer=explainer, synthesizer=synthesizer)

@@ -26,6 +26,11 @@ def named_answers(labels: object, task: Task, unit: str | None, name: str) -> tu
     """One name per logit, value or token; those of tokens need not differ."""
     if task == "embedding":
         return ()
+    if isinstance(labels, str):  # which is iterable, by its letters
+        raise ModelError(
+            f"{name}: labels are a list with one name per logit, not the one text {labels!r}; "
+            f"give {[part for part in re.split(r'[,;|]+ *| +', labels) if part]}"
+        )
     if task == "regression" and isinstance(labels, tuple) and not labels:
         return (unit or "value",)
     if task not in TEXT:
@@ -40,14 +45,9 @@ def named_answers(labels: object, task: Task, unit: str | None, name: str) -> tu
 
 def _names(labels: object, model: str) -> tuple[str, ...]:
     """Labels in the order of the logits; ModelError where that is not clear."""
-    if isinstance(labels, str) and re.search(r"[\s,;|]", labels):
-        raise ModelError(
-            f"{model}: labels are a list with one name per logit, not the one text {labels!r}; "
-            f"give {[part for part in re.split(r'[,;|]+ *| +', labels) if part]}"
-        )
     if isinstance(labels, Mapping):
         labels = _in_order(labels, model)
-    if isinstance(labels, set | frozenset) or not isinstance(labels, Iterable):
+    if isinstance(labels, set | frozenset | bytes) or not isinstance(labels, Iterable):
         raise ModelError(
             f"{model}: labels are a list with one name per logit, in the order of the logits, "
             f"not a {type(labels).__name__}"

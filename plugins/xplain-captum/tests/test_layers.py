@@ -258,7 +258,7 @@ def test_what_is_decoded_before_the_model_reads_it_is_refused(method: str, reaso
         nn.Unflatten(1, (1, 2000)), nn.Conv1d(1, 4, 64, stride=16), nn.ReLU(),
         nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2),
     )  # fmt: skip
-    model = xplain.wrap(head, sample_rate=8000, labels="ab")
+    model = xplain.wrap(head, sample_rate=8000, labels=[*"ab"])
     clip = 0.1 * torch.randn(2000)
     with pytest.raises(xplain.PluginError, match=reason):
         xplain.explain(clip, model, explainer=method, synthesizer="stft")
@@ -268,7 +268,7 @@ def test_what_is_decoded_before_the_model_reads_it_is_refused(method: str, reaso
 
 def test_one_label_against_another_has_no_rule_in_lrp() -> None:
     head = nn.Sequential(nn.Linear(2000, 8), nn.ReLU(), nn.Linear(8, 2))
-    model = xplain.wrap(head, sample_rate=8000, labels="ab")
+    model = xplain.wrap(head, sample_rate=8000, labels=[*"ab"])
     target = xplain.Target("a", versus="b")
     with pytest.raises(xplain.PluginError, match="the function sub"):
         xplain.explain(

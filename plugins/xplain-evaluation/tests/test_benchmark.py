@@ -426,7 +426,7 @@ def test_randomised_copies_are_explained_where_a_metric_needs_them(tmp_path: Pat
         "    layers = [torch.nn.Conv1d(1, 8, 16, stride=4), torch.nn.Softplus(),\n"
         "              torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3)]\n"
         "    return xplain.wrap(torch.nn.Sequential(torch.nn.Unflatten(1, (1, -1)), *layers),\n"
-        "                       sample_rate=8000, labels='abc')\n"
+        "                       sample_rate=8000, labels=[*'abc'])\n"
     )
     table = {
         "models": [f"{tmp_path}/model.py:make"],

@@ -20,7 +20,7 @@ CLIPS = [tone(440), tone(880) + tone(300, level=0.1)]
 @pytest.fixture
 def model() -> xplain.Model:
     torch.manual_seed(0)
-    return xplain.wrap(Convolutions(), sample_rate=RATE, labels="abc")
+    return xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"abc"])
 
 
 class TestRandomising:
@@ -46,14 +46,14 @@ class TestRandomising:
             def forward(self, waveform: Tensor) -> Tensor:
                 return waveform[:, :3] * self.scale[:3]
 
-        wrapped = xplain.wrap(Scale(), sample_rate=RATE, labels="abc")
+        wrapped = xplain.wrap(Scale(), sample_rate=RATE, labels=[*"abc"])
         scale = sanity.randomised(wrapped).module.get_parameter("scale")
         assert not torch.equal(scale, torch.arange(50.0))
         assert torch.equal(scale.sort().values, torch.arange(50.0))
 
     def test_weights_that_a_reset_does_not_reach_are_shuffled(self) -> None:
         module = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(40, 3)))
-        wrapped = xplain.wrap(module, sample_rate=RATE, labels="abc")
+        wrapped = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
         before = {name: p.clone() for name, p in module.named_parameters()}
         after = dict(sanity.randomised(wrapped).module.named_parameters())
         assert all(not torch.equal(before[name], after[name]) for name in before)

@@ -62,13 +62,13 @@ def test_labels_that_exclude_each_other_are_learned_as_their_softmax():
         def forward(self, waveform: Tensor) -> Tensor:
             return torch.tensor([1.0, 2.0, 0.5]).expand(len(waveform), waveform.shape[-1] // 320, 3)
 
-    model = xplain.wrap(Three(), sample_rate=16000, labels="abc", frame_step=0.02)
+    model = xplain.wrap(Three(), sample_rate=16000, labels=[*"abc"], frame_step=0.02)
     said = load_teacher(model, ["b"])(torch.zeros(1, 640)).sigmoid()
     torch.testing.assert_close(said[0, :, 0], torch.tensor([1.0, 2.0, 0.5]).softmax(0)[1].expand(2))
 
 
 def test_what_is_no_teacher_is_refused():
-    once = xplain.wrap(nn.Flatten(), sample_rate=16000, labels="ab")
+    once = xplain.wrap(nn.Flatten(), sample_rate=16000, labels=[*"ab"])
     with pytest.raises(ModelError, match="once per clip"):
         load_teacher(once)
     with pytest.raises(PluginError, match="nobody"):
