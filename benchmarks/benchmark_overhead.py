@@ -62,6 +62,7 @@ def benchmark(clips: list[Path]) -> float:
         models=("zoo:digits",),
         data=(Data("fsdd", tuple(Item(clip) for clip in clips)),),
         explainers=tuple(Method(name, name) for name in METHODS),
+        controls=(),
     )
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -10,8 +10,7 @@ few evaluations. Such designs are known from the discrimination of models (Atkin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -38,6 +37,8 @@ ROUNDING = 2e-6
 """A change of the score, relative to the largest, that is rounding."""
 CLEAR = -0.7
 """Worth of a contrast from which nothing else has to be tried."""
+FIRST_OF, HALVES = "what is first", "the halves of the evidence"
+"""Names of contrasts that are not with an alternative."""
 FINE, COARSE = (3, 8), (1, 2)
 """Channels, or groups one above the other, by which it is moved."""
 
@@ -50,6 +51,10 @@ def check(live: LiveClip, attribution: Attribution) -> Verdict:
     return judge(_Tried(live, attribution).trial())
 
 
+Sides = tuple[str, Tensor, Tensor, tuple[float, float]]
+"""Of a contrast: its name, the groups to remove on each side, and Contrast.expected."""
+
+
 class _Tried:
     """One attribution: its groups, and what the score loses without some of them."""
 
@@ -57,12 +62,13 @@ class _Tried:
         self.live = live
         self.generator = torch.Generator().manual_seed(live.seed)
         self.values = attribution.values.detach().float().cpu()
-        self.numbers, self.unit = _spoken_of(live, attribution, self.values)
-        self.count = int(self.numbers.max()) + 1
+        numbers, self.unit = _spoken_of(live, attribution, self.values)
+        self.count = int(numbers.max()) + 1
         self.fine = self.count == self.values.numel()
+        # Numbered anew, so that chance chooses among those that are equal.
+        self.numbers = torch.randperm(self.count, generator=self.generator)[numbers]
         self.said = self._sums(self.values)
         self.sorted, self.order = self.said.sort(descending=True)
-        self.ties = torch.randperm(self.count, generator=self.generator)
         self.claims: list[float] = []
         self.falls: list[float] = []
         self.attribution = attribution
@@ -77,10 +83,17 @@ class _Tried:
         rest: float | None = None
         if self.count >= 3 and not constant and not live.doubts:
             most, others = self._alternatives()
-            contrasts += self._contrasted(most)
+            contrasts = self._tried(self._apart(most))
             if min((c.worth for c in contrasts), default=0.0) > CLEAR:
-                contrasts += self._contrasted(others)
-                first, spread, rest = self._first(), self._spread(), self._rest()
+                sides = [*self._apart(others), *self._first(), *self._spread()]
+                found = self._tried(sides, least := self._least())
+                first = next((c for c in found if c.name == FIRST_OF), None)
+                spread = next((c for c in found if c.name == HALVES), None)
+                contrasts += [c for c in found if c.name not in (FIRST_OF, HALVES)]
+                if least:
+                    rest = self.falls[-1] / max(
+                        abs(live.difference), *map(abs, self.falls[:-1]), 1e-30
+                    )
         largest = float(live.ends.abs().max())
         margin, probability = _sureness(live)
         return Trial(
@@ -143,8 +156,8 @@ class _Tried:
                 second.append(("itself blurred", _blurred(values, high, wide)))
         return first, second
 
-    def _contrasted(self, alternatives: list[tuple[str, Tensor]]) -> list[Contrast]:
-        """Remove where it and each alternative disagree, in two halves of each side."""
+    def _apart(self, alternatives: list[tuple[str, Tensor]]) -> list[Sides]:
+        """Where it and each alternative disagree most, on both sides."""
         own, found = self.said / self.said.abs().sum(), []
         size = max(2, round((SHARE if self.fine else SHARE_COARSE) * self.count))
         for name, values in alternatives:
@@ -152,72 +165,54 @@ class _Tried:
             scale = float(other.abs().sum())
             if scale == 0 or float(torch.cosine_similarity(own, other, dim=0)) >= ALIKE:
                 continue
-            other = other / scale
-            sides = [self._largest(side, size) for side in (own - other, other - own)]
+            apart = own - (other := other / scale)
+            more, less = apart.topk(size), (-apart).topk(size)
             # As many on each side as hold half of what they disagree about, if that is fewer.
-            enough = 2 + max(
-                int((s[part].cumsum(0) < s.clamp_min(0).sum() / 2).sum())
-                for s, part in zip((own - other, other - own), sides, strict=True)
-            )
-            one, another = (side[:enough] for side in sides)
+            sums = torch.stack([more.values, less.values]).clamp_min(0).cumsum(1)
+            halves = torch.stack([apart.clamp_min(0).sum(), -apart.clamp_max(0).sum()]) / 2
+            enough = 2 + int((sums < halves[:, None]).sum(1).max())
+            one, another = more.indices[:enough], less.indices[:enough]
             expected = _relative(own, one, another), _relative(other, one, another)
             if expected[0] - expected[1] >= APART:
                 found.append((name, one, another, expected))
-        halves = [list(self._halves(part)) for _, *both, _ in found for part in both]
-        falls = iter(self._removed([half for part in halves for half in part]))
-        each = [tuple(next(falls) for _ in part) for part in halves]
-        return [
-            Contrast(name, each[2 * place], each[2 * place + 1], expected)
-            for place, (name, _, _, expected) in enumerate(found)
-        ]
+        return found
 
-    def _first(self) -> Contrast | None:
+    def _first(self) -> Iterator[Sides]:
         """What it puts first against as much of what it puts next, by how much it says so."""
         size = max(1, round(FIRST * self.count))
         end = max(2 * size, round(AMONG * self.count))
         first, following = self.order[:size], self.order[end - size : end]
-        if (claim := _relative(self.said, first, following)) < MORE:
-            return None
-        return replace(self._compared("", first, following), expected=(claim, -claim))
+        if (claim := _relative(self.said, first, following)) >= MORE:
+            yield FIRST_OF, first, following, (claim, -claim)
 
-    def _spread(self) -> Contrast | None:
-        """The few parts that hold half of its evidence against the many with the other half."""
+    def _spread(self) -> Iterator[Sides]:
+        """The many parts that hold half of its evidence against the few with the other half."""
         evidence = self.sorted.clamp_min(0).cumsum(0)
         half = int((evidence < evidence[-1] / 2).sum()) + 1
         end = int((self.sorted > 0).sum())
-        if end - half < 2:
-            return None
-        return self._compared("", self.order[half:end], self.order[:half])
+        if end - half >= 2:
+            yield HALVES, self.order[half:end], self.order[:half], (1.0, -1.0)
 
-    def _compared(self, name: str, one: Tensor, other: Tensor) -> Contrast:
-        sides = [list(self._halves(part)) for part in (one, other)]
-        falls = self._removed([*sides[0], *sides[1]])
-        return Contrast(name, tuple(falls[: len(sides[0])]), tuple(falls[len(sides[0]) :]))
-
-    def _rest(self) -> float | None:
-        """What the score loses without all that is unimportant, as a share of what it can."""
+    def _least(self) -> list[Tensor]:
+        """All that is unimportant; nothing where nothing is."""
         sizes, order = self.said.abs().sort()
         least = order[sizes.cumsum(0) <= UNIMPORTANT * sizes.sum()]
-        if not len(least):
-            return None
-        (fall,) = self._removed([least])
-        most = max(abs(self.live.difference), *map(abs, self.falls[:-1]), 1e-30)
-        return fall / most
+        return [least] if len(least) else []
+
+    def _tried(self, sides: list[Sides], more: Sequence[Tensor] = ()) -> list[Contrast]:
+        """Remove both sides, each in two halves, and then more parts."""
+        halves = [_halves(part) for _, *both, _ in sides for part in both]
+        falls = iter(self._removed([*(half for part in halves for half in part), *more]))
+        each = [tuple(next(falls) for _ in part) for part in halves]
+        return [
+            Contrast(name, each[2 * place], each[2 * place + 1], expected)
+            for place, (name, _, _, expected) in enumerate(sides)
+        ]
 
     def _sums(self, values: Tensor) -> Tensor:
         """Sums of (D, N) over each group: (G,) float32."""
-        if self.fine:
-            return values.flatten()
         sums = torch.zeros(self.count)
         return sums.index_add_(0, self.numbers.flatten(), values.flatten())
-
-    def _largest(self, values: Tensor, count: int) -> Tensor:
-        """The groups with the largest values (G,), largest first; ties by chance."""
-        return self.ties[values[self.ties].topk(count).indices]
-
-    def _halves(self, groups: Tensor) -> Iterator[Tensor]:
-        """Every second of some groups, and the others; of a single one, itself."""
-        yield from (groups[::2], groups[1::2]) if len(groups) > 1 else (groups,)
 
     def _removed(self, parts: list[Tensor]) -> list[float]:
         """By how much the score falls without each part, some numbers of groups."""
@@ -231,6 +226,11 @@ class _Tried:
         self.claims += [float(self.said[part].sum()) for part in parts]
         self.falls += falls
         return falls
+
+
+def _halves(groups: Tensor) -> list[Tensor]:
+    """Every second of some groups, and the others; of a single one, itself."""
+    return [groups[::2], groups[1::2]] if len(groups) > 1 else [groups]
 
 
 def _spoken_of(

@@ -262,7 +262,7 @@ class LiveClip:
         keeps = torch.cat([kept, ~kept, torch.ones_like(kept[:1])])
         # Keeping nothing is removing everything, and the other way round.
         firsts, which = _distinct(keeps)
-        said = self._asked(keeps[firsts], self.target.answers, reencoded)[which].cpu()
+        said = self.asked(keeps[firsts], self.target.answers, reencoded)[which].cpu()
         return Curves(
             ratios=torch.tensor(ratios),
             answers=self.answers,
@@ -282,9 +282,9 @@ class LiveClip:
             self.target.answers(logits)  # raises where it is not finite
             return self.target.score(logits).double()
 
-        return self._asked(keeps, read).cpu()
+        return self.asked(keeps, read).cpu()
 
-    def _asked(
+    def asked(
         self, keeps: Tensor, read: Callable[[Tensor], Tensor], reencoded: bool = False
     ) -> Tensor:
         """What is read of the logits with only ``keeps`` left: (n, …), the mean over draws.

@@ -19,7 +19,7 @@ from PIL import Image
 from xplain_evaluation.benchmark import page as benchmark
 from xplain_evaluation.benchmark.config import CONTROLS
 from xplain_evaluation.benchmark.page import page
-from xplain_evaluation.benchmark.table import Comparison, Results, Row
+from xplain_evaluation.benchmark.table import Against, Comparison, Results, Row
 from xplain_evaluation.intervals import Difference
 
 GROUP = ("zoo:digits", "fsdd", "")
@@ -523,3 +523,26 @@ def test_a_notebook_shows_the_page_the_picture_and_the_table() -> None:
     table = FOUR.to_dataframe()
     assert len(table) == len(FOUR.rows)
     assert table.set_index(["explainer", "metric"]).loc[("saliency", "removal"), "mean"] == 0.15
+
+
+def test_methods_stand_beside_the_hardest_of_their_controls() -> None:
+    def control(name: str, mean: float, hardest: bool = False, p: float = 0.01) -> Against:
+        apart = Difference(0.9125 - mean, 0.8 - mean, 1.0 - mean, p, 10)
+        figures = (mean, mean - 0.1, mean + 0.1)
+        return Against(GROUP, "fidelity", "gradients", name, *figures, hardest, apart, p)
+
+    some = (
+        control("random", 0.3),
+        control("rolled", 0.4),
+        control("gain", 0.6, hardest=True),
+        control("loudness", 0.5),
+    )
+    found = Page(page(replace(FOUR, against=some)))
+    (line,) = found.table("beyond")[1:]
+    assert [cell.values[0] for cell in line[1:]] == pytest.approx([0.9125, 0.3, 0.6, 0.5, 0.3125])
+    assert "gain" in line[3].text and "gain" in line[5].text and "passed" in line[5].classes
+    # Where loudness does better, that is the hardest, and nothing is beyond it.
+    better = Page(page(replace(FOUR, against=(*some[:3], control("loudness", 0.95)))))
+    (line,) = better.table("beyond")[1:]
+    assert line[5].values[0] == pytest.approx(-0.0375) and "passed" not in line[5].classes
+    assert "beyond" not in Page(page(FOUR)).tables

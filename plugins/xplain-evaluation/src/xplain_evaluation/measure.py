@@ -15,6 +15,7 @@ from xplain.explanation import Explanation
 from xplain.metric import Evidence, Metric
 from xplain.registry import registry
 from xplain_evaluation.event import Event
+from xplain_evaluation.structured import structured
 
 CURVES = {"ratios", "keep_curve", "remove_curve", "kept", "removed", "o", "u"}
 REENCODED = {"reencoded_kept", "reencoded_removed", "round_trip"}
@@ -27,13 +28,15 @@ class Measurement:
     """One value of a metric for one clip.
 
     name: the metric's, with its parameters. ratio: None for a metric that has one value for
-    the clip. value: None where it is undefined, for the reason given.
+    the clip. value: None where it is undefined, for the reason given. control: what was kept
+    and removed in the explanation's place, see xplain_evaluation.structured.
     """
 
     name: str
     ratio: float | None
     value: float | None
     reason: str | None = None
+    control: str | None = None
 
 
 def measure(
@@ -43,12 +46,14 @@ def measure(
     *,
     event: Event | None = None,
     randomised: Tensor | None = None,
+    controls: Sequence[str] = (),
 ) -> list[Measurement]:
     """Measure a fresh explanation.
 
     metrics: registered names, or metrics (a name's with parameters: registry().create).
     ratios: of the curves. event: annotated in the clip. randomised: (K, D, N), see
-    Evidence. A metric without a value is in the list with the reason. Raises
+    Evidence. controls: names of xplain_evaluation.structured, by which what is kept and removed
+    is measured too. A metric without a value is in the list with the reason. Raises
     ArtifactError for an explanation that was loaded.
     """
     asked = [registry().create("metric", m, {}) if isinstance(m, str) else m for m in metrics]
@@ -97,6 +102,14 @@ def measure(
                 values.append(Measurement(metric.label, None, None, unplaced))
             else:
                 values.append(one(clip, None))
+    changed = [m for m in asked if CURVES.intersection(m.needs) and ASKING.isdisjoint(m.needs)]
+    for name, curves in structured(explanation, ratios, controls if changed else ()):
+        clip = _with_curves(clip, curves, None)
+        at = [_at(clip, curves, None, place) for place in range(len(ratios))]
+        for metric in changed:
+            one = partial(_one, metric, cache(partial(_gathered, metric, explanation)))
+            those = zip(at, ratios, strict=True) if metric.at_a_ratio else [(clip, None)]
+            values += [replace(one(e, r), control=name) for e, r in those]
     return values
 
 

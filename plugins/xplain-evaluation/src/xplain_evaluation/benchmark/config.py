@@ -23,6 +23,7 @@ from xplain_evaluation.benchmark.data import Data, Item, Natural, Text, known
 from xplain_evaluation.controls import Chance, Loudness
 from xplain_evaluation.intervals import DRAWS
 from xplain_evaluation.metrics.proxy import EVIDENCE
+from xplain_evaluation.structured import CONTROLS as EQUAL
 
 __all__ = ["CONTROLS", "Config", "Data", "Item", "Method", "Representation"]
 
@@ -56,6 +57,7 @@ class Table(msgspec.Struct, frozen=True):
     draws: int | UnsetType = UNSET
     check: bool | UnsetType = UNSET
     sanity: bool | UnsetType = UNSET
+    controls: list[Text] | UnsetType = UNSET
     grouping: Text | UnsetType = UNSET
     order: Text | UnsetType = UNSET
     device: Text | UnsetType = UNSET
@@ -76,6 +78,7 @@ class Values(msgspec.Struct, frozen=True):
     draws: Natural
     check: bool
     sanity: bool
+    controls: list[Text]
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ class Config:
     (the annotated one). settings: those of explain() that are the same for all. rank_by: the
     metric that orders the table; default: the first. draws: bootstrap resamples. check:
     whether check() judges every explanation. sanity: whether each method is put to the
-    sanity checks, on the first two clips of the data.
+    sanity checks, on the first two clips of the data. controls: what each method is compared
+    with at equal energy, by names of xplain_evaluation.structured.
     """
 
     models: tuple[str, ...]
@@ -128,6 +132,7 @@ class Config:
     draws: int = DRAWS
     check: bool = False
     sanity: bool = False
+    controls: tuple[str, ...] = tuple(EQUAL)
 
     def __post_init__(self) -> None:
         """Validate the values and add what is always measured."""
@@ -167,12 +172,16 @@ class Config:
     def _check_values(self) -> None:
         """Refuse values of a wrong type, out of range or repeated."""
         names = ("models", "ratios", "target", "rank_by", "seed", "draws", "check", "sanity")
+        values = {name: getattr(self, name) for name in (*names, "controls")}
         synthesizers = [representation.synthesizer for representation in self.representations]
-        values = {name: getattr(self, name) for name in names} | {"synthesizers": synthesizers}
-        convert("the benchmark", values, Values)
+        convert("the benchmark", values | {"synthesizers": synthesizers}, Values)
         if list(self.ratios) != sorted(set(self.ratios)):
             raise XplainError(f"ratios ascend, each only once, not {list(self.ratios)}")
+        for control in self.controls:
+            if control not in EQUAL:
+                raise XplainError(f"no control {control!r}; {nearest(control, EQUAL)}")
         _once("models", self.models, "leave one out")
+        _once("controls", self.controls, "leave one out")
         labels = [representation.label for representation in self.representations]
         _once("synthesizers", labels, "leave one out, or give it another label")
         _once("data", [data.name for data in self.data], "give one of them another name")
@@ -210,8 +219,9 @@ class Config:
         }
         if given.synthesizers is not UNSET:
             own["synthesizers"] = tuple(map(_representation, given.synthesizers))
-        if given.ratios is not UNSET:
-            own["ratios"] = tuple(given.ratios)
+        for name in ("ratios", "controls"):
+            if (values := getattr(given, name)) is not UNSET:
+                own[name] = tuple(values)
         for name in ("target", "rank_by", "seed", "draws", "check", "sanity"):
             if (value := getattr(given, name)) is not UNSET:
                 own[name] = value

@@ -21,8 +21,12 @@ RESULTS = (
     *("explainer", "metric", "ratio", "better", "clips", "undefined", "failed"),
     *("mean", "low", "high"),
 )
-CLIPS = (*GROUP, "explainer", "place", "clip", "metric", "ratio", "value", "reason")
-FILES = ("results.csv", "clips.csv", "results.json", "timings.csv", "index.html")
+CLIPS = (*GROUP, "explainer", "place", "clip", "control", "metric", "ratio", "value", "reason")
+AGAINST = (
+    *(*GROUP, "explainer", "metric", "control", "hardest", "mean", "low", "high"),
+    *("clips", "difference", "difference_low", "difference_high", "p", "p_holm"),
+)
+FILES = ("results.csv", "controls.csv", "clips.csv", "results.json", "timings.csv", "index.html")
 TIMINGS = (*GROUP, "explainer", "place", "clip", "seconds")
 
 
@@ -37,7 +41,7 @@ def check_free(out: Path) -> None:
 
 
 def write(results: Results, records: Mapping[Key, Record], page: str, out: Path) -> None:
-    """Write results.csv, clips.csv, results.json, timings.csv and index.html, each whole.
+    """Write the tables, results.json and index.html, each whole.
 
     All but the timings are the same for the same measurements, to the byte. Raises
     ArtifactError where they cannot be written.
@@ -45,6 +49,7 @@ def write(results: Results, records: Mapping[Key, Record], page: str, out: Path)
     ordered = [records[key] for key in sorted(records)]
     contents = {
         "results.csv": _csv(RESULTS, _rows(results)),
+        "controls.csv": _csv(AGAINST, _against(results)),
         "clips.csv": _csv(CLIPS, _clips(ordered)),
         "results.json": json.dumps(to_dict(results), indent=1, allow_nan=False) + "\n",
         "timings.csv": _csv(TIMINGS, ([*r.key, r.clip, round(r.seconds, 6)] for r in ordered)),
@@ -72,6 +77,7 @@ def to_dict(results: Results) -> dict[str, Any]:
             }
             for c in results.comparisons
         ],
+        "controls": [dict(zip(AGAINST, row, strict=True)) for row in _against(results)],
         "undefined": dict(results.reasons),
         "failures": [
             {**_named(group), "explainer": explainer, "clip": clip, "reason": reason}
@@ -100,12 +106,19 @@ def _rows(results: Results) -> Iterator[list[object]]:
         yield [*place, *counted, r.mean, r.low, r.high]
 
 
+def _against(results: Results) -> Iterator[list[object]]:
+    for a in results.against:
+        place = [*a.group, a.explainer, a.metric, a.control, a.hardest, a.mean, a.low, a.high]
+        d = a.difference
+        yield [*place, d.clips, d.mean, d.low, d.high, d.p, a.p]
+
+
 def _clips(ordered: Sequence[Record]) -> Iterator[list[object]]:
     for record in ordered:
         for v in record.values:
-            yield [*record.key, record.clip, v.name, v.ratio, v.value, v.reason]
+            yield [*record.key, record.clip, v.control, v.name, v.ratio, v.value, v.reason]
         if record.error is not None:
-            yield [*record.key, record.clip, None, None, None, record.error]
+            yield [*record.key, record.clip, None, None, None, None, record.error]
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

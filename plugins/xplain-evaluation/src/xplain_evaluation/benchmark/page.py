@@ -13,10 +13,11 @@ from xplain.intervals import share
 from xplain.registry import registry
 from xplain.report import html
 from xplain_evaluation.benchmark import plots
+from xplain_evaluation.structured import CONTROLS as EQUAL
 
 if TYPE_CHECKING:
     # The benchmark imports this page.
-    from xplain_evaluation.benchmark.table import Comparison, Group, Results, Row
+    from xplain_evaluation.benchmark.table import Against, Comparison, Group, Results, Row
 
 CONTROLS = {
     "random": "Random is noise: it knows neither the clip nor the model.",
@@ -75,13 +76,27 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """A method beside the controls that take as much energy, by one metric.
+
+    controls: random, the hardest structured one, and loudness, where they were measured.
+    hardest: the hardest of these.
+    """
+
+    row: Row
+    controls: tuple[Against | None, ...]
+    hardest: Against
+
+
+@dataclass(frozen=True)
 class Section:
     """What was measured within one group, as the template lays it out.
 
     controls: what those in it are. remarks: which methods do not beat them. told: pairs that
     are told apart, out of ``asked``. too_few: resamples that would be needed for any to be,
     where there are not enough. verdicts: by method, how many explanations check() called
-    what. findings: of the sanity checks, by method and check.
+    what. beyond: methods beside controls of equal energy, by column. findings: of the sanity
+    checks, by method and check.
     """
 
     id: str
@@ -92,6 +107,7 @@ class Section:
     controls: tuple[str, ...]
     remarks: tuple[str, ...]
     curves: tuple[Curve, ...]
+    beyond: Sequence[tuple[Column, Sequence[Beyond]]]
     told: tuple[Comparison, ...]
     asked: int
     too_few: int | None
@@ -120,6 +136,7 @@ def page(results: Results) -> str:
         keys={method: plots.key(style) for method, style in styles.items()},
         metrics=[(metric, better, _meaning(metric)) for metric, better in metrics],
         controls=CONTROLS,
+        equal=EQUAL,
         sure=SURE,
         rank_by=results.rank_by,
         reasons=results.reasons,
@@ -152,6 +169,7 @@ def _section(
         controls=tuple(said for control, said in CONTROLS.items() if control in order),
         remarks=tuple(_remarks(results.rank_by, order, wins)),
         curves=tuple(_curves(rows, order, columns, styles)),
+        beyond=list(_beyond(results, group, columns, rows)),
         told=tuple(c for c in compared if _sure(c)),
         asked=len(compared),
         too_few=_too_few(results, compared),
@@ -244,6 +262,32 @@ def _remarks(metric: str, order: Sequence[str], wins: Wins) -> Iterator[str]:
             named = ", ".join(behind[:NAMED])
             more = f" and {len(behind) - NAMED} more" if len(behind) > NAMED else ""
             yield f"By {metric}, not shown to be better than {control}: {named}{more}."
+
+
+def _beyond(
+    results: Results, group: Group, columns: Sequence[Column], rows: Sequence[Row]
+) -> Iterator[tuple[Column, Sequence[Beyond]]]:
+    """Each metric of what is kept and removed, with its methods, the best first."""
+    summaries = {(row.metric, row.explainer): row for row in rows if row.ratio is None}
+    for column in columns:
+        sign = 1 if column.better == "higher" else -1
+        lines = []
+        for method in results.order[group]:
+            some = {
+                a.control: a
+                for a in results.against
+                if (a.group, a.metric, a.explainer) == (group, column.metric, method)
+            }
+            known = [a for a in some.values() if a.difference.mean is not None]
+            row = summaries.get((column.metric, method))
+            if not known or row is None:
+                continue
+            structured = next((a for a in known if a.hardest), None)
+            hardest = min(known, key=lambda a: sign * (a.difference.mean or 0.0))
+            controls = (some.get("random"), structured, some.get("loudness"))
+            lines.append(Beyond(row, controls, hardest))
+        if lines:
+            yield column, lines
 
 
 def _too_few(results: Results, compared: Sequence[Comparison]) -> int | None:

@@ -27,7 +27,7 @@ from xplain.progress import track
 from xplain.registry import registry
 from xplain_evaluation import sanity
 from xplain_evaluation.benchmark import files
-from xplain_evaluation.benchmark.config import Config, Data, Item, Method, Representation
+from xplain_evaluation.benchmark.config import CONTROLS, Config, Data, Item, Method, Representation
 from xplain_evaluation.benchmark.journal import Journal, Key, Record
 from xplain_evaluation.benchmark.page import page
 from xplain_evaluation.benchmark.table import Results, tabulate
@@ -145,6 +145,7 @@ def _record(
             config.ratios,
             event=item.event,
             randomised=torch.stack(randomised) if randomised else None,
+            controls=() if method in CONTROLS else config.controls,
         )
         verdict = result.check().kind if config.check else None
     except XplainError as error:
@@ -238,6 +239,7 @@ def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
         "target": config.target,
         "settings": {name: str(value) for name, value in sorted(config.settings.items())},
         "check": config.check,
+        "controls": list(config.controls),
     }
 
 

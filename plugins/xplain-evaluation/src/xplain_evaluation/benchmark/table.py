@@ -14,6 +14,7 @@ from xplain.views import Viewable
 from xplain_evaluation.benchmark.config import Config
 from xplain_evaluation.benchmark.journal import Key, Record
 from xplain_evaluation.intervals import Difference, difference, holm, interval
+from xplain_evaluation.structured import STRUCTURED
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -62,10 +63,33 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Against:
+    """A method against a control that takes as much energy, by one metric's summary.
+
+    control: of xplain_evaluation.structured; its mean over the clips, with the interval.
+    hardest: whether it comes nearest to the method, or beats it by most, of its kind: of the
+    structured ones. difference: method − control, paired by clip; p: corrected for the number
+    of methods and controls (Holm).
+    """
+
+    group: Group
+    metric: str
+    explainer: str
+    control: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    hardest: bool
+    difference: Difference
+    p: float | None
+
+
+@dataclass(frozen=True)
 class Results(Viewable):
     """The table of a benchmark.
 
-    rows: summaries and ratios. comparisons: of every pair of methods. order: per group, the
+    rows: summaries and ratios. comparisons: of every pair of methods. against: of every method
+    with controls of equal energy. order: per group, the
     methods from best to worst by ``rank_by``. reasons: why values are undefined, counted.
     failures: clips that could not be explained: group, method, clip, reason. warnings: what
     has to be known of some that could, in the same way. verdicts:
@@ -82,6 +106,7 @@ class Results(Viewable):
     verdicts: Mapping[tuple[Group, str], Mapping[str, int]]
     findings: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    against: tuple[Against, ...] = ()
     page: ClassVar[str] = "xplain_evaluation.benchmark.page:page"
     figure: ClassVar[str] = "xplain_evaluation.benchmark.plots:results_figure"
 
@@ -114,6 +139,7 @@ def tabulate(
     clips = {data.name: len(data.items) for data in config.data}
     rows: list[Row] = []
     comparisons: list[Comparison] = []
+    against: list[Against] = []
     order: dict[Group, tuple[str, ...]] = {}
     reasons: Counter[str] = Counter()
     failures: list[tuple[Group, str, str, str]] = []
@@ -121,6 +147,7 @@ def tabulate(
     verdicts: dict[tuple[Group, str], dict[str, int]] = {}
     for group in groups:
         summaries: dict[str, dict[str, list[float | None]]] = {}
+        equal: dict[str, dict[tuple[str, str], list[float | None]]] = {}
         for method in config.explainers:
             done = [records[(*group, method.label, place)] for place in range(clips[group[1]])]
             failures += [(group, method.label, r.clip, r.error) for r in done if r.error]
@@ -131,8 +158,12 @@ def tabulate(
                 verdicts[group, method.label] = dict(sorted(counted.items()))
             for metric in config.metrics:
                 values = _values(done, metric.label)
-                ratios = list(config.ratios) if metric.at_a_ratio else [None]
+                ratios: list[float | None] = [*config.ratios] if metric.at_a_ratio else [None]
                 summary = _summary(values, ratios)
+                for control in config.controls:
+                    beside = _summary(_values(done, metric.label, control), ratios)
+                    if any(value is not None for value in beside):
+                        equal.setdefault(metric.label, {})[method.label, control] = beside
                 summaries.setdefault(metric.label, {})[method.label] = summary
                 columns: list[tuple[float | None, list[float | None]]] = [(None, summary)]
                 if metric.at_a_ratio:
@@ -143,11 +174,14 @@ def tabulate(
                     for ratio, column in columns
                 ]
         for metric in config.metrics:
-            comparisons += _compared(config, group, metric, summaries[metric.label])
+            own = summaries[metric.label]
+            comparisons += _compared(config, group, metric, own)
+            against += _against(config, group, metric, own, equal.get(metric.label, {}))
         order[group] = _ordered(config, group, rows)
     return Results(
         rows=tuple(rows),
         comparisons=tuple(comparisons),
+        against=tuple(against),
         order=order,
         rank_by=config.rank_by,
         reasons=dict(sorted(reasons.items())),
@@ -159,9 +193,12 @@ def tabulate(
     )
 
 
-def _values(done: Sequence[Record], label: str) -> list[dict[float | None, float | None]]:
+def _values(
+    done: Sequence[Record], label: str, control: str | None = None
+) -> list[dict[float | None, float | None]]:
     """Each clip's values of a metric by ratio; empty for a clip that failed."""
-    return [{v.ratio: v.value for v in r.values if v.name == label} for r in done]
+    asked = (label, control)
+    return [{v.ratio: v.value for v in r.values if (v.name, v.control) == asked} for r in done]
 
 
 def _summary(
@@ -224,6 +261,47 @@ def _compared(
         Comparison(group, metric.label, one, other, d, p)
         for (one, other), d, p in zip(pairs, found, corrected, strict=True)
     ]
+
+
+def _against(
+    config: Config,
+    group: Group,
+    metric: Metric,
+    own: Mapping[str, Sequence[float | None]],
+    equal: Mapping[tuple[str, str], Sequence[float | None]],
+) -> list[Against]:
+    """Compare each method with its controls of equal energy."""
+    draws = max(config.draws, 2 * round(len(equal) / SIGNIFICANT))
+    found = {
+        (method, control): difference(own[method], values, config.seed, draws, whole=metric.whole)
+        for (method, control), values in equal.items()
+    }
+    corrected = dict(zip(found, holm([d.p for d in found.values()]), strict=True))
+    sign = 1 if metric.better == "higher" else -1
+    hardest: dict[str, str] = {}
+    for method in own:
+        least = {
+            control: sign * d.mean
+            for (one, control), d in found.items()
+            if one == method and control in STRUCTURED and d.mean is not None
+        }
+        if least:
+            hardest[method] = min(least, key=lambda control: least[control])
+    lines = []
+    for (method, control), d in found.items():
+        known = [value for value in equal[method, control] if value is not None]
+        over = interval(known, config.seed, config.draws)
+        if metric.whole is not None and len(set(known)) == 1:
+            over = share(known, metric.whole)
+        lines.append(
+            Against(
+                *(group, metric.label, method, control, over.mean, over.low, over.high),
+                hardest=hardest.get(method) == control,
+                difference=d,
+                p=corrected[method, control],
+            )
+        )
+    return lines
 
 
 def _ordered(config: Config, group: Group, rows: Sequence[Row]) -> tuple[str, ...]:
