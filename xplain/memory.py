@@ -30,7 +30,7 @@ LARGEST = 2 * 2**30
 
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
-_held: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[int, int]]] = (
+sizes: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[int, int]]] = (
     weakref.WeakKeyDictionary()
 )
 """Of modules that were asked: (route, gradients) → elements of a variant, bytes that one held."""
@@ -58,6 +58,10 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 weakref.finalize(storage, self._freed, place, storage.nbytes())
         self.most = max(self.most, self.now)
         return result
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first use imports torch._dynamo, for a second or more
 
     def _freed(self, place: int, size: int) -> None:
         self._counted.discard(place)
@@ -101,7 +105,7 @@ class Memory:
         """
         if self.fixed is not None:
             return min(self.fixed, self.most) if self.most < MOST else self.fixed
-        known = _held.setdefault(route.get_submodule("module"), {})
+        known = sizes.setdefault(route.get_submodule("module"), {})
         key, size = (type(route.synthesizer), values.shape[1], gradients), values.numel()
         if key not in known or known[key][0] < size:
             one = self.within(1, lambda _: _measured(route, values, context, gradients))
