@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,34 +135,25 @@ def explain(
     """
     if model is None:
         raise typer.BadParameter(_models(), param_hint="--model")
-    settings: dict[str, Any] = {
-        "synthesizer": synthesizer,
-        "synthesizer_params": parameters("--synthesizer-param", synthesizer_param),
-        "explainer": explainer,
-        "params": parameters("--param", param),
-        "target": target,
-        "versus": versus,
-        "baseline": baseline,
-        "baseline_params": parameters("--baseline-param", baseline_param),
-        "replacement": replacement,
-        "replacement_params": parameters("--replacement-param", replacement_param),
-        "grouping": grouping,
-        "grouping_params": parameters("--grouping-param", grouping_param),
-        "order": order,
-        "seed": seed,
-        "device": device,
-        "max_batch": max_batch,
-        "memory": memory,
-    }
-    if similar_to:
-        from xplain.targets import SimilarTo
-
-        if target is not None:
-            raise typer.BadParameter("give --target or --similar-to, not both")
-        settings["target"] = SimilarTo(similar_to)
-    settings = {name: value for name, value in settings.items() if value is not None}
+    settings = settings_of(locals())
     ratios = keep or KEEP, remove or REMOVE
     run(recordings(audio), model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the settings of xplain.explain() from the options of the same names."""
+    from xplain.job import Settings
+    from xplain.targets import SimilarTo
+
+    settings = {name: given.get(name) for name in Settings.__annotations__}
+    for name in [name for name in settings if name.endswith("params")]:
+        option = name.removesuffix("s")
+        settings[name] = parameters(f"--{option.replace('_', '-')}", given[option])
+    if given["similar_to"]:
+        if given["target"] is not None:
+            raise typer.BadParameter("give --target or --similar-to, not both")
+        settings["target"] = SimilarTo(given["similar_to"])
+    return {name: value for name, value in settings.items() if value not in (None, {})}
 
 
 def run(

@@ -109,11 +109,11 @@ def segment_each(
     What is wrong with the call as a whole (a name, a label, a window) is raised before the
     first recording.
     """
-    job = _Job.prepare(segmenter, settings)
-    return _each(clips, job)
+    return segment_by(clips, SegmentJob.prepare(segmenter, settings))
 
 
-def _each(clips: Sequence[AudioLike], job: _Job) -> Iterator[Segmentation | Failure]:
+def segment_by(clips: Sequence[AudioLike], job: SegmentJob) -> Iterator[Segmentation | Failure]:
+    """Segment recordings one after another by a job that is prepared."""
     for number, clip in enumerate(clips):
         name = named(clip, number)
         result, said = guarded(name, partial(_segment, clip, name, job))
@@ -123,7 +123,7 @@ def _each(clips: Sequence[AudioLike], job: _Job) -> Iterator[Segmentation | Fail
 
 
 @dataclass(frozen=True)
-class _Job:
+class SegmentJob:
     """Settings made sure of: everything that is the same for all recordings of a call."""
 
     segmenter: Segmenter
@@ -137,7 +137,7 @@ class _Job:
     provenance: Mapping[str, Any]
 
     @classmethod
-    def prepare(cls, asked: object, settings: SegmentSettings) -> _Job:
+    def prepare(cls, asked: object, settings: SegmentSettings) -> SegmentJob:
         """Resolve names and refuse what cannot work for any recording."""
         for name in settings:
             if name not in SegmentSettings.__annotations__:
@@ -180,7 +180,7 @@ class _Job:
         )
 
 
-def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
+def _segment(clip: AudioLike, name: str, job: SegmentJob) -> Segmentation:
     """Segment one recording."""
     segmenter, rate = job.segmenter, job.segmenter.sample_rate
     if isinstance(clip, str | Path):
@@ -216,7 +216,7 @@ def _segment(clip: AudioLike, name: str, job: _Job) -> Segmentation:
     )
 
 
-def _listen(job: _Job, waveform: Tensor) -> Tensor:
+def _listen(job: SegmentJob, waveform: Tensor) -> Tensor:
     """What is added up over windows: an additive segmenter's parts, else logits (frames, C)."""
     segmenter, name = job.segmenter, job.provenance["segmenter"]["name"]
     batch = waveform.to(job.device)[None]
