@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+import pyarrow as pa
+import pyarrow.dataset as pads
 from torch import Tensor
 
 from xplain.clips import Failure
@@ -17,66 +19,118 @@ from xplain.explanation import Explanation
 from xplain.interfaces import Attribution, Explainer, Score
 from xplain.job import Job
 from xplain.verdict import Verdict
-from xplain_corpus import rows, store
+from xplain_corpus import drivers, rows, store
+from xplain_corpus.entries import entries, leases
 from xplain_corpus.header import Header
+from xplain_corpus.place import Place
+from xplain_corpus.tables import CLIPS, TENSORS
 
 if TYPE_CHECKING:
     import duckdb
 
 
+KNOWN = 100_000
+"""Ids among which the nearest to one that is not there is looked for."""
+SAFE: Mapping[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "lock_configuration": "true",
+}
+"""Settings of duckdb by which a query reads the tables it is given, and nothing else."""
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """How far a part of a run is: part ``number`` of ``count``, with the clips that are left.
+
+    running: whether a process is doing it now.
+    """
+
+    number: int
+    count: int
+    clips: int
+    left: int
+    running: bool
+
+
 @dataclass(frozen=True)
 class Status:
-    """What a run holds: clips, those of them that failed, shards, and bytes on disk."""
+    """What a run holds, and what is missing.
+
+    clips, failed: done, and of these failed. shards, bytes: on disk. missing: clips of the source
+    that are not done; None where the source cannot be listed any more. parts: of those that were
+    begun.
+    """
 
     clips: int
     failed: int
     shards: int
     bytes: int
+    missing: int | None
+    parts: tuple[PartStatus, ...]
 
 
 class Corpus:
     """The folder of a run; it may be read while it is written."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path | Place) -> None:
         """Read run.json; ArtifactError where the folder holds no run."""
-        self.folder = Path(folder)
-        self.header = Header.read(self.folder)
+        self.place = Place.of(folder)
+        self.header = Header.read(self.place)
         self._jobs: dict[str | None, Job] = {}
 
     def status(self) -> Status:
-        """Count what is there."""
-        states = list(store.states(self.folder))
-        files = [path for kind in (store.CLIPS, store.TENSORS) for path in self._files(kind)]
+        """Count what is there, and what is missing."""
+        states = {name: error for shard in store.states(self.place) for name, error in shard}
+        sizes = [self.place.listed(table) for table in self.header.question.schemas]
+        begun = drivers.parts(self.place)
+        try:
+            listed = entries(Path(begun[0][0].source)) if begun else None
+        except XplainError:
+            listed = None
+        parts = []
+        for part, running in begun:
+            own = leases(listed or (), (), part.lease, part.number, part.count)
+            ids = [entry.id for lease in own for entry in lease]
+            left = sum(name not in states for name in ids)
+            parts.append(PartStatus(part.number, part.count, len(ids), left, running))
         return Status(
             clips=len(states),
-            failed=sum(error is not None for _, error in states),
-            shards=len(store.shards(self.folder)),
-            bytes=sum(path.stat().st_size for path in files),
+            failed=sum(error is not None for error in states.values()),
+            shards=len(store.shards(self.place)),
+            bytes=sum(size or 0 for each in sizes for size in each.values()),
+            missing=None if listed is None else sum(e.id not in states for e in listed),
+            parts=() if listed is None else tuple(parts),
         )
 
     @property
     def failures(self) -> dict[str, str]:
         """Errors of the clips that failed, by id."""
-        found = [(n, error) for n, error in store.states(self.folder) if error is not None]
-        return dict(sorted(found))
+        found = [each for shard in store.states(self.place) for each in shard]
+        return dict(sorted((name, error) for name, error in found if error is not None))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open duckdb with the views ``clips`` and ``tensors``."""
+        """Open duckdb with the run's tables as views; it reads no files and no other table."""
         import duckdb
 
-        connection = duckdb.connect()
-        for name, schema in ((store.CLIPS, rows.CLIPS), (store.TENSORS, rows.TENSORS)):
-            files = [str(path) for path in self._files(name)]
-            if files:
-                connection.read_parquet(files).create_view(name)
-            else:
-                connection.register(name, schema.empty_table())
+        connection = duckdb.connect(config=dict(SAFE))
+        for name, schema in self.header.question.schemas.items():
+            connection.register(name, self.dataset(name) or schema.empty_table())
         return connection
 
-    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Ask in SQL, of the tables clips and tensors: names of columns, and rows.
+    def dataset(self, table: str) -> pads.Dataset | None:
+        """A table of the run for pyarrow; None where nothing is committed yet."""
+        system, root = self.place.opened()
+        names = [f"{root}/{table}/{name}" for name in store.shards(self.place)]
+        schema = self.header.question.schemas[table]
+        return pads.dataset(names, schema, "parquet", system) if names else None
 
-        Raises XplainError for what duckdb does not understand.
+    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Ask in SQL, of the run's tables alone: names of columns, and rows.
+
+        Raises XplainError for what duckdb does not understand or what it may not read.
         """
         import duckdb
 
@@ -85,19 +139,23 @@ class Corpus:
                 answer = connection.execute(sql)
                 names = [str(column[0]) for column in answer.description or ()]
                 return names, answer.fetchall()
-        except duckdb.Error as error:
-            raise XplainError(f"the query failed: {' '.join(str(error).split())}") from error
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())
+            if isinstance(error, duckdb.PermissionException):
+                reason = f"it may read the tables of the run, and no other file ({reason})"
+            raise XplainError(f"the query failed: {reason}") from error
 
     def row(self, clip: str) -> rows.Row:
         """A clip's row; XplainError where there is none."""
-        return self._one(store.CLIPS, clip)
+        return self._one(CLIPS, clip)
 
     def attribution(self, clip: str) -> Tensor:
         """A clip's attribution (D, N) as it was stored, float32."""
+        self._check_explained()
         row = self.row(clip)
         if row["error"] is not None:
             raise XplainError(f"{clip} failed: {row['error']}")
-        return rows.restored(self._one(store.TENSORS, clip))
+        return rows.restored(self._one(TENSORS, clip))
 
     def open(self, clip: str, model: str | None = None) -> Explanation:
         """Make a clip's explanation from the store and its recording, which is read now.
@@ -109,7 +167,7 @@ class Corpus:
         attribution, row = self.attribution(clip), self.row(clip)
         job = self.job(model)
         names = [group["name"] for group in row["groups"] or ()]
-        groups = rows.restored_groups(self._one(store.TENSORS, clip), names)
+        groups = rows.restored_groups(self._one(TENSORS, clip), names)
         claim = Attribution(attribution, groups)
         stored = Stored(claim, job.explainer.completeness_tolerance)
         (found,) = compare_each([row["path"]], [replace(job, explainer=stored)])
@@ -117,11 +175,14 @@ class Corpus:
             raise found.error
         if found.provenance["audio"]["sha256"] != row["sha256"]:
             raise ArtifactError(f"{row['path']} is not the recording that was explained any more")
-        record = msgspec.json.decode(row["record"], type=dict[str, Any])
+        try:
+            verdict = msgspec.json.decode(row["record"], type=_Record).verdict
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ArtifactError(f"the record of {clip} is damaged: {error}") from error
         kept = {name: row[name] for name in ("completeness_error", "converged")}
         opened = replace(found, warnings=tuple(row["warnings"]), **kept)
-        if record["verdict"] is not None:
-            opened._checked.append(msgspec.convert(record["verdict"], Verdict))
+        if verdict is not None:
+            opened._checked.append(verdict)
         return opened
 
     def job(self, model: str | None = None) -> Job:
@@ -137,24 +198,32 @@ class Corpus:
         question = self.header.question
         if model is not None:
             question = msgspec.structs.replace(question, model=model)
+        self._check_explained()
         job = question.prepare(trusted=model is not None)
-        Header.of(question, job).check_same(self.header, self.folder)
+        assert isinstance(job, Job)
+        Header.of(question, job).check_same(self.header, self.place)
         return job
 
-    def _files(self, kind: str) -> list[Path]:
-        names = [path.name for path in store.shards(self.folder)]
-        return [self.folder / kind / name for name in names]
+    def _check_explained(self) -> None:
+        if self.header.question.segments:
+            raise XplainError(
+                f"{self.place} holds segments, and this needs explanations; ask its table "
+                "segments in SQL, export it, or explain the recordings: xplain corpus run --model"
+            )
 
     def _one(self, table: str, clip: str) -> rows.Row:
-        with self.connect() as connection:
-            found = connection.execute(f"FROM {table} WHERE id = ?", [clip])
-            names = [column[0] for column in found.description or ()]
-            values = found.fetchone()
-            if values is None:
-                known = connection.execute(f"SELECT id FROM {table} LIMIT 100000").fetchall()
-                hint = nearest(clip, [name for (name,) in known])
-                raise XplainError(f"{self.folder} has no clip {clip!r}; {hint}")
-        return cast(Mapping[str, Any], dict(zip(names, values, strict=True)))  # type: ignore[return-value]
+        data = self.dataset(table)
+        found = None if data is None else data.filter(pads.field("id") == clip).head(1).to_pylist()
+        if found:
+            return cast(rows.Row, found[0])
+        known = [] if data is None else data.head(KNOWN, columns=["id"])["id"].to_pylist()
+        raise XplainError(f"{self.place} has no clip {clip!r}; {nearest(clip, known)}")
+
+
+class _Record(msgspec.Struct):
+    """What is taken from a clip's record."""
+
+    verdict: Verdict | None
 
 
 class Stored(Explainer):

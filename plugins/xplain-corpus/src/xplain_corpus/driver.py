@@ -11,11 +11,11 @@ from typing import Protocol
 from xplain.errors import ArtifactError, XplainError
 from xplain_corpus import store
 from xplain_corpus.entries import Entry
-from xplain_corpus.rows import Row, failed
-from xplain_corpus.work import Done, Setup, Task
+from xplain_corpus.rows import Rows, failed
+from xplain_corpus.work import Done, Setup, Task, errors_of
 
 DEATHS = 3
-"""As often may a worker die of a clip that it does alone."""
+"""As often may a worker die of a clip that it does alone; once, where it takes too long."""
 STARTS = 3
 """As often in a row may workers die before they have loaded the model."""
 LOADING = 900.0
@@ -26,10 +26,11 @@ PATIENCE = 1.0
 
 @dataclass(frozen=True)
 class Died:
-    """A worker ended. started: whether it had loaded its model."""
+    """A worker ended. started: whether it had loaded its model. late: for its time was over."""
 
     reason: str
     started: bool
+    late: bool = False
 
 
 Event = Done | Died
@@ -83,7 +84,7 @@ class _Lease:
     """A lease whose clips are done one by one, since a worker died of it."""
 
     entries: tuple[Entry, ...]
-    rows: dict[str, tuple[Row, Row | None]] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
 
 
 def drive(
@@ -157,25 +158,26 @@ class _Driver:
             return
         (entry,) = task.entries
         self._deaths[entry.id] += 1
-        if self._deaths[entry.id] < DEATHS:
+        if self._deaths[entry.id] < DEATHS and not death.late:
             self._pending.appendleft(task)
             return
+        times = "once more" if death.late else f"{DEATHS} times"
         error = (
-            f"{entry.path}: the worker died of this clip alone {DEATHS} times ({death.reason}); "
+            f"{entry.path}: the worker died of this clip alone {times} ({death.reason}); "
             "leave the clip out, or mend what it ends"
         )
-        yield from self._one_done(entry, (failed(entry, error, self._setup.key), None))
+        setup = self._setup
+        yield from self._one_done(entry, failed(entry, error, setup.key, setup.question.schemas))
 
-    def _one_done(
-        self, entry: Entry, rows: tuple[Row, Row | None]
-    ) -> Iterator[tuple[int, Mapping[str, str]]]:
+    def _one_done(self, entry: Entry, rows: Rows) -> Iterator[tuple[int, Mapping[str, str]]]:
         """Keep a clip's rows until its lease is whole, then write that."""
         lease = self._split[entry.id]
         lease.rows[entry.id] = rows
         if len(lease.rows) < len(lease.entries):
             return
         whole = [lease.rows[e.id] for e in lease.entries]
-        store.write(self._setup.folder, self._setup.key, whole)
+        setup = self._setup
+        store.write(setup.place, setup.key, whole, setup.question.schemas)
         for each in lease.entries:
             del self._split[each.id]
-        yield len(whole), {c["id"]: c["error"] for c, _ in whole if c["error"] is not None}
+        yield len(whole), errors_of(whole)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,18 +64,18 @@ def entries(source: Path) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.id)
 
 
-def part(found: Sequence[Entry], number: int, count: int) -> list[Entry]:
-    """Choose part ``number`` of ``count``, 1 for the first; by id, whatever else is listed."""
-    return [entry for entry in found if _hash(entry.id) % count == number - 1]
+def leases(
+    found: Sequence[Entry], done: Collection[str], size: int, number: int = 1, count: int = 1
+) -> list[tuple[Entry, ...]]:
+    """Cut recordings into leases of ``size``; of every ``count``-th from ``number`` what is left.
 
-
-def leases(found: Sequence[Entry], done: Collection[str], size: int) -> list[tuple[Entry, ...]]:
-    """Cut what is not done into leases of ``size``, in order.
-
-    Leases are done whole or not at all, so that the same size gives the same leases again.
+    number: 1 for the first. Leases are cut from all recordings, so that the parts of an array of
+    jobs are disjoint, and do the leases that one job would do.
     """
-    left = [entry for entry in found if entry.id not in done]
-    return [tuple(left[start : start + size]) for start in range(0, len(left), size)]
+    whole = [tuple(found[start : start + size]) for start in range(0, len(found), size)]
+    own = whole[number - 1 :: count]
+    left = (tuple(entry for entry in lease if entry.id not in done) for lease in own)
+    return [lease for lease in left if lease]
 
 
 def _recordings(folder: Path) -> Iterator[str]:
@@ -90,7 +89,3 @@ def _recordings(folder: Path) -> Iterator[str]:
 def _text(name: str) -> str:
     """A name as text; bytes that are none are shown as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -1,8 +1,9 @@
 """Workers as processes of this machine, forked from a nursery that has imported everything once.
 
 A nursery, and not a fresh interpreter for each worker: importing torch takes longer than many a
-lease, and its pages are then shared. And not the driver, which may have threads that a forked
-process would lack.
+lease, and its pages are then shared. It is forked from the driver where that has one thread, as a
+command has, and is an interpreter of its own else: a forked process lacks the other threads, and
+what they held stays locked.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any
 
+import torch
+
 from xplain_corpus.driver import Died, Event
 from xplain_corpus.work import Done, Setup, Task, Worker
 
 START = "import sys; from xplain_corpus.local import nurse; nurse(int(sys.argv[1]), sys.argv[2:])"
 READY = "ready"
+PRELOADED = ("pandas", "pyarrow.pandas_compat")
+"""What pyarrow imports with the first table, where it is installed."""
 
 
 @dataclass
@@ -47,15 +52,9 @@ class LocalWorkers:
         self._setup = setup
         self._running: dict[int, _Running] = {}
         self._nursery, theirs = multiprocessing.Pipe()
+        needed = (*setup.needed, *PRELOADED)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", START, str(theirs.fileno()), *setup.needed],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno() if _is_file(sys.stderr) else subprocess.DEVNULL,
-                env=_environment(setup),
-                start_new_session=True,  # Ctrl-C is for the driver alone
-            )
+            self._pid = _forked(theirs, needed) if _may_fork() else _started(theirs, needed, setup)
 
     def give(self, slot: int, task: Task) -> None:
         """Give worker ``slot`` a task, and start it if need be."""
@@ -63,7 +62,7 @@ class LocalWorkers:
             ours, theirs = multiprocessing.Pipe()
             with theirs:
                 self._nursery.send("fork")
-                send_handle(self._nursery, theirs.fileno(), self._process.pid)
+                send_handle(self._nursery, theirs.fileno(), self._pid)
                 pid = self._nursery.recv()
             self._running[slot] = _Running(pid, ours)
             self._send(slot, self._setup)
@@ -101,8 +100,9 @@ class LocalWorkers:
         for slot in self._running:
             with contextlib.suppress(ProcessLookupError):
                 self.kill(slot)
-        self._process.kill()
-        self._process.wait()
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
         for running in self._running.values():
             running.connection.close()
         self._nursery.close()
@@ -117,13 +117,53 @@ class LocalWorkers:
         self._nursery.send(running.pid)
         status = self._nursery.recv()
         spent = 0.0 if running.since is None else time.monotonic() - running.since
-        if reason is None and status in (1, -signal.SIGKILL) and spent >= self._setup.limit:
+        late = status in (1, -signal.SIGKILL) and spent >= self._setup.limit
+        if reason is None and late:
             reason = f"it took longer than the limit of {self._setup.limit:g} s"
         elif reason is None and status < 0:
             reason = f"it was killed by {signal.Signals(-status).name}"
         elif reason is None:
             reason = f"it ended with status {status}"
-        return Died(reason, running.since is not None)
+        return Died(reason, running.since is not None, late)
+
+
+def _may_fork() -> bool:
+    """Whether this process has one thread, native ones counted, and no GPU in use."""
+    try:
+        alone = len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # not known on this system
+        return False
+    return alone and not bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def _forked(theirs: Connection, needed: Sequence[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # else a child may write it once more
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()  # Ctrl-C is for the driver alone
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(sys.stderr.fileno() if _is_file(sys.stderr) else nowhere, 1)
+        try:
+            nurse(theirs.fileno(), needed)
+        finally:
+            os._exit(0)
+    return pid
+
+
+def _started(theirs: Connection, needed: Sequence[str], setup: Setup) -> int:
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, str(theirs.fileno()), *needed],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno() if _is_file(sys.stderr) else subprocess.DEVNULL,
+        env=_environment(setup),
+        start_new_session=True,
+    )
+    process.returncode = 0  # it is waited for by its number
+    return process.pid
 
 
 def nurse(handle: int, needed: Sequence[str]) -> None:

@@ -89,10 +89,12 @@ class RayWorkers:
         del self._actors[slot]
         spent = time.monotonic() - self._began[slot]
         text = " ".join(str(error).split())
-        if spent >= self._setup.limit:
+        late = spent >= self._setup.limit
+        if late:
             text = f"it took longer than the limit of {self._setup.limit:g} s, or {text}"
         # Its constructor failed where it is unavailable from the start.
-        return Died(text[:300], started="creation" not in text and "__init__" not in text)
+        started = "creation" not in text and "__init__" not in text
+        return Died(text[:300], started, late and started)
 
 
 class Actor:

@@ -1,10 +1,11 @@
-"""What is stored of a clip: a row of answers, and a row of tensors."""
+"""What is stored of a clip: a row of answers, and a row of tensors or rows of segments."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,73 +16,14 @@ import torch
 from torch import Tensor
 
 from xplain.audio import to_pcm16
+from xplain.errors import ArtifactError
 from xplain.explanation import Explanation
 from xplain.interfaces import Groups
-from xplain.selection import Group
+from xplain.segmentation.result import Segmentation
 from xplain_corpus.entries import Entry
-from xplain_corpus.header import Precision, Question
+from xplain_corpus.header import VOLATILE, Precision, Question
+from xplain_corpus.tables import CLIPS, RESULT, SEGMENTS, TENSORS, Schemas
 
-TEXTS = pa.map_(pa.string(), pa.string())
-NUMBERS = pa.map_(pa.string(), pa.float64())
-BAND = pa.struct([("low", pa.float64()), ("high", pa.float64()), ("share", pa.float64())])
-GROUP = pa.struct(
-    [(name, pa.float64() if name != "name" else pa.string()) for name in Group.__annotations__]
-)
-RESULT = pa.struct(
-    [
-        ("kind", pa.string()),
-        ("ratio", pa.float64()),
-        ("probability", pa.float64()),
-        ("value", pa.float64()),
-        ("label", pa.string()),
-        ("agrees", pa.bool_()),
-    ]
-)
-CLIPS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("path", pa.string()),
-        ("sha256", pa.string()),
-        ("seconds", pa.float64()),
-        ("meta", TEXTS),
-        ("target", pa.string()),
-        ("versus", pa.string()),
-        ("probability", pa.float64()),
-        ("value", pa.float64()),
-        ("decision", pa.string()),
-        ("probabilities", NUMBERS),
-        ("score", pa.float64()),
-        ("baseline_score", pa.float64()),
-        ("completeness_error", pa.float64()),
-        ("converged", pa.bool_()),
-        ("verdict", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("figures", NUMBERS),
-        ("bands", pa.list_(BAND)),
-        ("groups", pa.list_(GROUP)),
-        ("results", pa.list_(RESULT)),
-        ("warnings", pa.list_(pa.string())),
-        ("error", pa.string()),
-        ("provenance", pa.string()),
-        ("record", pa.string()),
-    ]
-)
-"""Answers, one row for each clip. provenance: the run's key. record: all else that the clip's
-explanation.json would hold, as JSON, with the parts of its provenance that are its own."""
-TENSORS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("shape", pa.list_(pa.int32())),
-        ("dtype", pa.string()),
-        ("scale", pa.float32()),
-        ("attribution", pa.binary()),
-        ("groups", pa.binary()),
-        ("audio", pa.binary()),
-    ]
-)
-"""Attributions, one row for each clip that has one: numbers of ``dtype``, little-endian, in rows
-of channels, that times ``scale`` are the attribution. groups: the number of each element's group,
-32-bit integers, where the groups have names. audio: FLAC of 16 bits, where asked for."""
 ELSEWHERE = ("frequencies", "probabilities", "bands", "groups", "results")
 """Parts of an explanation's record that columns or the header hold."""
 
@@ -89,9 +31,17 @@ Row = dict[str, Any]
 Numbers = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What is stored of a clip: its row of the table clips, and its rows of the other one."""
+
+    clip: Row
+    others: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+
+
 def answered(
     entry: Entry, explanation: Explanation, question: Question, origin: Mapping[str, Any], key: str
-) -> tuple[Row, Row]:
+) -> Rows:
     """Rows of a clip that was explained.
 
     origin: the provenance that the run's clips share. key: the run's.
@@ -99,7 +49,11 @@ def answered(
     # As JSON has it: versions and the like are their own kinds of text.
     record = json.loads(json.dumps(explanation.to_dict(question.keep, question.remove)))
     target, verdict = record["target"], record["verdict"] or {}
-    own = {k: v for k, v in record["provenance"].items() if origin.get(k) != v}
+    own = {
+        name: value
+        for name, value in record["provenance"].items()
+        if name not in VOLATILE and origin.get(name) != value
+    }
     rest = {k: v for k, v in record.items() if k not in ELSEWHERE} | {"provenance": own}
     probabilities = record["probabilities"]
     figures = verdict.get("figures") or {}
@@ -145,18 +99,39 @@ def answered(
         else explanation.numbers.cpu().numpy().astype("<i4").tobytes(),
         "audio": flac(explanation.waveform, explanation.sample_rate) if question.audio else None,
     }
-    return clip, tensors
+    return Rows(clip, {TENSORS: [tensors]})
 
 
-def failed(entry: Entry, error: str, key: str) -> Row:
-    """Row of a clip that could not be explained, with the reason."""
-    return {name: None for name in CLIPS.names} | {
+def segmented(entry: Entry, segmentation: Segmentation, key: str) -> Rows:
+    """Rows of a recording that was segmented. key: the run's."""
+    held: dict[str, float] = dict.fromkeys(segmentation.labels, 0.0)
+    for segment in segmentation.segments:
+        held[segment.label] = held.get(segment.label, 0.0) + segment.end - segment.start
+    clip = {
+        "id": entry.id,
+        "path": _text(entry.path),
+        "sha256": segmentation.provenance["audio"]["sha256"],
+        "seconds": segmentation.duration,
+        "meta": _texts(entry.meta),
+        "labels": list(held.items()),
+        "warnings": list(map(_text, segmentation.warnings)),
+        "error": None,
+        "provenance": key,
+    }
+    parts = [{"id": entry.id, **asdict(segment)} for segment in segmentation.segments]
+    return Rows(clip, {SEGMENTS: parts})
+
+
+def failed(entry: Entry, error: str, key: str, schemas: Schemas) -> Rows:
+    """Row of a clip that could not be done, with the reason."""
+    clip = dict.fromkeys(schemas[CLIPS].names) | {
         "id": entry.id,
         "path": _text(entry.path),
         "meta": _texts(entry.meta),
         "error": _text(error),
         "provenance": key,
     }
+    return Rows(clip)
 
 
 def stored(values: Numbers, precision: Precision) -> Row:
@@ -173,9 +148,8 @@ def stored(values: Numbers, precision: Precision) -> Row:
 
 
 def restored(row: Row) -> Tensor:
-    """The attribution (D, N) of a row of tensors, float32."""
-    kind = {"int8": "i1", "float16": "<f2"}[row["dtype"]]
-    numbers = np.frombuffer(row["attribution"], kind).reshape(row["shape"])
+    """The attribution (D, N) of a row of tensors, float32; ArtifactError for a damaged one."""
+    numbers = _array(row, "attribution", {"int8": "i1", "float16": "<f2"}.get(row["dtype"], ""))
     return torch.from_numpy(numbers.astype(np.float32) * np.float32(row["scale"]))
 
 
@@ -183,7 +157,7 @@ def restored_groups(row: Row, names: Sequence[str] | None) -> Groups | None:
     """The groups of a row of tensors; None where there are none."""
     if row["groups"] is None:
         return None
-    numbers = np.frombuffer(row["groups"], "<i4").reshape(row["shape"])
+    numbers = _array(row, "groups", "<i4")
     return Groups(torch.from_numpy(numbers.astype(np.int64)), None if not names else tuple(names))
 
 
@@ -194,12 +168,30 @@ def flac(waveform: Tensor, rate: int) -> bytes:
     return held.getvalue()
 
 
-def tables(rows: Sequence[tuple[Row, Row | None]]) -> tuple[pa.Table, pa.Table]:
-    """Tables of clips and of tensors; a clip that failed has no tensors."""
-    return (
-        pa.Table.from_pylist([clip for clip, _ in rows], CLIPS),
-        pa.Table.from_pylist([tensors for _, tensors in rows if tensors is not None], TENSORS),
-    )
+def tables(rows: Sequence[Rows], schemas: Schemas) -> dict[str, pa.Table]:
+    """Tables of rows, by their names; a clip that failed is in that of the clips alone."""
+    return {
+        name: pa.Table.from_pylist(
+            [row.clip for row in rows]
+            if name == CLIPS
+            else [each for row in rows for each in row.others.get(name, ())],
+            schema,
+        )
+        for name, schema in schemas.items()
+    }
+
+
+def _array(row: Row, name: str, kind: str) -> npt.NDArray[Any]:
+    """A row's numbers in its shape."""
+    try:
+        shape = [int(size) for size in row["shape"]]
+        if len(shape) != 2 or min(shape) < 1 or not kind:
+            raise ValueError(f"numbers {row['dtype']!r} in a shape of {shape}")
+        return np.frombuffer(row[name], kind).reshape(shape)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"the {name} of {row['id']} cannot be read: {error}; the shard is damaged"
+        ) from error
 
 
 def _texts(meta: Mapping[str, str]) -> list[tuple[str, str]]:

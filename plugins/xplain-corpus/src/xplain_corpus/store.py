@@ -1,8 +1,8 @@
 """A run's folder: run.json, and shards of Parquet that are written whole or not at all.
 
-A shard is a lease's clips: tensors/KEY.parquet, then clips/KEY.parquet, which commits them. KEY
-is a hash of the run and of the clips' ids, so that a lease that is done twice lands in its own
-place, with the same bytes.
+A shard is a lease's clips: tensors/KEY.parquet or segments/KEY.parquet, then clips/KEY.parquet,
+which commits them. KEY is a hash of the run and of the clips' ids, so that a lease that is done
+twice lands in its own place, with the same bytes.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xplain.errors import ArtifactError
-from xplain.storage import write_bytes
-from xplain_corpus.rows import Row, tables
+from xplain_corpus.place import Place
+from xplain_corpus.rows import Rows, tables
+from xplain_corpus.tables import CLIPS, Schemas
 
-CLIPS, TENSORS = "clips", "tensors"
+BINARY = ("attribution", "groups", "audio")
+"""Columns that are all different: a dictionary of them would only be thrown away."""
 
 
 def shard_name(key: str, ids: Iterable[str]) -> str:
@@ -30,34 +31,38 @@ def shard_name(key: str, ids: Iterable[str]) -> str:
     return f"{digest.hexdigest()[:32]}.parquet"
 
 
-def write(folder: Path, key: str, rows: Sequence[tuple[Row, Row | None]]) -> None:
+def write(place: Place, key: str, rows: Sequence[Rows], schemas: Schemas) -> None:
     """Write a lease's rows as a shard; ArtifactError where that is not possible."""
-    name = shard_name(key, [clip["id"] for clip, _ in rows])
-    clips, tensors = tables(rows)
-    write_bytes(folder / TENSORS / name, _parquet(tensors))
-    write_bytes(folder / CLIPS / name, _parquet(clips))
+    name = shard_name(key, [row.clip["id"] for row in rows])
+    made = tables(rows, schemas)
+    for table in sorted(made, key=lambda table: table == CLIPS):  # that of the clips is the last
+        place.write(f"{table}/{name}", _parquet(made[table]))
 
 
-def shards(folder: Path) -> list[Path]:
-    """The committed shards' tables of clips."""
-    return sorted((folder / CLIPS).glob("*.parquet"))
+def shards(place: Place) -> list[str]:
+    """Names of the committed shards."""
+    return sorted(name for name in place.listed(CLIPS) if name.endswith(".parquet"))
 
 
-def states(folder: Path) -> Iterator[tuple[str, str | None]]:
-    """Give the id of each clip that is done, and its error; ArtifactError for a damaged shard."""
-    for path in shards(folder):
+def states(place: Place) -> Iterator[list[tuple[str, str | None]]]:
+    """Of each shard the ids of its clips, with their errors; ArtifactError for a damaged one."""
+    system, root = place.opened()
+    for name in shards(place):
         try:
-            read = pq.read_table(path, columns=["id", "error"])
-        except (OSError, pa.ArrowInvalid) as error:
+            read = pq.read_table(
+                f"{root}/{CLIPS}/{name}", columns=["id", "error"], filesystem=system
+            )
+            ids, errors = read["id"].to_pylist(), read["error"].to_pylist()
+        except (OSError, KeyError, pa.ArrowException) as error:
             raise ArtifactError(
-                f"{path} cannot be read: {error}; remove it, and its clips are done again"
+                f"{place}/{CLIPS}/{name} cannot be read: {error}; remove it, and its clips are "
+                "done again"
             ) from error
-        yield from zip(read["id"].to_pylist(), read["error"].to_pylist(), strict=True)
+        yield list(zip(ids, errors, strict=True))
 
 
 def _parquet(table: pa.Table) -> bytes:
     held = io.BytesIO()
-    # Attributions are all different: a dictionary of them would only be thrown away.
-    coded = [name for name in table.column_names if name not in ("attribution", "groups", "audio")]
+    coded = [name for name in table.column_names if name not in BINARY]
     pq.write_table(table, held, compression="zstd", use_dictionary=coded)
     return held.getvalue()

@@ -7,22 +7,26 @@ import faulthandler
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from xplain import memory
 from xplain.clips import Failure, guarded
 from xplain.errors import ArtifactError, XplainError
 from xplain.explaining import compare_each
 from xplain.explanation import Explanation
+from xplain.job import Job
+from xplain.segmentation.segmenting import segment_by
 from xplain_corpus import store
 from xplain_corpus.entries import Entry
 from xplain_corpus.header import Question
-from xplain_corpus.rows import Row, answered, failed
+from xplain_corpus.place import Place
+from xplain_corpus.rows import Rows, answered, failed, segmented
 
 EXHAUSTED = ("MemoryError", "not enough memory", "out of memory", "annot allocate memory")
 """What an error says that is of a lack of memory."""
@@ -37,7 +41,7 @@ class Setup:
     names of those that the job needs.
     """
 
-    folder: Path
+    place: Place
     question: Question
     origin: Mapping[str, Any]
     key: str
@@ -65,7 +69,7 @@ class Done:
     """
 
     errors: Mapping[str, str]
-    rows: tuple[tuple[Row, Row | None], ...] = ()
+    rows: tuple[Rows, ...] = ()
     unwritable: str | None = None
 
 
@@ -83,40 +87,55 @@ class Worker:
     def do(self, task: Task) -> Done:
         """Do a task; a lease's rows are written as a shard."""
         rows = tuple(self._rows(entry, task.alone) for entry in task.entries)
-        errors = {clip["id"]: clip["error"] for clip, _ in rows if clip["error"] is not None}
+        errors = errors_of(rows)
         if task.alone:
             return Done(errors, rows)
         if not self._alive():
             raise SystemExit(1)
         try:
-            store.write(self._setup.folder, self._setup.key, rows)
+            setup = self._setup
+            store.write(setup.place, setup.key, rows, setup.question.schemas)
         except ArtifactError as error:
             return Done(errors, unwritable=str(error))
         return Done(errors)
 
-    def _rows(self, entry: Entry, alone: bool) -> tuple[Row, Row | None]:
+    def _rows(self, entry: Entry, alone: bool) -> Rows:
         setup = self._setup
         with _limited(setup.limit):
-            result = self._explained(entry)
+            result = self._answered(entry)
         if not isinstance(result, Failure):
             return result
         if any(sign in str(result.error) for sign in EXHAUSTED) and not alone:
             raise SystemExit(1)  # perhaps others took it: in a fresh process, by itself
-        return failed(entry, str(result.error), setup.key), None
+        return failed(entry, str(result.error), setup.key, setup.question.schemas)
 
-    def _explained(self, entry: Entry) -> tuple[Row, Row | None] | Failure:
-        (result,) = compare_each([entry.path], [self._job])
+    def _answered(self, entry: Entry) -> Rows | Failure:
+        if not isinstance(self._job, Job):
+            (found,) = segment_by([entry.path], self._job)
+            if isinstance(found, Failure):
+                return found
+            return segmented(entry, found, self._setup.key)
+        # A batch depends on the longest clip that was measured, and numbers on the batch: each
+        # clip is measured by itself, so that its row is the same whichever worker does it.
+        memory.sizes.clear()
+        job = replace(self._job, memory=replace(self._job.memory))
+        (result,) = compare_each([entry.path], [job])
         if isinstance(result, Failure):
             return result
         made, _ = guarded(entry.path, partial(self._checked, entry, result))
         return made
 
-    def _checked(self, entry: Entry, explanation: Explanation) -> tuple[Row, Row | None]:
+    def _checked(self, entry: Entry, explanation: Explanation) -> Rows:
         setup = self._setup
         if setup.question.check:
             with contextlib.suppress(XplainError):  # stored all the same, with the reason
                 explanation.check()
         return answered(entry, explanation, setup.question, setup.origin, setup.key)
+
+
+def errors_of(rows: Sequence[Rows]) -> dict[str, str]:
+    """The errors of the clips that failed, by id."""
+    return {row.clip["id"]: row.clip["error"] for row in rows if row.clip["error"] is not None}
 
 
 @contextlib.contextmanager

@@ -201,7 +201,7 @@ def audit(
     ]
     if not labels:
         raise XplainError(
-            f"{corpus.folder}: an audit compares labels, and fewer than two have {FEWEST} clips; "
+            f"{corpus.place}: an audit compares labels, and fewer than two have {FEWEST} clips; "
             "explain a corpus in which the model decides for several"
         )
     findings = findings_of(heard, labels, rate, job, seed)
@@ -236,7 +236,7 @@ def _chosen(corpus: Corpus, clips: int, seed: int) -> list[tuple[str, str, str, 
         "SELECT id, path, decision, target FROM clips WHERE decision IS NOT NULL ORDER BY id"
     )
     if not rows:
-        raise XplainError(f"{corpus.folder} holds no clip for which a label was decided")
+        raise XplainError(f"{corpus.place} holds no clip for which a label was decided")
     order = np.random.default_rng(seed).permutation(len(rows))
     drawn: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
     for place in order:
@@ -356,7 +356,7 @@ def _groups(corpus: Corpus, column: str) -> list[Group]:
     for value, label, count in rows:
         counts["" if value is None else str(value)][label] = int(count)
     if set(counts) <= {""}:
-        raise XplainError(f"{corpus.folder}: no clip has anything in the column {column!r}")
+        raise XplainError(f"{corpus.place}: no clip has anything in the column {column!r}")
     totals = {value: sum(each.values()) for value, each in counts.items()}
     whole = sum(totals.values())
     labels = {label for each in counts.values() for label in each}

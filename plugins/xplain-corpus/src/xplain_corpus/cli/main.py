@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xplain.cli.batch import LISTED, machines
-from xplain.cli.parameters import Pairs, parameter_of, parameters
+from xplain.cli.parameters import Pairs, pairs, parameter_of
 from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say
+from xplain_corpus.cli.settings import with_settings
 
 if TYPE_CHECKING:
     from xplain_corpus.driver import Progress
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that --out named")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The folder, or URL, that --out named")]
 ModelAgain = Annotated[
     str | None,
     typer.Option("--model", help="The model, where the run's is FILE.py:FACTORY"),
@@ -40,13 +41,24 @@ def corpus() -> None:
 
 
 @app.command()
+@with_settings
 def run(
     source: Annotated[
         Path,
         typer.Argument(metavar="MANIFEST|FOLDER", help="A CSV with a column path, or a folder"),
     ],
-    out: Annotated[Path, typer.Option(help="The run's folder")],
-    model: Annotated[str, typer.Option(help="The model: SCHEME:NAME, or FILE.py:FACTORY")],
+    out: Annotated[str, typer.Option(help="The run's folder, or its URL, such as s3://bucket/run")],
+    model: Annotated[
+        str | None, typer.Option(help="The model to explain: SCHEME:NAME, or FILE.py:FACTORY")
+    ] = None,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(help="Segment by this instead: a name, SCHEME:NAME, or FILE.py:FACTORY"),
+    ] = None,
+    segmenter_param: Annotated[Pairs, parameter_of("a named segmenter")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List the frequencies of each segment")
+    ] = False,
     engine: Annotated[str, typer.Option(help="local: processes; ray: a cluster")] = "local",
     workers: Annotated[
         int | None, typer.Option(help="How many  [default: one for each core]")
@@ -59,24 +71,6 @@ def run(
         str | None,
         typer.Option(metavar="I/N", help="Only part I of N, as in an array of jobs"),
     ] = None,
-    synthesizer: Annotated[
-        str | None,
-        typer.Option(help="The representation  [default: what the model reads, or stft]"),
-    ] = None,
-    synthesizer_param: Annotated[Pairs, parameter_of("the synthesizer")] = None,
-    explainer: Annotated[str | None, typer.Option(help="The attribution method")] = None,
-    param: Annotated[Pairs, parameter_of("the method")] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(help="The label to explain  [default: each clip's prediction]"),
-    ] = None,
-    versus: Annotated[str | None, typer.Option(help="A label whose logit is subtracted")] = None,
-    baseline: Annotated[str | None, typer.Option(help="What the method compares with")] = None,
-    baseline_param: Annotated[Pairs, parameter_of("the baseline")] = None,
-    replacement: Annotated[str | None, typer.Option(help="What replaces removed elements")] = None,
-    replacement_param: Annotated[Pairs, parameter_of("the replacement")] = None,
-    grouping: Annotated[str | None, typer.Option(help="The ranking unit")] = None,
-    order: Annotated[str | None, typer.Option(help="Rank by signed or absolute value")] = None,
     keep: Annotated[
         list[float] | None, typer.Option(metavar="R", help="Keep the top R  [default: 0.1]")
     ] = None,
@@ -84,50 +78,45 @@ def run(
         list[float] | None, typer.Option(metavar="R", help="Remove the top R  [default: 0.1]")
     ] = None,
     check: Annotated[bool, typer.Option(help="Compute a verdict for each clip")] = True,
-    seed: Annotated[int | None, typer.Option(help="The random seed")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     attribution: Annotated[
         str, typer.Option(help="The type of stored attributions: float16, int8")
     ] = "float16",
     audio: Annotated[bool, typer.Option("--audio", help="Store the recordings too")] = False,
     limit: Annotated[float, typer.Option(help="Seconds that one clip may take")] = 600.0,
     threads: Annotated[int, typer.Option(help="Threads of a worker")] = 1,
-    memory: Annotated[
+    worker_memory: Annotated[
         float | None,
-        typer.Option(help="GB that a worker may take  [default: its share of the machine]"),
+        typer.Option(
+            metavar="GB", help="What a worker may take  [default: its share of the machine]"
+        ),
     ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Do leases again in which a clip failed")
     ] = False,
     address: Annotated[str | None, typer.Option(help="Ray's cluster  [default: a new one]")] = None,
     gpus: Annotated[float, typer.Option(help="GPUs of each of Ray's workers")] = 0.0,
+    *,
+    settings: dict[str, Any],
 ) -> None:
-    """Explain each recording exactly once; the same command goes on where it ended."""
+    """Explain, or segment, each recording once; the same command goes on where it ended."""
     from xplain_corpus.running import run as start
 
-    settings: dict[str, Any] = {
-        "synthesizer": synthesizer,
-        "synthesizer_params": parameters("--synthesizer-param", synthesizer_param),
-        "explainer": explainer,
-        "params": parameters("--param", param),
-        "target": target,
-        "versus": versus,
-        "baseline": baseline,
-        "baseline_params": parameters("--baseline-param", baseline_param),
-        "replacement": replacement,
-        "replacement_params": parameters("--replacement-param", replacement_param),
-        "grouping": grouping,
-        "order": order,
-        "seed": seed,
-        "device": device,
-    }
+    if (model is None) == (segmenter is None):
+        raise typer.BadParameter("give a model to explain, --model, or a --segmenter")
+    if segmenter is not None:
+        given = {name for name in settings if name != "device"}
+        if given or keep or remove or audio:
+            named = ", ".join(sorted(given)) or "--keep, --remove, --audio"
+            raise typer.BadParameter(f"a segmenter is not asked for {named}; leave that out")
+        settings |= {"params": pairs("--segmenter-param", segmenter_param), "explain": explain}
     state: list[Progress] = []
     try:
         done = start(
             source,
-            model,
+            str(model or segmenter),
             out,
-            settings={name: value for name, value in settings.items() if value},
+            segments=segmenter is not None,
+            settings=settings,
             keep=keep or (0.1,),
             remove=remove or (0.1,),
             check=check,
@@ -138,7 +127,7 @@ def run(
             lease=lease,
             limit=limit,
             threads=threads,
-            memory=memory,
+            memory=worker_memory,
             shard=_shard(shard),
             retry=retry,
             address=address,
@@ -183,14 +172,30 @@ def status(
         with machines() as output:
             output.tell({**msgspec.to_builtins(found), "failures": corpus.failures})
         return
-    question = corpus.header.question
+    question, origin = corpus.header.question, corpus.header.origin
     per_clip = found.bytes / max(1, found.clips) / 1000
+    how = (
+        "segments"
+        if question.segments
+        else f"{origin['explainer']['name']} over {origin['synthesizer']['name']}"
+    )
+    missing = "" if found.missing is None else f", {found.missing:,} missing"
     say(
-        f"{folder}: {question.model}, {corpus.header.origin['explainer']['name']} over "
-        f"{corpus.header.origin['synthesizer']['name']}",
-        f"{found.clips:,} clips in {found.shards:,} shards, {found.failed:,} failed, "
+        f"{folder}: {question.model}, {how}",
+        f"{found.clips:,} clips in {found.shards:,} shards, {found.failed:,} failed{missing}, "
         f"{found.bytes / 1e6:,.1f} MB ({per_clip:,.1f} KB a clip)",
     )
+    if found.missing is None:
+        say("what is missing is not known: the source of the clips cannot be listed here")
+    for part in found.parts:
+        if part.count > 1 and (part.left or part.running):
+            state = "is being done" if part.running else "is not being done"
+            say(f"  part {part.number}/{part.count}: {part.left:,} of {part.clips:,} left; {state}")
+    count = found.parts[0].count if found.parts else 1
+    begun = {part.number for part in found.parts}
+    if len(begun) < count:
+        absent = [str(number) for number in range(1, count + 1) if number not in begun]
+        say(f"  never begun: part {', '.join(absent[:LISTED])} of {count}")
     for error in list(corpus.failures.values())[:LISTED]:
         say(f"  {error}")
 
@@ -239,7 +244,7 @@ def audit(
     from xplain_corpus.audit import report
     from xplain_corpus.corpus import Corpus
 
-    place = out or folder.with_name(f"{folder.resolve().name}-audit")
+    place = out or _beside(folder, "audit")
     found = listen.audit(Corpus(folder), by=by or (), model=model, clips=clips, seed=seed)
     page = report.write(found, place)
     for error in list(found.unread.values())[:LISTED]:
@@ -305,6 +310,12 @@ def export(
     batch.finish()
     if not written:
         raise typer.Exit(1)
+
+
+def _beside(folder: str, what: str) -> Path:
+    """Where something made of a run goes by default: beside it, or here where it is far away."""
+    name = f"{folder.rstrip('/').rpartition('/')[2]}-{what}"
+    return Path(name) if "://" in folder else Path(folder).resolve().with_name(name)
 
 
 def _teller(state: list[Progress]) -> Callable[[Progress], None]:
