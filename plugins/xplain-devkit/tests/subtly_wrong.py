@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from wrong_plugins import Loud, Right, Zeros
 
-from xplain import Clip, Context, Explainer, Grouping, Groups, Latents, Score
+from xplain import Clip, Context, Explainer, Grouping, Groups, Latents, PluginError, Score
+from xplain.score import ClipScore
 from xplain_devkit.toys.models import Frames
 
 # Explainers
@@ -134,7 +135,83 @@ class SignsByChance(Right):
         return found * torch.randn_like(found).sign()
 
 
+class ExplainsTheDecision(Right):
+    """Goes past the score to the model, and explains what that decides, whatever is asked."""
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        assert isinstance(score, ClipScore)
+        variant = latents.detach().clone().requires_grad_()
+        said = score.route(variant[None], score.clip.context).max()
+        return torch.autograd.grad(said, variant)[0] * (latents - baseline).reshape(
+            -1, *latents.shape
+        ).mean(dim=0)
+
+
+class TheFirstLabel(ExplainsTheDecision):
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        assert isinstance(score, ClipScore)
+        variant = latents.detach().clone().requires_grad_()
+        said = score.route(variant[None], score.clip.context)[0, 0]
+        (gradient,) = torch.autograd.grad(said, variant)
+        return gradient * (latents - baseline).reshape(-1, *latents.shape).mean(dim=0)
+
+
+class KeepsTheLastScore(Right):
+    """For a later look, with the model's outputs for the clip."""
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        self.score = score
+        return super().attribute(score, latents, baseline)
+
+
+class KeepsEveryClip(Right):
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        self.seen.append(latents)
+        return super().attribute(score, latents, baseline)
+
+
+class Determined(Right):
+    """Makes the whole process deterministic, which other people's layers may refuse."""
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        torch.use_deterministic_algorithms(True)
+        return super().attribute(score, latents, baseline)
+
+
+class LooksForAnomalies(Right):
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        torch.autograd.set_detect_anomaly(True)
+        return super().attribute(score, latents, baseline)
+
+
 # Synthesizers
+
+
+class HasARateOfItsOwn(Frames):
+    def __init__(self, sample_rate: int = 8000) -> None:
+        super().__init__(8000)
+
+
+class FrequenciesOfOneRate(Frames):
+    def __init__(self, sample_rate: int = 8000) -> None:
+        super().__init__(sample_rate)
+        self.frequencies = [500.0 * k for k in range(8)]
+
+
+class ClipsWhatIsLoud(Frames):
+    """As a file of 16 bits does, half way up."""
+
+    def decode(self, values: Tensor, context: Context) -> Tensor:
+        return super().decode(values, context).clamp(-0.5, 0.5)
+
+
+class ForgetsWhatIsQuiet(Frames):
+    def encode(self, waveform: Tensor) -> Latents:
+        found = super().encode(waveform)
+        return Latents(found.values * (found.values.abs() > 1e-4), found.context)
 
 
 class Backwards(Frames):
@@ -194,6 +271,39 @@ class Phaseless(Frames):
         frames = -(-heard.shape[1] // 160)
         signs = torch.randn(frames, generator=generator).sign().repeat_interleave(160)
         return heard * signs[: heard.shape[1]]
+
+
+class GriffinLim(Frames):
+    """Magnitudes alone; phases by so many rounds (Griffin and Lim 1984): right, and lossy."""
+
+    lossy = True
+    decode_differentiable = encode_differentiable = False
+
+    def __init__(self, sample_rate: int = 8000, rounds: int = 8) -> None:
+        super().__init__(sample_rate)
+        self.rounds = rounds
+
+    def encode(self, waveform: Tensor) -> Latents:
+        if waveform.shape[1] < 256:
+            raise PluginError("too short: give 256 samples or more")
+        length = torch.full((len(waveform),), waveform.shape[1])
+        return Latents(self.spectrum(waveform).abs(), {"length": length})
+
+    def spectrum(self, waveform: Tensor) -> Tensor:
+        window = torch.hann_window(256)
+        return torch.stft(waveform, 256, 64, window=window, return_complex=True)
+
+    def decode(self, values: Tensor, context: Context) -> Tensor:
+        spectrum, samples = values.clamp(min=0) + 0j, int(context["length"][0])
+        for _ in range(self.rounds + 1):
+            heard = torch.istft(spectrum, 256, 64, window=torch.hann_window(256), length=samples)
+            spectrum = torch.polar(values.clamp(min=0), self.spectrum(heard).angle())
+        return heard
+
+
+class ManyRounds(GriffinLim):
+    def __init__(self, sample_rate: int = 8000, rounds: int = 60) -> None:
+        super().__init__(sample_rate, rounds)
 
 
 class LosesMoreOfShortClips(Phaseless):
@@ -266,6 +376,25 @@ class FromTheRecording(Zeros):
         return noise + 0.3 * clip.synthesizer.encode(clip.waveform[None]).values[0]
 
 
+class ALittleLater(Zeros):
+    """What was removed, three frames later."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return latents.roll(3, 1)
+
+
+class PlayedBackwards(Zeros):
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return latents.flip(1)
+
+
+class FromTheChannelBelow(Zeros):
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return 0.5 * latents.roll(1, 0) + 0.05 * torch.randn(
+            latents.shape, generator=clip.generator
+        )
+
+
 # Groupings
 
 
@@ -320,6 +449,8 @@ RIGHT_TOO: tuple[tuple[str, type], ...] = (
     ("explainer", Without),
     ("synthesizer", Halves),
     ("synthesizer", Phaseless),
+    ("synthesizer", GriffinLim),
+    ("synthesizer", ManyRounds),
     ("segmenter", LateAndSaysSo),
     ("grouping", Thirds),
 )
@@ -338,6 +469,12 @@ SUBTLY_WRONG: Mapping[str, Mapping[type, str]] = {
         WholeWindowsOnly: "attributes-the-last-tenth",
         MostlyNoise: "has-little-noise-of-its-own",
         SignsByChance: "has-little-noise-of-its-own",
+        ExplainsTheDecision: "follows-the-target",
+        TheFirstLabel: "follows-the-target",
+        KeepsTheLastScore: "holds-on-to-no-clip",
+        KeepsEveryClip: "holds-on-to-no-clip",
+        Determined: "leaves-torchs-settings-as-they-were",
+        LooksForAnomalies: "leaves-torchs-settings-as-they-were",
     },
     "synthesizer": {
         Backwards: "moves-the-frame-of-a-click",
@@ -347,12 +484,19 @@ SUBTLY_WRONG: Mapping[str, Mapping[type, str]] = {
         GainsThatDoNotAddUp: "gains-are-factors-of-parts",
         LosesMoreOfShortClips: "agrees-with-its-pieces",
         LosesTheLevelOfPieces: "agrees-with-its-pieces",
+        HasARateOfItsOwn: "works-at-the-rate-it-is-given",
+        FrequenciesOfOneRate: "works-at-the-rate-it-is-given",
+        ClipsWhatIsLoud: "gives-back-what-went-in",
+        ForgetsWhatIsQuiet: "gives-back-what-went-in",
     },
     "segmenter": {Late: "reacts-within-its-latency", HoldsOn: "reacts-within-its-latency"},
     "replacement": {
         Quieter: "leaks-nothing-of-what-was-removed",
         Inverted: "leaks-nothing-of-what-was-removed",
         Blurred: "leaks-nothing-of-what-was-removed",
+        ALittleLater: "leaks-nothing-of-what-was-removed",
+        PlayedBackwards: "leaks-nothing-of-what-was-removed",
+        FromTheChannelBelow: "leaks-nothing-of-what-was-removed",
         FromTheRecording: "leaks-nothing-of-what-was-removed",
     },
     "grouping": {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +17,13 @@ from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.questions import Interrupted, Question, answer, question
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import hooks_of
+
+SETTINGS: Mapping[str, Callable[[], Any]] = {
+    "threads": torch.get_num_threads,
+    "deterministic algorithms": torch.are_deterministic_algorithms_enabled,
+    "anomaly detection": torch.is_anomaly_enabled,
+}
+"""What holds for the whole process."""
 
 
 def gives_the_latents_shape(subject: Subject) -> None:
@@ -161,6 +171,42 @@ def remembers_no_clip(subject: Subject) -> None:
     demand(same(given, after), "an attribution that the next clip overwrites.")
 
 
+def follows_the_target(subject: Subject) -> None:
+    """Another label gives another attribution, or is refused with an XplainError."""
+    usual, asked = answer(subject, question(subject)), question(subject)
+    asked.ask_another()
+    try:
+        other = answer(subject, asked)
+    except XplainError as refusal:
+        raise NotApplicable(f"it refuses another label: {refusal}") from refusal
+    demand(not same(usual, other), "the same for another label; explain the score, not the model.")
+
+
+def holds_on_to_no_clip(subject: Subject) -> None:
+    """Once it has answered, nothing of the clip stays in memory."""
+    asked, explainer = question(subject), subject.make()
+    held = {"score": weakref.ref(asked.score), "latents": weakref.ref(asked.latents)}
+    asked.put_to(explainer)
+    del asked
+    gc.collect()
+    left = [name for name, there in held.items() if there() is not None]
+    demand(not left, f"the {' and the '.join(left)} of a clip that is over.")
+
+
+def leaves_torchs_settings_as_they_were(subject: Subject) -> None:
+    """It restores what holds for the whole process: threads, determinism, anomalies."""
+    before = {name: setting() for name, setting in SETTINGS.items()}
+    try:
+        question(subject).put_to(subject.make())
+        after = {name: setting() for name, setting in SETTINGS.items()}
+    finally:
+        torch.set_num_threads(before["threads"])
+        torch.use_deterministic_algorithms(before["deterministic algorithms"])
+        torch.autograd.set_detect_anomaly(before["anomaly detection"])
+    other = [f"{n}: {after[n]} after {before[n]}" for n in before if after[n] != before[n]]
+    demand(not other, f"{', '.join(other)}.")
+
+
 def keeps_the_memory_budget(subject: Subject) -> None:
     """The score is never called with more than score.max_batch variants at once; a method that
     has to compare two may refuse a budget of one."""
@@ -274,6 +320,9 @@ RULES = (
             tidies_up_when_the_score_fails,
             is_the_same_again_for_a_seed,
             remembers_no_clip,
+            follows_the_target,
+            holds_on_to_no_clip,
+            leaves_torchs_settings_as_they_were,
             keeps_the_memory_budget,
             adds_up_where_it_says_so,
             refuses_text_for_a_number,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from xplain.registry import constructor_parameters
 from xplain_devkit.rules.rule import NotApplicable, Subject, demand
 from xplain_devkit.toys.models import half_a_second, noise, tone
 
@@ -56,3 +57,19 @@ def says_where_each_channel_lies_or_nothing(subject: Subject) -> None:
     demand(good, "spectra that are negative, NaN or infinite.")
     inside = all(0 <= float(f) <= made.sample_rate / 2 for f in hertz)
     demand(inside, f"frequencies beyond 0 … {made.sample_rate / 2:g} Hz.")
+
+
+def works_at_the_rate_it_is_given(subject: Subject) -> None:
+    """Made with another sample_rate it has that one, and its frequencies end below half of it."""
+    made = subject.make()
+    if "sample_rate" not in constructor_parameters(type(made)):
+        raise NotApplicable("it has a rate of its own")
+    rate = 2 * made.sample_rate
+    other = subject.make_with({**subject.parameters(made), "sample_rate": rate})
+    demand(other.sample_rate == rate, f"{other.sample_rate} Hz, where {rate} Hz are asked for.")
+    if made.frequencies is not None and other.frequencies is not None:
+        highest, higher = max(made.frequencies), max(other.frequencies)
+        kept = higher <= rate / 2 and (higher > highest or highest < made.sample_rate / 4)
+        demand(
+            kept, f"frequencies to {higher:.0f} Hz at {rate} Hz, {highest:.0f} Hz at half of it."
+        )

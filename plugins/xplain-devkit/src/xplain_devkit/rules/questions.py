@@ -85,8 +85,8 @@ class Question:
             )
             said = route(encoded.values, encoded.context)
         clip = Clip(synthesizer, waveform, encoded, torch.Generator().manual_seed(SEED))
-        target = resolve(Target(case.label) if case.label else None, said, case.model)
-        self.score = Watched(route, clip, target, max_batch)
+        self._said, asked = said, Target(case.label) if case.label else None
+        self.score = Watched(route, clip, resolve(asked, said, case.model), max_batch)
         self.latents = encoded.values[0]
         gains = synthesizer.values_are_gains
         self.baseline = torch.zeros_like(self.latents) if gains else silent.values[0]
@@ -94,6 +94,15 @@ class Question:
             shape = (draws, *self.latents.shape)
             drawn = noise(self.latents.numel() * draws, seed=99).reshape(shape)
             self.baseline = self.baseline + 0.1 * drawn.to(self.device)
+
+    def ask_another(self) -> None:
+        """Ask about another label; NotApplicable where there is none."""
+        model, usual = self.score.route.model, self.score.question
+        if not model.classifies or len(model.labels) < 2:
+            raise NotApplicable("the model has no other label")
+        label = model.labels[(usual.index + 1) % len(model.labels)]
+        self.score.question = resolve(Target(label), self._said, model)
+        self.score.target = label
 
     @contextmanager
     def posed(self, explainer: Explainer, seed: int = SEED) -> Iterator[None]:

@@ -18,6 +18,8 @@ from xplain_devkit.toys.models import RATE, Frames, noise
 SAMPLES = 1500
 LEAK = 0.15
 """Correlation with what was removed; of noise 0 ± 0.04."""
+LAGS = 4
+"""Frames before and after which what was removed may not come back."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def replaces_something(subject: Subject) -> None:
 
 
 def leaks_nothing_of_what_was_removed(subject: Subject) -> None:
-    """What is filled in does not follow what was there: no correlation over a channel's frames."""
+    """What is filled in does not follow what was there: no correlation over a channel's frames,
+    nor, where nothing is kept, with frames or channels beside them or in reverse."""
     for kept in (True, False):
         asked = gap(subject, kept=kept)
         got = asked.filled(subject.make())
@@ -89,11 +92,18 @@ def leaks_nothing_of_what_was_removed(subject: Subject) -> None:
         if kept and torch.equal(got, asked.latents):
             raise NotApplicable("it gives the latents back")
         gone = ~asked.keep
-        # Without each channel's mean and level, which may be known of the clip.
-        both = [_centred(values, gone)[gone].double() for values in (asked.latents, got)]
-        size = both[0].norm() * both[1].norm()
-        leak = float((both[0] @ both[1]).abs() / size) if size > 0 else 0.0
-        demand(leak <= LEAK, f"a correlation of {leak:.2f} with what was removed.")
+        places = {"in its place": asked.latents}
+        if not kept:
+            places |= {f"{n} frames off": asked.latents.roll(n, 1) for n in range(-LAGS, LAGS + 1)}
+            places |= {"in a channel beside": asked.latents.roll(1, 0)}
+            places |= {"of channels in reverse": asked.latents.flip(0)}
+            places |= {"in reverse": asked.latents.flip(1)}
+        for where, there in places.items():
+            # Without each channel's mean and level, which may be known of the clip.
+            both = [_centred(values, gone)[gone].double() for values in (there, got)]
+            size = both[0].norm() * both[1].norm()
+            leak = float((both[0] @ both[1]).abs() / size) if size > 0 else 0.0
+            demand(leak <= LEAK, f"a correlation of {leak:.2f} with what was removed, {where}.")
 
 
 def _centred(values: Tensor, where: Tensor) -> Tensor:

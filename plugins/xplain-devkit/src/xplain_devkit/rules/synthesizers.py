@@ -21,6 +21,9 @@ LENGTHS = (1, 7, 255, 256, 257, 4000, 12345)
 EXACT = 1e-4
 """Largest error of a sample of a lossless synthesizer."""
 
+LEVELS = (1e-3, 1.0)
+"""Peaks of a quiet clip and of a loud one."""
+
 QUIETER = 20
 """dB by which the latents of silence have to attenuate a clip."""
 
@@ -79,6 +82,11 @@ def gives_back_what_went_in(subject: Subject) -> None:
         lost = float((audible - waveform).abs().max())
         found = f"a difference of {lost:.2g} in {samples} samples; a codec says lossy = True."
         demand(lost < EXACT, found)
+    for level in LEVELS:
+        clip = noise(half_a_second(made))
+        clip = level * clip / clip.abs().max()
+        lost = float((round_trip(made, clip) - clip).abs().max()) / level
+        demand(lost < 10 * EXACT, f"{lost:.2g} of the level of a clip whose peak is {level}.")
 
 
 def keeps_the_sound_in_the_latents(subject: Subject) -> None:
@@ -376,6 +384,7 @@ RULES = (
             frequencies.names_one_frequency_per_channel_or_none,
             frequencies.names_the_frequency_of_a_tone,
             frequencies.says_where_each_channel_lies_or_nothing,
+            frequencies.works_at_the_rate_it_is_given,
             refuses_what_is_too_short,
         )
     ),
