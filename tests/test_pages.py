@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from xplain.report.page import page as explanation_page
 from xplain.report.page import write_page
 from xplain.report.segments import write_page as write_recording
 from xplain.segmentation.result import read_segments
+from xplain.segmentation.segment import Part, Segment
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 SAID = Path(__file__).with_name("said.js")
@@ -119,6 +121,7 @@ def test_versions_play_on_at_the_same_position(folder: Path, show: Callable[...,
     assert "Pause" in shown.tab.inner_text(".play")
     jump = """async key => {
         await Promise.all(Object.values(transport.buffers));
+        transport.seek(0.2); // far from the end, however long the last step took
         const before = transport.time, clock = transport.context.currentTime;
         document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
         await new Promise((done) => setTimeout(done, 60));
@@ -292,6 +295,51 @@ def test_segments_are_corrected_and_exported(
     (task,) = json.loads((tmp_path / "file.json").read_text("utf-8"))
     results = [r["value"] for r in task["annotations"][0]["result"]]
     assert sorted((r["labels"][0], r["start"], r["end"]) for r in results) == sorted(expected)
+
+
+def test_evidence_is_heard_alone_and_left_out(tmp_path: Path, show: Callable[..., Shown]) -> None:
+    """Two tones sound all along; what is evidence for the segment lies at one of them."""
+    import soundfile
+
+    path = tmp_path / f"it's {NASTY.replace('/', '_')}.wav"
+    sound = tones(500, seconds=3.0) + tones(2000, seconds=3.0)
+    soundfile.write(path, (sound / 2).numpy(), RATE)
+    band = xplain.bands.Band
+    segment = Segment("a b", 1.0, 2.5, 0.9, (band(300.0, 770.0, 0.6),), (Part(1, 0.5),))
+    made = xplain.Segmentation(
+        "two", torch.full((300, 1), 0.4), ("a b",), 0.01, 3.0, {"a b": xplain.Thresholds()},
+        (segment,), {
+            "segmenter": {"name": "zoo:radio"}, "audio": {"path": str(path)},
+            "explanation": {"method": "m", "parts": [[], [{"low": 1720, "high": 2320}]]},
+        },
+    )  # fmt: skip
+    shown = show(write_recording(made, tmp_path / "two.html", path))
+    shown.tab.click(".rows tbody button >> nth=0")
+    command = shlex.split(shown.tab.inner_text(".evidence code"))
+    assert command[2:] == [str(path), "--model", "zoo:radio", "--target", "a b@1-2.5"]
+    levels = """async ([at, text]) => {
+        const buttons = [...document.querySelectorAll(".evidence button")];
+        buttons.find((b) => b.textContent.includes(text)).click();
+        const { context, output, audio } = transport;
+        const analyser = new AnalyserNode(context, { fftSize: 4096, smoothingTimeConstant: 0 });
+        output.connect(analyser);
+        transport.move(at);
+        await new Promise((done) => audio.addEventListener("seeked", done, { once: true }));
+        await new Promise((done) => setTimeout(done, 400));
+        const bins = new Float32Array(analyser.frequencyBinCount);
+        analyser.getFloatFrequencyData(bins);
+        transport.pause();
+        return [500, 2000].map((hertz) => bins[Math.round((hertz * 4096) / context.sampleRate)]);
+    }"""
+    for button, at, heard in (
+        ("alone", 1.2, (True, False)),
+        ("without", 1.2, (False, True)),
+        ("without", 0.1, (True, True)),
+        ("1: +0.5", 1.2, (False, True)),
+    ):
+        low, high = shown(levels, [at, button])
+        assert (low > -40, high > -40) == heard, (button, at, low, high)
+        assert all(heard) or abs(low - high) > 40
 
 
 @pytest.mark.parametrize("settings", [{"width": 1200}, {"width": 420}, {"color_scheme": "dark"}])

@@ -8,6 +8,8 @@ above zero; each lies in the spectrum as its row of ``spectra`` does.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +82,12 @@ class Relevance:
             raise PluginError("an additive segmenter's spectra are not negative, and these are")
         self._spectrum = Spectrum(frequencies.tolist())
         self._places = self._spectrum.places(spectra)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How segments are explained and where in the spectrum each part lies, for provenance."""
+        parts = [[asdict(band) for band in self._spectrum.named(part)] for part in self._places]
+        return {"method": "component relevance: weight × mean activation", "parts": parts}
 
     def of(self, label: int, means: Numbers) -> tuple[tuple[Band, ...], tuple[Part, ...]]:
         """Bands and largest parts for a label, from the parts' means (K,) over a segment."""

@@ -40,9 +40,6 @@ from xplain.targets import label_index
 Several = TypeVar("Several", bound=AudioLike)
 Hook: TypeAlias = Callable[[str, float, float], object]
 
-RELEVANCE = {"method": "component relevance: weight × mean activation"}
-"""How an additive segmenter explains itself, for provenance."""
-
 
 class SegmentSettings(TypedDict, total=False):
     """What can be set for segment() and segment_each()."""
@@ -175,7 +172,7 @@ class SegmentJob:
                 "torch": torch.__version__,
                 "segmenter": record,
                 "device": str(device),
-                "explanation": RELEVANCE if relevance else blackbox and blackbox.record,
+                "explanation": how.record if (how := relevance or blackbox) else None,
             },
         )
 

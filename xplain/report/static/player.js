@@ -104,6 +104,26 @@ class Transport extends EventTarget {
   changed() { this.dispatchEvent(new Event("change")); }
 }
 
+const DELAY = 0.05; // seconds, half of what a filter of bands needs to be sharp: about 55 Hz
+
+/** Impulse response, of DELAY, that passes bands {low, high} in Hz, or all but these. */
+function bandFilter(bands, rate, without) {
+  const half = Math.round(DELAY * rate), response = new Float32Array(2 * half + 1), joined = [];
+  for (const { low, high } of [...bands].sort((a, b) => a.low - b.low)) {
+    if (joined.length && low <= joined.at(-1)[1]) joined.at(-1)[1] = Math.max(high, joined.at(-1)[1]);
+    else joined.push([low, high]);
+  }
+  for (let n = -half; n <= half; n++) {
+    const window = 0.42 + 0.5 * Math.cos((Math.PI * n) / half) + 0.08 * Math.cos((2 * Math.PI * n) / half); // Blackman
+    for (const edges of joined) {
+      const [low, high] = edges.map((hertz) => Math.min(1, (2 * hertz) / rate));
+      response[half + n] += window * (n ? (Math.sin(Math.PI * high * n) - Math.sin(Math.PI * low * n)) / (Math.PI * n) : high - low);
+    }
+  }
+  if (without) { response.forEach((value, i) => { response[i] = -value; }); response[half] += 1; }
+  return response;
+}
+
 /** Plays a file of any length from a Blob, with the same calls as Transport. */
 class FileTransport extends EventTarget {
   constructor(blob, duration) {
@@ -111,6 +131,7 @@ class FileTransport extends EventTarget {
     this.duration = duration;
     this.loop = null;
     this.until = null;
+    this.filtered = null; // {bands, without, start, end}: of which frequencies what is heard between
     this.audio = new Audio(blob ? URL.createObjectURL(blob) : undefined);
     this.audio.preservesPitch = true;
     for (const name of ["play", "pause", "seeked", "ended", "ratechange"]) {
@@ -123,16 +144,54 @@ class FileTransport extends EventTarget {
     const now = this.audio.currentTime;
     if (this.loop && this.playing && now >= this.loop[1]) this.audio.currentTime = this.loop[0];
     if (this.until !== null && now >= this.until) { this.until = null; this.audio.pause(); }
+    this.mix(now);
     return this.audio.currentTime;
   }
-  play() { if (this.ready) return this.audio.play(); }
+  play() { this.context?.resume(); if (this.ready) return this.audio.play(); }
   pause() { this.until = null; this.audio.pause(); }
   toggle() { return this.playing ? this.pause() : this.play(); }
-  seek(position) { this.until = null; if (this.ready) this.audio.currentTime = Math.min(Math.max(0, position), this.duration); }
+  seek(position) { this.until = null; this.filter(null); this.move(position); }
+  move(position) { if (this.ready) this.audio.currentTime = Math.min(Math.max(0, position), this.duration); }
   setSpeed(speed) { this.audio.playbackRate = speed; }
   setLoop(span) { this.loop = span; if (span && this.playing) this.audio.currentTime = span[0]; }
-  /** Play from start to end, in seconds, and stop there. */
-  span(start, end) { this.seek(start); this.until = end; this.play(); }
+
+  /** Play from start to end, in seconds, and stop there; filtered: as filter() takes it. */
+  span(start, end, filtered = null) {
+    this.filter(filtered);
+    this.move(start);
+    this.until = end + (filtered ? DELAY : 0);
+    this.play();
+  }
+
+  /** Between two seconds, play only some bands, or all but these: {bands, without, start, end}; null: all. */
+  filter(filtered) {
+    this.filtered = filtered;
+    if (filtered && !this.context) {
+      const context = (this.context = new AudioContext()), source = context.createMediaElementSource(this.audio);
+      const delay = context.createDelay(1);
+      delay.delayTime.value = DELAY; // of the filter, so that both are at the same moment
+      Object.assign(this, { dry: context.createGain(), wet: context.createGain(), convolver: new ConvolverNode(context, { disableNormalization: true }), output: context.createGain() });
+      source.connect(delay).connect(this.dry).connect(this.output);
+      source.connect(this.convolver).connect(this.wet).connect(this.output).connect(context.destination);
+    }
+    if (filtered) {
+      const response = bandFilter(filtered.bands, this.context.sampleRate, filtered.without);
+      const buffer = new AudioBuffer({ length: response.length, sampleRate: this.context.sampleRate });
+      buffer.copyToChannel(response, 0);
+      this.convolver.buffer = buffer;
+    }
+    this.mix(this.audio.currentTime);
+  }
+
+  mix(now) {
+    if (!this.context) return;
+    const { filtered } = this, at = now - DELAY;
+    const inside = Number(Boolean(filtered) && at >= filtered.start - DELAY && at < filtered.end);
+    if (inside === this.inside) return;
+    this.inside = inside;
+    this.wet.gain.setTargetAtTime(inside, this.context.currentTime, FADE / 3);
+    this.dry.gain.setTargetAtTime(1 - inside, this.context.currentTime, FADE / 3);
+  }
 }
 
 // --- spectrograms ---------------------------------------------------------------------------

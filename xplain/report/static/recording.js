@@ -67,6 +67,11 @@ function bark(hertz) {
   return above - 1 + Math.min(1, (hertz - low) / (high - low));
 }
 
+const AROUND = 2; // seconds that are heard before and after a segment whose evidence is left out
+
+/** An argument as a shell takes it. */
+function shell(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`; }
+
 /** How segments were explained: by the segmenter itself, or asked as a black box. */
 function method(how) {
   return how.method ?? t("black_box", { explainer: how.explainer.name, synthesizer: how.synthesizer.name, longest: significant(how.longest) });
@@ -164,9 +169,35 @@ async function recordingPage(d, main) {
     selected = segment;
     fill();
     if (segment.start < timeline.start || segment.end > timeline.end) timeline.show(segment.start - timeline.span * 0.2, timeline.span);
-    if (play) { timeline.setRegion(null); transport.span?.(segment.start, segment.end); transport.seek && !transport.ready && transport.seek(segment.start); }
+    if (play) listen("segment");
     timeline.draw();
     refresh();
+  }
+
+  // What is selected: to hear, alone or left out of the recording, with its bands and components.
+  let heard = null;
+  function listen(mode, bands = selected.bands, name = mode) {
+    const { start, end } = selected;
+    heard = name;
+    timeline.setRegion(null);
+    if (mode === "segment") transport.span(start, end);
+    else if (mode === "alone") transport.span(start, end, { bands, without: false, start, end });
+    else transport.span(Math.max(0, start - AROUND), Math.min(d.duration, end + AROUND), { bands, without: true, start, end });
+    refresh();
+  }
+  const hertz = (b) => `${Math.round(b.low)}–${Math.round(b.high)} Hz`;
+  const evidence = h("section", { class: "evidence", "aria-label": () => t("selected") });
+  function evidenceOf(s) {
+    const button = (text, mode, bands, name) => h("button", { type: "button", disabled: () => !transport.ready, "aria-pressed": () => String(transport.playing && heard === (name ?? mode)), onclick: () => listen(mode, bands, name) }, text);
+    const line = (text, ...nodes) => h("div", { class: "controls" }, h("span", { class: "soft" }, text), h("div", { class: "group" }, nodes.flat()));
+    const explained_ = s.bands?.length > 0, parts = (s.parts ?? []).filter((part) => d.method?.parts?.[part.number]?.length);
+    return [h("h2", {}, t("selected")),
+      h("p", {}, h("strong", {}, s.label), ` ${clock(s.start)} – ${clock(s.end)}${s.score === null ? "" : ` (${percent(s.score)})`}`),
+      line(t("listen_to"), button(t("the_segment"), "segment"), explained_ ? button(t("alone"), "alone") : "", explained_ ? button(t("without"), "without") : ""),
+      explained_ && line(t("column_bands"), s.bands.map((b, i) => button(`${hertz(b)} (${Math.round(100 * b.share)} %)`, "alone", [b], `band ${i}`))),
+      parts.length && line(t("column_parts"), parts.map((part) => h("span", { class: "component" }, button(`${part.number}: ${part.relevance > 0 ? "+" : ""}${significant(part.relevance)}`, "alone", d.method.parts[part.number], `part ${part.number}`), h("span", { class: "soft" }, d.method.parts[part.number].map(hertz).join(", "))))),
+      h("p", { class: "soft" }, t(explained_ ? "evidence_how" : s.bands ? "evidence_none" : "evidence_not_asked", { label: quoted(s.label) })),
+      /:/.test(d.segmenter) && d.file ? h("p", { class: "soft" }, t("evidence_verify"), " ", h("code", {}, `xplain explain ${shell(d.file)} --model ${shell(d.segmenter)} --target ${shell(`${s.label}@${s.start}-${s.end}`)}`)) : ""].filter(Boolean);
   }
 
   const apply = () => {
@@ -218,7 +249,7 @@ async function recordingPage(d, main) {
   } });
   const followed = (value) => (label_) => segments.filter((s) => s.label === label_).reduce(value, 0);
   const lasting = followed((sum, s) => sum + s.end - s.start), many = followed((sum) => sum + 1);
-  keys(transport, timeline);
+  keys(transport, timeline, { 1: () => selected && listen("segment"), 2: () => selected?.bands?.length && listen("alone"), 3: () => selected?.bands?.length && listen("without") });
 
   main.append(h("header", {}, d.compact ? "" : preferences(() => timeline.draw()), h("h1", {}, d.name),
     h("p", {}, () => t("segmented", { duration: clock(d.duration), segmenter: d.segmenter }), d.method ? h("span", {}, " ", () => t("bands_by", { method: method(d.method) })) : "")),
@@ -228,6 +259,7 @@ async function recordingPage(d, main) {
     h("div", { class: "controls", hidden: () => transport.ready }, h("label", {}, () => t("no_audio"), open), zoomControls(timeline)),
     timeline.node, controls.position,
     h("p", { class: "soft" }, () => t("segments_marked"))),
+  evidence,
   h("section", {}, h("h2", {}, () => t("labels")), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": () => t("labels") }, h("table", {}, h("thead", {}, h("tr", {},
     ["column_name", "column_count", "column_total", ...limits.map(([key]) => key)].map((key) => h("th", { scope: "col" }, () => t(key))))),
   h("tbody", {}, d.labels.map((name) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, () => String(many(name))), h("td", {}, () => clock(lasting(name))),
@@ -238,7 +270,16 @@ async function recordingPage(d, main) {
   editor,
   h("section", {}, h("h2", {}, () => t("export")), h("div", { class: "controls" }, Object.entries(formats).map(([name, format]) =>
     h("button", { type: "button", onclick: () => download(`${d.name}${format.ending}`, format.write(d, [...segments].sort(byStart))) }, () => t(`format_${name}`))))),
-  ...(d.compact ? [] : [h("details", {}, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts(d.facts)]));
+  ...(d.compact ? [] : [h("details", {}, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts(d.facts.filter(([name]) => !name.startsWith("explanation.parts")))]));
+  let told = "";
+  follow(evidence, () => { // made again for another segment alone, so that a button keeps its focus
+    const key = selected && [segments.indexOf(selected), selected.label, selected.start, selected.end, language].join(" ");
+    if (key === told) return;
+    told = key;
+    for (const follower of followers) if (follower.node !== evidence && evidence.contains(follower.node)) followers.delete(follower);
+    evidence.replaceChildren(...(selected ? evidenceOf(selected) : []));
+    evidence.hidden = !selected;
+  });
   addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
   update();
   Object.assign(globalThis, { transport, timeline, segmentsNow: () => segments }); // for the tests, and the curious
