@@ -117,7 +117,8 @@ class Job:
         auto = asked is None or asked == AUTO
         replacement, replacement_record = _resolve("replacement", FIRST if auto else asked, params)
         baseline, baseline_record = replacement, replacement_record
-        instead = tuple(_resolve("replacement", "noise", p) for p in INSTEAD) if auto else ()
+        noisy = auto and not synthesizer.values_are_gains  # noise has the gains of any sound
+        instead = tuple(_resolve("replacement", "noise", p) for p in INSTEAD) if noisy else ()
         if settings.get("baseline") not in (None, AUTO):
             baseline, baseline_record = _resolve(
                 "replacement", settings.get("baseline"), settings.get("baseline_params")

@@ -18,6 +18,11 @@ EXPLAINERS = (
         "The clip at another pitch, rate, noise and level, to listen to (Pastor et al. 2024)",
     ),
     (
+        "audiolime",
+        "audio_lime:AudioLime",
+        "A linear model of segments × stems that are mixed at random (Haunschmid et al. 2020)",
+    ),
+    (
         "l-mac",
         "trained.lmac:LMac",
         "A decoder's mask, trained on the model's hidden layers (Paissan et al. 2024)",

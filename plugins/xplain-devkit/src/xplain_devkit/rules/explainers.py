@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from xplain_devkit.rules.questions import Interrupted, Question, answer, questio
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import hooks_of
 
-SETTINGS: Mapping[str, Callable[[], Any]] = {
+SETTINGS: dict[str, Callable[[], Any]] = {
     "threads": torch.get_num_threads,
     "deterministic algorithms": torch.are_deterministic_algorithms_enabled,
     "anomaly detection": torch.is_anomaly_enabled,
@@ -185,7 +185,10 @@ def follows_the_target(subject: Subject) -> None:
 def holds_on_to_no_clip(subject: Subject) -> None:
     """Once it has answered, nothing of the clip stays in memory."""
     asked, explainer = question(subject), subject.make()
-    held = {"score": weakref.ref(asked.score), "latents": weakref.ref(asked.latents)}
+    held: dict[str, weakref.ref[Any]] = {
+        "score": weakref.ref(asked.score),
+        "latents": weakref.ref(asked.latents),
+    }
     asked.put_to(explainer)
     del asked
     gc.collect()
