@@ -21,7 +21,7 @@ from typing_extensions import Unpack
 from xplain import audio as audio_io
 from xplain.adapters import model_of
 from xplain.audio import Audio
-from xplain.automatic import attributed, chosen
+from xplain.automatic import chosen
 from xplain.bands import bands_of
 from xplain.clips import (
     AudioLike,
@@ -127,7 +127,8 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
     """Explain an opened clip by the job's method."""
     synthesizer = job.route.synthesizer
     with torch.inference_mode(False):
-        live, attribution = attributed(opened.by(job))
+        live = opened.by(job)
+        attribution = live.attribute()
     job, error = live.job, live.completeness_error(attribution)
     converged = live.converged(attribution)
     if converged is False:

@@ -135,6 +135,9 @@ class Explainer(Fingerprinted, ABC):
     uses_baseline: ClassVar[bool] = True
     """Whether another baseline gives another attribution."""
 
+    compares_with: ClassVar[str] = "auto"
+    """The replacement that is its baseline where nobody says."""
+
     completeness_tolerance: float | None = None
     """Where the attribution is meant to add up to score(latents) − score(baseline): the
     relative error under which it is said to have converged. None: no such claim."""
@@ -332,6 +335,13 @@ class Segmenter(Fingerprinted, ABC):
     @abstractmethod
     def logits(self, waveform: Tensor) -> Tensor:
         """Waveforms (B, samples) → logits (B, frames, L), one sigmoid per label."""
+
+    def decide(self, frames: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        """The labels of a recording and their probabilities (T, K), from all its frames (T, L).
+
+        As given, its own; a diariser finds them in each recording. Thresholds make segments.
+        """
+        return self.labels, frames
 
 
 class AdditiveSegmenter(Segmenter):

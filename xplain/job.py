@@ -44,8 +44,8 @@ class Settings(TypedDict, total=False):
     versus: str | None
     """Another label, whose logit is subtracted."""
     replacement: str | Replacement
-    """What replaces removed elements; default "auto": "silence", or for a clip whose loudness
-    the model takes out "noise" (see xplain.automatic)."""
+    """What replaces removed elements; default "auto": "silence", or "noise" where silence is none
+    to the model (see xplain.automatic)."""
     replacement_params: Mapping[str, object]
     baseline: str | Replacement | None
     """What the method compares with; default "auto": the replacement."""
@@ -74,9 +74,8 @@ FIRST = "silence"
 """The replacement that "auto" tries, for the baseline too."""
 
 INSTEAD: tuple[dict[str, object], ...] = ({"level": -5.0}, {"level": -10.0})
-"""Parameters of "noise" as replacement and as baseline, where silence is none. Fainter noise as
-baseline leaves more of the evidence where the sound is; what is removed has to be masked. Chosen
-on the training models of benchmarks/third_party."""
+"""Parameters of "noise" as replacement and as baseline: what is removed has to be masked, and
+fainter noise to compare with leaves more of the evidence where the sound is."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,10 @@ class Job:
         baseline, baseline_record = replacement, replacement_record
         noisy = auto and not synthesizer.values_are_gains  # noise has the gains of any sound
         instead = tuple(_resolve("replacement", "noise", p) for p in INSTEAD) if noisy else ()
-        if settings.get("baseline") not in (None, AUTO):
+        against = settings.get("baseline") or explainer.compares_with
+        if against != AUTO:
             baseline, baseline_record = _resolve(
-                "replacement", settings.get("baseline"), settings.get("baseline_params")
+                "replacement", against, settings.get("baseline_params")
             )
             instead = ()
         elif settings.get("baseline_params"):

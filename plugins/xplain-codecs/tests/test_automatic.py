@@ -52,7 +52,7 @@ def test_a_model_that_takes_loudness_out_is_compared_with_noise() -> None:
     replacement, baseline = (found.provenance[k] for k in ("replacement", "baseline"))
     assert replacement["name"] == baseline["name"] == "xplain-codecs/noise"
     assert (replacement["parameters"]["level"], baseline["parameters"]["level"]) == (-5, -10)
-    assert "40 dB" in replacement["chosen"]
+    assert "20 dB fainter, 100%" in replacement["chosen"]
     assert found.converged
 
 
@@ -79,19 +79,3 @@ def test_what_is_asked_for_is_taken(given: dict[str, str]) -> None:
     (kind, name), *_ = given.items()
     assert found.provenance[kind]["name"] == f"xplain-codecs/{name}"
     assert found.provenance["replacement"]["name"] == "xplain-codecs/silence"
-
-
-class FromFaint(nn.Module):
-    """Hears loudness in one label, and whether there is any sound at all in the other."""
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        power = waveform.square().mean(dim=1)
-        return torch.stack([9 * (1e9 * power).tanh() + power, -power], dim=1)
-
-
-def test_where_silence_does_not_converge_noise_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xplain.automatic.UNCHANGED", -1.0)
-    found = explained(FromFaint(), params={"steps": 30})
-    assert "does not converge" in found.provenance["replacement"]["chosen"]
-    assert found.converged
-    assert not found.warnings

@@ -114,9 +114,9 @@ def test_parts_that_are_kept_and_parts_that_are_removed_add_up_to_the_input(fold
 def test_relevance_is_theta_times_h_over_the_span(which, request):
     checkpoint = request.getfixturevalue(which)
     waveform = noise(32000)[0]
-    # Against silence, as in the paper: of a model that takes loudness out, "auto" is noise.
+    # Against silence without being asked: for a model that takes loudness out, "auto" is noise.
     span = xplain.Target("music", start=0.4, end=1.2)
-    asked = {"target": span, "sample_rate": 16000, "baseline": "silence"}
+    asked = {"target": span, "sample_rate": 16000}
     e = xplain.explain(waveform, f"nmf:{checkpoint}", explainer="relevance", **asked)
     weights = load_file(checkpoint / "model.safetensors")
     with torch.no_grad():
@@ -168,12 +168,9 @@ def test_relevance_refuses_what_is_not_linear(folder):
 
 
 def test_other_explainers_work_on_activations_too(folder):
-    e = xplain.explain(
-        noise(8000)[0], f"nmf:{folder}", target="speech", sample_rate=16000
-    )  # integrated gradients
-    relevance = xplain.explain(
-        noise(8000)[0], f"nmf:{folder}", target="speech", explainer="relevance", sample_rate=16000
-    )
+    asked = {"target": "speech", "sample_rate": 16000}
+    e = xplain.explain(noise(8000)[0], f"nmf:{folder}", baseline="silence", **asked)
+    relevance = xplain.explain(noise(8000)[0], f"nmf:{folder}", explainer="relevance", **asked)
     assert_close(e.attribution, relevance.attribution, rtol=1e-3, atol=1e-6)
 
 

@@ -58,7 +58,7 @@ def register_replacements(register: Register) -> None:
     register(
         "noise",
         "xplain_codecs.replacements.noise:ColouredNoise",
-        summary="Noise with the clip's spectrum, 10 dB fainter; for models that take loudness out",
+        summary="Noise with the clip's spectrum, 10 dB fainter; of `auto`, where silence is none",
     )
     register(
         "white-noise",

@@ -22,6 +22,7 @@ class Relevance(Explainer):
     """
 
     uses_gradients = True
+    compares_with = "silence"
     completeness_tolerance = 1e-3
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
