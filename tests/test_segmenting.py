@@ -79,6 +79,34 @@ def test_segments_are_where_the_sounds_are() -> None:
     assert s.segments[0].bands is None
 
 
+class Diariser(Short):
+    """Finds a voice for each label that occurs at all, the first to be heard first."""
+
+    def decide(self, frames: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        heard = [n for n in (1, 0) if frames[:, n].max() > 0.5]
+        return tuple(f"voice {n}" for n in range(len(heard))), frames[:, heard]
+
+
+def test_a_segmenter_may_find_its_labels_in_each_recording(tmp_path: Path) -> None:
+    s = segment(clip(), Diariser(), sample_rate=RATE)
+    assert s.labels == ("voice 0", "voice 1") == tuple(s.thresholds)
+    assert spans(s) == [("voice 1", 1.0, 3.0), ("voice 0", 4.0, 8.5)]
+    torch.testing.assert_close(s.frames, segment(clip(), Short(), sample_rate=RATE).frames.flip(1))
+    assert Segmentation.load(s.to_json(tmp_path / "s.json")).segments == s.segments
+    one = segment(clip()[: 4 * RATE], Diariser(), sample_rate=RATE)
+    assert spans(one) == [("voice 0", 1.0, 3.0)] and one.frames.shape[1] == 1
+
+
+class Undecided(Short):
+    def decide(self, frames: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        return ("voice",), frames
+
+
+def test_labels_and_frames_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(PluginError, match="for 1 labels"):
+        segment(short_clip(), Undecided(), sample_rate=RATE)
+
+
 def test_relevance_is_weights_times_mean_parts_over_windows_and_adds_up() -> None:
     made = Short()
     s = segment(clip(), made, explain=True)

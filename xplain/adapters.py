@@ -59,7 +59,7 @@ def resolve(asked: object, params: Mapping[str, object]) -> tuple[Segmenter, dic
             )
         segmenter, sha256 = model, model.fingerprint()
         record = registry().describe("segmenter", segmenter, plugin)
-    shown = {name: getattr(segmenter, name) for name in ("window", "context", "fade")}
+    shown = {name: getattr(segmenter, name) for name in ("window", "context", "fade", "latency")}
     about = {"sample_rate": segmenter.sample_rate, "labels": list(segmenter.labels)}
     about |= {"frame_step": segmenter.frame_step, "sha256": sha256}
     return segmenter, {**record, **about, **shown}

@@ -25,17 +25,18 @@ class Decoder:
 
     def __init__(
         self,
-        segmenter: Segmenter,
         thresholds: Mapping[str, Thresholds],
-        relevance: Relevance | None,
+        step: float,
         frames: int,
+        segmenter: Segmenter | None = None,
+        relevance: Relevance | None = None,
     ) -> None:
         """Decide by thresholds of every label; say why, where relevance is given.
 
-        frames: as many as there can be, or more.
+        step: seconds. frames: as many as there can be, or more. segmenter: whose values come.
         """
-        self._labels, self._step = segmenter.labels, segmenter.frame_step
-        self._trackers = [Tracker(thresholds[n], self._step) for n in segmenter.labels]
+        self._labels, self._step = tuple(thresholds), step
+        self._trackers = [Tracker(given, step) for given in thresholds.values()]
         self._head: tuple[Tensor, Tensor] | None = None
         if isinstance(segmenter, AdditiveSegmenter):
             self._head = segmenter.weights.detach().float().cpu(), segmenter.bias.detach().cpu()
@@ -43,7 +44,7 @@ class Decoder:
         self._sums = Sums(0 if self._head is None else self._head[0].shape[1])
         # Taken at once: pieces that stay, put down between what each window needs for a while,
         # would keep the heap from being used again, and an hour would take 100 MB more.
-        self._all = torch.empty(frames, len(segmenter.labels))
+        self._all = torch.empty(frames, len(thresholds))
         self.frames = 0
         """How many are decided."""
         self._found: list[tuple[int, Stretch, Why]] = []

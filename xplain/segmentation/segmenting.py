@@ -156,7 +156,8 @@ class SegmentJob:
         blackbox = None
         if explain and not additive:
             model = as_model(segmenter, record["name"])
-            blackbox = BlackBox(model, segmenter.context, device)
+            heard = max(segmenter.context, segmenter.latency)
+            blackbox = BlackBox(model, heard, device)
         return cls(
             segmenter=segmenter,
             windows=windows,
@@ -186,7 +187,7 @@ def _segment(clip: AudioLike, name: str, job: SegmentJob) -> Segmentation:
         stream = audio_io.as_stream(in_memory(clip, job.sample_rate, name), rate)
     # Resampling may round the length up.
     most = math.ceil(stream.duration / segmenter.frame_step) + 2
-    decoder = Decoder(segmenter, job.thresholds, job.relevance, most)
+    decoder = Decoder(job.thresholds, segmenter.frame_step, most, segmenter, job.relevance)
     module = _modules(segmenter)
     with torch.inference_mode(False), borrowed(module, job.device), torch.no_grad():
         for values in job.windows.run(stream.blocks, partial(_listen, job)):
@@ -198,13 +199,22 @@ def _segment(clip: AudioLike, name: str, job: SegmentJob) -> Segmentation:
         raise AudioError(
             f"{stream.name}: shorter than a frame of {segmenter.frame_step:g} s; record more"
         )
+    labels, decided = segmenter.decide(frames)
+    if decided.shape != (len(frames), len(labels)) or not ((decided >= 0) & (decided <= 1)).all():
+        name = job.provenance["segmenter"]["name"]
+        raise PluginError(f"{name} decided {shown(decided)} for {len(labels)} labels, no shares")
+    thresholds = {label: job.thresholds.get(label) or Thresholds() for label in labels}
+    if decided is not frames:
+        own = Decoder(thresholds, segmenter.frame_step, len(frames))
+        own.feed(decided.logit(1e-9))
+        _, segments = own.finish(stream.duration)
     segmentation = Segmentation(
         name=stream.name,
-        frames=frames,
-        labels=segmenter.labels,
+        frames=decided,
+        labels=labels,
         frame_step=segmenter.frame_step,
         duration=stream.duration,
-        thresholds=job.thresholds,
+        thresholds=thresholds,
         segments=segments,
         provenance={**job.provenance, "audio": dict(stream.source)},
     )

@@ -213,6 +213,20 @@ def test_a_model_of_pyannote_decides_per_frame() -> None:
     assert not isinstance(sys.modules.get("pyannote.audio"), ModuleType)
 
 
+def test_classes_of_who_speaks_at_once_become_speakers() -> None:
+    given = PyanNet(("a", "b", "c"), powerset=True)
+    sound = clip(2 * RATE)
+    with torch.no_grad():
+        _, a, b, c, ab, ac, bc = given(sound[None, None])[0].exp().T
+    expected = torch.stack([a + ab + ac, b + ab + bc, c + ac + bc], dim=1)
+    s = xplain.segment((sound, RATE), given)
+    there = (expected >= 0.5).any(dim=0)
+    assert s.labels == tuple(f"speaker {n + 1}" for n in range(3) if there[n])
+    assert torch.allclose(s.frames, expected[:, there], atol=1e-5)
+    assert {segment.label for segment in s.segments} == set(s.labels)
+    assert xplain.explain((sound, RATE), given, target="speaker 2", **SETTINGS).probabilities
+
+
 def test_a_segmenter_is_explained_as_the_model_that_it_is() -> None:
     class Loud(xplain.Segmenter):
         sample_rate, frame_step, labels = RATE, 0.1, ("loud",)

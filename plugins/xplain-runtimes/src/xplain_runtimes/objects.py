@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xplain import Model, ModelError, wrap
+from xplain import Model, ModelError, Segmenter, Thresholds, wrap
 
 
 class Encoded(nn.Module):
@@ -59,10 +60,68 @@ class Framed(nn.Module):
         return given
 
 
+class Speakers(Framed):
+    """A powerset model of pyannote: of each speaker the logit, from classes of who speaks at once.
+
+    The classes are nobody, each speaker alone, each pair, … (Plaquet, Bredin 2023,
+    arXiv 2310.13025); a speaker's probability is the sum over the classes with them in it.
+    """
+
+    among: Tensor
+
+    def __init__(self, model: nn.Module, speakers: int, classes: int) -> None:
+        """Ask a model; ModelError where so many speakers have no such number of classes."""
+        super().__init__(model)
+        sets = [
+            chosen for size in range(speakers + 1) for chosen in combinations(range(speakers), size)
+        ][:classes]
+        if len(sets) < classes:
+            raise ModelError(f"{speakers} speakers are no powerset of {classes} classes")
+        among = torch.zeros(classes, speakers, dtype=torch.bool)
+        for number, chosen in enumerate(sets):
+            among[number, list(chosen)] = True
+        self.register_buffer("among", among, persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveforms (batch, samples) → logits (batch, frames, speakers)."""
+        given = super().forward(waveform)[..., None]
+        here = given.masked_fill(~self.among, -torch.inf).logsumexp(dim=-2)
+        return here - given.masked_fill(self.among, -torch.inf).logsumexp(dim=-2)
+
+
+class Diariser(nn.Module, Segmenter):
+    """A model of who speaks when, whose labels are the speakers that a recording has.
+
+    Which speaker is the first is decided anew for every window, so that one of ``window``
+    seconds is decided at once; longer recordings need what tells voices apart.
+    """
+
+    window = 60.0
+
+    def __init__(self, module: nn.Module, speakers: int, sample_rate: int, step: float) -> None:
+        """Name the speakers by their numbers."""
+        super().__init__()
+        self.module = module
+        self.sample_rate, self.frame_step = sample_rate, step
+        self.labels = tuple(f"speaker {n + 1}" for n in range(speakers))
+
+    def logits(self, waveform: Tensor) -> Tensor:
+        """Waveforms (batch, samples) → logits (batch, frames, speakers)."""
+        said: Tensor = self.module(waveform)
+        return said
+
+    def decide(self, frames: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        """Those who speak at all in the recording: (T, K) of frames (T, L)."""
+        there = (frames >= Thresholds().onset).any(dim=0)
+        return tuple(n for n, found in zip(self.labels, there, strict=True) if found), frames[
+            :, there
+        ]
+
+
 def pyannote(given: Any) -> Model:
     """Make a model of a pyannote Model: per frame with its classes, or an embedding without.
 
-    Classes that exclude each other (powerset) end in log-softmax, others in a sigmoid.
+    Classes of who speaks at once (powerset) become speakers; others end in a sigmoid.
     """
     if not isinstance(given, nn.Module) or not hasattr(given, "specifications"):
         raise ModelError(
@@ -82,13 +141,9 @@ def pyannote(given: Any) -> Model:
         samples = int(rate * float(told.duration))
         home = next(given.parameters()).device
         frames = module(torch.zeros(1, samples, device=home))
-    if powerset:
-        names = [f"class {n}" for n in range(frames.shape[-1])]
-    return wrap(
-        module,
-        labels=names,
-        task="classification" if powerset else "multilabel",
-        output="log-probabilities" if powerset else "probabilities",
-        frame_step=float(told.duration) / frames.shape[1],
-        **common,
-    )
+    common |= {"task": "multilabel", "frame_step": float(told.duration) / frames.shape[1]}
+    if not powerset:
+        return wrap(module, labels=names, output="probabilities", **common)
+    speakers = Speakers(given, len(names), frames.shape[-1]).to(home)
+    diariser = Diariser(speakers, len(names), rate, common["frame_step"])
+    return wrap(speakers, labels=diariser.labels, segmenter=diariser, output="logits", **common)
