@@ -64,7 +64,8 @@ def test_a_batch_holds_no_more_than_the_budget() -> None:
     largest = {}
     for memory in ("600KB", "3MB", "12MB", None):
         module = Wide()
-        explained(module, memory=memory, params={"steps": 40})
+        e = explained(module, memory=memory, params={"steps": 40})
+        assert ("times the memory of a batch" in str(e.warnings)) == (memory == "600KB")
         largest[memory] = max(module.seen)
     assert largest["600KB"] <= 3 and largest["3MB"] <= 4 < largest["12MB"] <= 16
     assert largest[None] == 40

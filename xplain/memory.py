@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from xplain.borrowing import borrowed
-from xplain.errors import ModelError, XplainError
+from xplain.errors import ModelError, XplainError, XplainWarning
 from xplain.interfaces import Context
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ MOST = 64
 
 LARGEST = 2 * 2**30
 """Bytes taken where nobody says and the device is no GPU: half of what is free, this at most."""
+
+SHORTER = "give --memory more, or the seconds in question alone: xplain segment --explain cuts them"
 
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -110,6 +113,9 @@ class Memory:
         if key not in known or known[key][0] < size:
             one = self.within(1, lambda _: _measured(route, values, context, gradients))
             known[key] = size, one
+            if one > self.budget:
+                said = f"one variant holds {one / self.budget:.1f} times the memory of a batch"
+                warnings.warn(f"{said}; {SHORTER}", XplainWarning, stacklevel=2)
         measured, held = known[key]
         fits = self.budget * measured // max(1, held * size)
         return 1 << (max(1, min(self.most, fits)).bit_length() - 1)
@@ -123,10 +129,7 @@ class Memory:
                 if not _ran_out(error):
                     raise
                 if batch == 1:
-                    raise ModelError(
-                        "memory ran out with a single variant; take a shorter clip, a smaller "
-                        "model, or a device with more memory"
-                    ) from error
+                    raise ModelError(f"memory ran out with a single variant; {SHORTER}") from error
             self.most = batch = batch // 2
             gc.collect()
             if torch.cuda.is_available():
