@@ -2,7 +2,8 @@
 
 For each clip whose decision has a probability of at least .6 (a regression's all): the top 2, 5,
 10 and 20 % are kept and removed by each method, by loudness (the latents themselves) and at
-random, decoded, and the model is asked again. Rows are added to a CSV as they come; what is there
+random, decoded, and the model is asked again: does the decision survive, and what is its
+probability (a regression's value, a cosine)? Rows are added to a CSV as they come; what is there
 is not done again, so that a run goes on where it was stopped.
 
     python benchmarks/third_party_fidelity.py --clips 30 --out out/third_party.csv
@@ -41,8 +42,9 @@ METHODS: Mapping[str, Mapping[str, object]] = {
 ORDERS = ("method", "loudness", "random")
 COLUMNS = (
     *("model", "clip", "method", "replacement", "probability", "value"),
-    *("completeness_error", "converged", "verdict", "seconds", "truth"),
+    *("completeness_error", "converged", "verdict", "seconds", "peak_mb", "truth", "truth_area"),
     *(f"{what}_{order}_{r}" for order in ORDERS for what in ("keep", "remove") for r in RATIOS),
+    *(f"{what}_{order}_{r}_p" for order in ORDERS for what in ("keep", "remove") for r in RATIOS),
 )
 
 
@@ -108,6 +110,7 @@ def explained(
 ) -> dict[str, object] | None:
     """A row; None where the model is not sure. others: the orders that are no method's."""
     start = time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
     explanation = xplain.explain(
         (case.samples, 16_000),
         case.model,
@@ -115,7 +118,7 @@ def explained(
         params=METHODS[method],
         target=case.target,
     )
-    seconds = time.process_time() - start
+    seconds, peak = time.process_time() - start, peak_mb()
     probability = explanation.target.probability
     if probability is not None and probability < SURE:
         return None
@@ -129,11 +132,13 @@ def explained(
         "completeness_error": explanation.completeness_error,
         "converged": explanation.converged,
         "seconds": seconds,
+        "peak_mb": peak,
     }
     if case.truth is not None and explanation.frequencies is not None:
         positive = explanation.attribution.clamp(min=0)
         where = case.truth(torch.tensor(explanation.frequencies), positive.shape[1])
         row["truth"] = float(positive[where].sum() / positive.sum())
+        row["truth_area"] = float(where.float().mean())
     if replacement not in others:
         chance = torch.rand(
             live.latents.values[0].shape, generator=torch.Generator().manual_seed(1)
@@ -151,46 +156,78 @@ def explained(
 def curves(explanation: xplain.Explanation, order: str, values: Tensor) -> dict[str, object]:
     """Whether the decision survives, for each ratio."""
     found = explanation.live.curves(Attribution(values), RATIOS, reencoded=True)
-    return {
-        f"{what}_{order}_{ratio}": int(agrees)
-        for what, said in (("keep", found.kept), ("remove", found.removed))
-        for ratio, agrees in zip(RATIOS, found.agrees(said), strict=True)
-    }
+    row: dict[str, object] = {}
+    for what, said in (("keep", found.kept), ("remove", found.removed)):
+        for place, ratio in enumerate(RATIOS):
+            row[f"{what}_{order}_{ratio}"] = int(found.agrees(said)[place])
+            row[f"{what}_{order}_{ratio}_p"] = round(float(found.of(said)[place]), 6)
+    return row
+
+
+def peak_mb() -> float:
+    """The most memory that this process held since its peak was cleared, in MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
 def show(rows: Sequence[Mapping[str, str]]) -> None:
-    """Print a table: share of decisions that survive, mean over ratios, with paired differences."""
-    print(
-        "| model | method | clips | noise | converged | verdict | s | remove | loudness | random "
-        "| loudness − method | keep | random | keep − random | truth |"
-    )
-    print("|---" * 15 + "|")
+    """Print shares of decisions that survive, over the ratios, with paired differences."""
     by: dict[tuple[str, str], list[Mapping[str, str]]] = defaultdict(list)
     for row in rows:
         by[row["model"], row["method"]].append(row)
+    print(
+        "| model | method | clips | noise | converged | verdicts f/p/u/i | s | MB | remove "
+        "| loudness | random | loudness − method | score lost | by loudness | method − loudness | keep "
+        "| random | keep − random | truth (of the area) |"
+    )
+    print("|---" * 19 + "|")
     for (model, method), some in by.items():
         remove = {order: over_ratios(some, "remove", order) for order in ORDERS}
         keep = {order: over_ratios(some, "keep", order) for order in ORDERS}
+        lost = {order: score_lost(some, order) for order in ORDERS}
         verdicts = [row["verdict"] for row in some if row["verdict"]]
-        sound = f"{verdicts.count('faithful')}/{len(verdicts)}" if verdicts else ""
+        kinds = ("faithful", "partly", "unfaithful", "inconclusive")
         converged = [row["converged"] == "True" for row in some if row["converged"]]
         truth = [float(row["truth"]) for row in some if row["truth"]]
+        area = [float(row["truth_area"]) for row in some if row["truth_area"]]
         cells = (
             model + (" (training)" if model in TRAINING else ""),
             method,
             len(some),
             f"{np.mean([row['replacement'] == 'noise' for row in some]):.2f}",
             f"{np.mean(converged):.2f}" if converged else "",
-            sound,
+            "/".join(str(verdicts.count(kind)) for kind in kinds) if verdicts else "",
             f"{np.median([float(row['seconds']) for row in some]):.1f}",
+            f"{max(float(row['peak_mb']) for row in some):.0f}",
             *(f"{remove[order].mean():.2f}" for order in ORDERS),
             difference(remove["loudness"] - remove["method"]),
+            f"{lost['method'].mean():.2f}",
+            f"{lost['loudness'].mean():.2f}",
+            difference(lost["method"] - lost["loudness"]),
             f"{keep['method'].mean():.2f}",
             f"{keep['random'].mean():.2f}",
             difference(keep["method"] - keep["random"]),
-            f"{np.median(truth):.2f}" if truth else "",
+            f"{np.median(truth):.2f} ({np.median(area):.2f})" if truth else "",
         )
         print("| " + " | ".join(map(str, cells)) + " |")
+
+
+def score_lost(rows: Sequence[Mapping[str, str]], order: str) -> np.ndarray:
+    """How far removing moves each clip's log-odds (of a regression the value), over the ratios."""
+
+    def score(row: Mapping[str, str], text: str) -> float:
+        if not row["probability"]:
+            return float(text)
+        inside = min(max(float(text), 1e-6), 1 - 1e-6)
+        return float(np.log(inside / (1 - inside)))
+
+    return np.array(
+        [
+            score(row, row["probability"] or row["value"])
+            - np.mean([score(row, row[f"remove_{order}_{r}_p"]) for r in RATIOS])
+            for row in rows
+        ]
+    )
 
 
 def over_ratios(rows: Sequence[Mapping[str, str]], what: str, order: str) -> np.ndarray:

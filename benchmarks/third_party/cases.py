@@ -131,11 +131,11 @@ def harmonic(pitch: float, glide: float, seed: int, seconds: float = 0.8) -> tup
     return 0.1 * (clean / clean.std() + hiss * 10**-0.5), course
 
 
-def _at_harmonics(course: Tensor) -> Callable[[Tensor, int], Tensor]:
+def _at_harmonics(course: Tensor, harmonics: int = 8) -> Callable[[Tensor, int], Tensor]:
     def near(frequencies: Tensor, frames: int) -> Tensor:
         hop = len(course) / (frames - 1)
         pitch = course[(torch.arange(frames) * hop).long().clamp(max=len(course) - 1)]
-        apart = [(frequencies[:, None] - k * pitch).abs() for k in range(1, 9)]
+        apart = [(frequencies[:, None] - k * pitch).abs() for k in range(1, harmonics + 1)]
         return (torch.stack(apart).amin(dim=0)) <= 1.5 * frequencies[1]
 
     return near
@@ -158,6 +158,31 @@ def crepe_cases() -> Iterator[Case]:
         )
         name = f"{float(course[0]):.0f} Hz{glide:+.1f}"
         yield Case(name, clip, model, truth=_at_harmonics(course))
+
+
+def singing_cases() -> Iterator[Case]:
+    """The pitch of a woman's singing, 0.8 s at a time, where Praat hears the same as CREPE."""
+    import parselmouth
+
+    network = crepe.Crepe.load(folder(), every=4)
+    file = shared() / "data" / "music" / "test" / "smstools_singing_female_00.flac"
+    step = 4 * crepe.FRAME_STEP
+    for place in range(14):
+        clip = _heard(file, 0.1 + 0.4 * place, 0.8)
+        with torch.no_grad():
+            bins = network(clip[None])[0].argmax(dim=-1)
+        praat = parselmouth.Sound(clip.double().numpy(), RATE).to_pitch(0.01, 75, 1000)
+        heard = [praat.get_value_at_time(step * n) for n in range(len(bins))]
+        pitch = torch.tensor(heard, dtype=torch.float32)  # NaN where there is none
+        agrees = (1200 * torch.log2(crepe.hertz(bins.float()) / pitch)).abs() < 50
+        if agrees.float().mean() < 0.5:
+            continue
+        asked = crepe.ThisPitch(network, torch.where(agrees, bins, -1))
+        model = xplain.wrap(
+            asked, sample_rate=RATE, labels=["this pitch"], multilabel=True, name="crepe-singing"
+        )
+        course = pitch.repeat_interleave(round(step * RATE))[: len(clip)]
+        yield Case(f"singing@{0.1 + 0.4 * place:.1f}", clip, model, truth=_at_harmonics(course, 20))
 
 
 def dnsmos_cases() -> Iterator[Case]:
@@ -200,12 +225,16 @@ CASES = {
     "silero": silero_cases,
     "pyannet": pyannet_cases,
     "crepe": crepe_cases,
+    "crepe-singing": singing_cases,
     "resemblyzer": speaker_cases,
     "ina": ina_cases,
     "dnsmos": dnsmos_cases,
 }
-TRAINING = ("silero", "pyannet")
-"""What rules were chosen on, beside the zoo; the others were only reported on."""
+TRAINING = ("silero", "pyannet", "resemblyzer")
+"""What rules were chosen on, beside zoo:digits, by their first CHOSEN clips; the other models
+were only reported on."""
+
+CHOSEN = 5
 
 
 def cases(name: str, most: int) -> Iterator[Case]:
