@@ -177,8 +177,8 @@ def show(rows: Sequence[Mapping[str, str]]) -> None:
         by[row["model"], row["method"]].append(row)
     print(
         "| model | method | clips | noise | converged | verdicts f/p/u/i | s | MB | remove "
-        "| loudness | random | loudness − method | score lost | by loudness | method − loudness | keep "
-        "| random | keep − random | truth (of the area) |"
+        "| loudness | random | loudness − method | score lost | by loudness | method − loudness "
+        "| keep | random | keep − random | truth (of the area) |"
     )
     print("|---" * 19 + "|")
     for (model, method), some in by.items():

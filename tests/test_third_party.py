@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
 import torch
 from third_party import crepe, dnsmos, ina, pyannet, silero, speaker
 from third_party.mel import htk_edges, slaney_edges, triangles
-from torch import Tensor
+from torch import Tensor, nn
+
+import xplain
 
 RATE = 16_000
 
@@ -91,6 +94,33 @@ def test_pyannet_finds_who_spoke(shared: Path, folder: Path, meeting: Tensor) ->
             first = (float(start) - 5) / 5 * 293
             spoken[max(0, round(first)) : max(0, round(first + float(length) / 5 * 293))] = True
     assert float((said == spoken).float().mean()) > 0.85
+
+
+class Powerset(nn.Module):
+    """PyanNet as pyannote's later models are: classes of at most two of three speakers at once."""
+
+    __module__ = "pyannote.audio.models.segmentation.PyanNet"
+
+    def __init__(self, pyannet: nn.Module) -> None:
+        super().__init__()
+        self.pyannet = pyannet
+        self.specifications = SimpleNamespace(classes=("a", "b", "c"), powerset=True, duration=5.0)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        a, b, c = self.pyannet(waveforms[:, 0]).unbind(dim=-1)  # independent: their logits add up
+        return torch.stack([0 * a, a, b, c, a + b, a + c, b + c], dim=-1).log_softmax(dim=-1)
+
+
+def test_speakers_are_found_in_a_powerset(folder: Path, meeting: Tensor) -> None:
+    network = pyannet.PyanNet.load(folder)
+    found = xplain.segment((meeting[0], RATE), Powerset(network))
+    with torch.no_grad():
+        apart = network(meeting)[0].sigmoid()
+    alone = apart[:, apart.amax(dim=0) >= 0.5]  # of two at most, so less where three speak
+    assert 1 <= len(found.labels) <= alone.shape[1]
+    numbers = [int(label.removeprefix("speaker ")) - 1 for label in found.labels]
+    assert float((found.frames - apart[: len(found.frames), numbers]).abs().mean()) < 0.05
+    assert found.segments and {s.label for s in found.segments} == set(found.labels)
 
 
 def test_quality_is_the_onnx_files(folder: Path, meeting: Tensor) -> None:

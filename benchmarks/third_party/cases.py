@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 from recordings import recordings, shared
@@ -171,7 +172,7 @@ def singing_cases() -> Iterator[Case]:
         clip = _heard(file, 0.1 + 0.4 * place, 0.8)
         with torch.no_grad():
             bins = network(clip[None])[0].argmax(dim=-1)
-        praat = parselmouth.Sound(clip.double().numpy(), RATE).to_pitch(0.01, 75, 1000)
+        praat = parselmouth.Sound(clip.double().numpy(), RATE).to_pitch(0.005, 75, 1000)
         heard = [praat.get_value_at_time(step * n) for n in range(len(bins))]
         pitch = torch.tensor(heard, dtype=torch.float32)  # NaN where there is none
         agrees = (1200 * torch.log2(crepe.hertz(bins.float()) / pitch)).abs() < 50
@@ -181,7 +182,9 @@ def singing_cases() -> Iterator[Case]:
         model = xplain.wrap(
             asked, sample_rate=RATE, labels=["this pitch"], multilabel=True, name="crepe-singing"
         )
-        course = pitch.repeat_interleave(round(step * RATE))[: len(clip)]
+        seconds = np.arange(len(clip)) / RATE
+        times, hertz = praat.xs(), praat.selected_array["frequency"]
+        course = torch.from_numpy(np.interp(seconds, times[hertz > 0], hertz[hertz > 0])).float()
         yield Case(f"singing@{0.1 + 0.4 * place:.1f}", clip, model, truth=_at_harmonics(course, 20))
 
 
