@@ -22,7 +22,7 @@ from xplain_interpreters.trained.interpreter import Training
 from xplain_interpreters.trained.parts import Parts
 from xplain_interpreters.trained.training import fit
 
-TRAINING = Training(steps=300, batch=6, learning_rate=5e-3, width=8, components=6, every=50)
+TRAINING = Training(steps=150, batch=6, learning_rate=5e-3, width=8, components=6, every=50)
 
 
 @pytest.fixture(scope="module")

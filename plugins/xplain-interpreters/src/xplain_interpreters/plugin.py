@@ -33,6 +33,11 @@ EXPLAINERS = (
         "Components of an NMF, trained on the model's hidden layers (Parekh et al. 2022)",
     ),
     (
+        "sparse-autoencoder",
+        "trained.features:SparseFeatures",
+        "Features of the latents, trained to be few in a frame, to listen to (Gao et al. 2024)",
+    ),
+    (
         "tcav",
         "tcav:Tcav",
         "How a concept, given by two folders of sounds, moves the score (Kim et al. 2018)",

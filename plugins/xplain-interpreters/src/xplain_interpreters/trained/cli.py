@@ -23,7 +23,9 @@ def fit_explainer(
         str, typer.Option(help="The model: SCHEME:NAME of a plugin, or FILE.py:FACTORY")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the explainer")],
-    explainer: Annotated[str, typer.Option(help="l-mac or listen-to-interpret")] = "l-mac",
+    explainer: Annotated[
+        str, typer.Option(help="l-mac, listen-to-interpret or sparse-autoencoder")
+    ] = "l-mac",
     synthesizer: Annotated[
         str | None,
         typer.Option(help="The representation  [default: what the model reads, or stft]"),
@@ -53,6 +55,10 @@ def fit_explainer(
     quiet: Annotated[
         float, typer.Option(help="listen-to-interpret: weight of the activations' mean")
     ] = 0.8,
+    features: Annotated[int, typer.Option(help="Features of sparse-autoencoder")] = 64,
+    active: Annotated[
+        int, typer.Option(help="sparse-autoencoder: features that are active in a frame")
+    ] = 8,
     width: Annotated[int, typer.Option(help="Channels inside the network")] = 24,
     every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next")] = 50,
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
@@ -62,16 +68,19 @@ def fit_explainer(
 ) -> None:
     """Train an explainer on a model's hidden layers; an interrupted training resumes.
 
-    Of L-MAC a mask, of Listen to Interpret activations of a dictionary of spectra.
+    Of L-MAC a mask, of Listen to Interpret activations of a dictionary of spectra. A sparse
+    autoencoder is trained on the representation alone, and explains any model in it.
     """
     from xplain.manifest import check_files, rows
     from xplain.models import load_model, make_synthesizer
+    from xplain_interpreters.trained.autoencoder import SparseAutoencoder
     from xplain_interpreters.trained.interpreter import Interpreter, Training
     from xplain_interpreters.trained.mask import Decoder
     from xplain_interpreters.trained.parts import Parts
     from xplain_interpreters.trained.training import fit
 
-    kinds: dict[str, type[Interpreter]] = {"l-mac": Decoder, "listen-to-interpret": Parts}
+    each: tuple[type[Interpreter], ...] = (Decoder, Parts, SparseAutoencoder)
+    kinds = {kind.kind: kind for kind in each}
     if explainer not in kinds:
         raise PluginError(f"no explainer {explainer!r} is trained; {nearest(explainer, kinds)}")
     training = Training(
@@ -86,6 +95,8 @@ def fit_explainer(
         components=components,
         reconstruction=reconstruction,
         quiet=quiet,
+        features=features,
+        active=active,
         width=width,
         every=every,
         seed=seed,

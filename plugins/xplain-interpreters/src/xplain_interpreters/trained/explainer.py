@@ -42,7 +42,7 @@ class Trained(nn.Module, Explainer, Generic[Kind]):
         if not isinstance(score, ClipScore):
             raise PluginError(f"{self.kind.kind} reads a model's layers, and this score has none")
         model, synthesizer = score.route.model, score.clip.synthesizer
-        if self._stored.model.sha256 != model.fingerprint():
+        if self.kind.reads_model and self._stored.model.sha256 != model.fingerprint():
             raise PluginError(
                 f"{self.folder} was trained on {self._stored.model.name} with other weights, not "
                 f"on {model.name}; train one for it with xplain fit-explainer"

@@ -47,7 +47,7 @@ class Stored(Struct):
 
     model: Made
     synthesizer: Made
-    layers: Annotated[tuple[_Layer, ...], Meta(min_length=1, max_length=64)]
+    layers: Annotated[tuple[_Layer, ...], Meta(max_length=64)]
     sizes: dict[str, Size]
 
 

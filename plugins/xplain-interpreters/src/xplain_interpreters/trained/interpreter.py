@@ -25,7 +25,8 @@ class Training:
 
     seconds: of a piece of a clip. width: channels inside. every: steps from one checkpoint to the
     next. inside, outside, sparsity, guidance: weights of L-MAC's loss. components: of the
-    dictionary of Listen to Interpret; reconstruction, quiet: weights of its loss.
+    dictionary of Listen to Interpret; reconstruction, quiet: weights of its loss. features, active:
+    of a sparse autoencoder, all of them and those in a frame.
     """
 
     steps: int = 400
@@ -42,15 +43,19 @@ class Training:
     components: int = 32
     reconstruction: float = 10.0
     quiet: float = 0.8
+    features: int = 64
+    active: int = 8
 
 
 class Interpreter(nn.Module, ABC):
-    """A network on some layers of a model.
+    """A network on some layers of a model, or on latents alone.
 
-    kind: the explainer's name. sizes: what it is made with again, beside the layers.
+    kind: the explainer's name. sizes: what it is made with again, beside the layers. reads_model:
+    whether it reads a model's layers; one that does not is of a representation, for any model.
     """
 
     kind: ClassVar[str]
+    reads_model: ClassVar[bool] = True
 
     def __init__(self, layers: Sequence[Layer], sizes: Mapping[str, int]) -> None:
         """Read ``layers``."""

@@ -46,7 +46,8 @@ def fit(
     model that has no gradients, no hidden layers in time or no labels to decide for.
     """
     route = Route(model, synthesizer)
-    if route.broken_at or model.task not in ("classification", "multilabel") or model.frame_step:
+    decides = model.task in ("classification", "multilabel") and not model.frame_step
+    if kind.reads_model and (route.broken_at or not decides):
         raise PluginError(
             f"{model.name} cannot have an explainer trained: it takes gradients on the route "
             f"{route.description}, and one decision for a label in each clip"
@@ -66,7 +67,7 @@ def fit(
     with only_writer(partial), borrowed(route, home):
         _claim(partial / "job.json", record)
         pieces = _Pieces(files, synthesizer, training)
-        layers = hidden_layers(route, home, LAYERS)
+        layers = hidden_layers(route, home, LAYERS) if kind.reads_model else []
         heard = torch.cat([pieces.batch(-1 - number) for number in range(PREPARED)]).to(home)
         values = torch.cat([synthesizer.encode(part[None]).values for part in heard])
         sizes = kind.sizes_of(training, values.shape[1], len(model.labels))
@@ -101,7 +102,8 @@ def _step(
     silence = route.synthesizer.encode(torch.zeros_like(waveform[:1])).values
     names = [layer.name for layer in network.layers]
     with torch.no_grad(), outputs(route.module, names) as hidden:
-        logits = route(latents.values, latents.context)
+        reads = network.reads_model
+        logits = route(latents.values, latents.context) if reads else torch.zeros(())
     with torch.enable_grad():
         held = {name: tensor.clone() for name, tensor in hidden.items()}
         cost = network.cost(route, held, latents, silence, logits, training)
