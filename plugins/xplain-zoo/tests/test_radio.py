@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -317,7 +318,9 @@ def test_scenes_are_read_with_their_parts(folder):
     assert first.labels.sum(dim=0).tolist() == [20, 0, 25, 0]
 
 
-def test_a_training_learns_writes_what_loads_and_is_repeated_by_its_seed(folder, capsys):
+@pytest.fixture
+def told(folder):
+    """The command line of a training that takes a second."""
     model = {"bands": 24, "channels": 16, "hidden": 16, "dilations": [1, 2], "level_frames": 25}
     model |= {"dropout": 0.0, "around": 5}
     ranges = {"seconds": 1.0, "hiss": [50, 70], "music": 0.0}
@@ -330,9 +333,12 @@ def test_a_training_learns_writes_what_loads_and_is_repeated_by_its_seed(folder,
         "ranges": ranges,
     }
     (folder / "recipe.json").write_text(json.dumps(recipe))
+    return [str(folder), "--dev", str(folder), "--recipe", str(folder / "recipe.json")]
+
+
+def test_a_training_learns_writes_what_loads_and_is_repeated_by_its_seed(folder, told, capsys):
     outs = [folder / "one", folder / "two"]
     for out in outs:
-        told = [str(folder), "--dev", str(folder), "--recipe", str(folder / "recipe.json")]
         train_radio.main([*told, "--out", str(out)])
     assert (outs[0] / "model.safetensors").read_bytes() == (
         outs[1] / "model.safetensors"
@@ -348,3 +354,35 @@ def test_a_training_learns_writes_what_loads_and_is_repeated_by_its_seed(folder,
     assert report["scenes"]["+0 dB"] == record["dev_f1"]
     assert report["scenes"]["+0 dB"]["speech"] > 0.8  # all frames decided speech: 0.57
     assert list(report["scenes"]["-20 dB"]) == list(LABELS)
+
+
+def test_a_training_goes_on_from_weights_and_keeps_the_better_ones(folder, told):
+    train_radio.main([*told, "--out", str(folder / "one")])
+    recipe = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps({**recipe, "learning_rate": 50.0}))
+    more = ["--from", str(folder / "one"), "--steps", "5", "--out", str(folder / "two")]
+    train_radio.main([*told, *more])
+    one, two = ((folder / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two  # at that rate nothing is learned, and what was known is lost
+    record = json.loads((folder / "two" / "training.json").read_text())
+    assert record["from"] == hashlib.sha256(one).hexdigest()
+
+
+def test_a_training_that_is_cut_short_has_weights(folder, told, monkeypatch):
+    real, done = train_radio.loss_of, []
+
+    def cut(*arguments):
+        done.append(1)
+        if len(done) == 40:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(train_radio, "loss_of", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train_radio.main([*told, "--every", "0", "--out", str(folder / "out")])
+    assert not (folder / "out" / "training.json").exists()
+    measured = measure_radio.scores(
+        RadioSegmenter.from_folder(folder / "out"),
+        [(scene.waveform.float() / 2**15, scene.labels) for scene in read_scenes(folder)],
+    )
+    assert measured["speech"] > 0.8

@@ -120,9 +120,9 @@ class Mixer:
             labels = torch.where(plain[:, None, None], said, labels)
             known = known | plain[:, None, None]
         if ranges.narrow:
-            mixture = torch.where(
-                (self._chance(size) < ranges.narrow)[:, None], self._narrowed(mixture), mixture
-            )
+            some = (self._chance(size) < ranges.narrow).nonzero()[:, 0]
+            if len(some):
+                mixture[some] = self._narrowed(mixture[some])
         return Batch(self._levelled(mixture), labels.float(), known.float())
 
     def _drawn(self, size: int) -> Tensor:
@@ -222,8 +222,9 @@ class Mixer:
         taps = F.pad(taps * self.ranges.tilt, (1, 0), value=1.0)
         waveform = F.conv1d(waveform[None], taps[:, None], padding=1, groups=size)[0]
         if self.rooms is not None and self.ranges.rooms:
-            played = self._chance(size) < self.ranges.rooms
-            waveform = torch.where(played[:, None], self._in_rooms(waveform), waveform)
+            played = (self._chance(size) < self.ranges.rooms).nonzero()[:, 0]
+            if len(played):
+                waveform[played] = self._in_rooms(waveform[played])
         level = _levels(waveform, labels.any(-1))
         # What was short may be gone, now that it is faster.
         return torch.where(level > 0, waveform / level.clamp_min(1e-9), 0.0), labels

@@ -1,7 +1,9 @@
 """Trains zoo:radio-teacher: ``python -m training.train_radio SCENES --dev SCENES --out DIR``.
 
-SCENES are folders that ``xplain nmf scenes`` made, or another mixer in their layout. When a label
-begins and ends is chosen on those of --dev, and on the meetings.
+SCENES are folders that ``xplain nmf scenes`` made, or another mixer in their layout. Which weights
+are kept, of those of every few minutes, and when a label begins and ends is chosen on those of
+--dev, and on the meetings. What is best so far lies in --out while it trains, so that a training
+that is cut short has weights.
 """
 
 from __future__ import annotations
@@ -73,7 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     meetings = read_meetings(options.meetings) if options.meetings else []
     dev = [scene for folder in options.dev for scene in read_scenes(folder)]
     started = time.monotonic()
-    model = fit(scenes, meetings, dev, recipe, rooms, options.device, options.seconds)
+    model = begin(options.begin, recipe)
+    recipe = replace(recipe, model=model.config)
+    keeping = Keeping(dev, options.out, options.every)
+    how = (rooms, options.device, options.seconds, options.precision == "bfloat16")
+    model = fit(model, scenes, meetings, keeping, recipe, *how)
     logits, labels = judge(model, dev)
     step = model.config.frame_step
     thresholds = decisions(model, logits, labels, meetings)
@@ -82,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     decided = torch.cat([decide(clip, thresholds, step) for clip in logits])
     record = {
         "recipe": asdict(recipe),
+        "from": options.begin and weights_of(options.begin),
         "scenes": [fingerprint(folder) for folder in (*options.scenes, *options.dev)],
         "meetings": len(meetings),
         "hours": round(sum(len(s.waveform) for s in scenes) / 16000 / 3600, 2),
@@ -109,27 +116,73 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--rooms", type=Path, help="responses that training.make_rooms wrote")
+    parser.add_argument(
+        "--from", dest="begin", type=Path, metavar="DIR", help="weights to go on from"
+    )
+    parser.add_argument("--every", type=float, default=180.0, help="seconds between looks at --dev")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "bfloat16"),
+        help="of the network; bfloat16 is faster on CPUs that have it, else several times slower",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, help="stop then, however many steps are done")
     return parser.parse_args(arguments)
 
 
+def begin(folder: Path | None, recipe: Recipe) -> RadioSegmenter:
+    """The weights in a folder, or else those that the recipe's seed draws."""
+    if folder is not None:
+        return RadioSegmenter.from_folder(folder)
+    torch.manual_seed(recipe.seed)
+    return RadioSegmenter(recipe.model)
+
+
+@dataclass
+class Keeping:
+    """Keeps the best weights of a training: by the mean F1 of the labels on scenes.
+
+    folder: where they are written. every: seconds between looks. score: of those that are there.
+    """
+
+    scenes: Sequence[Scene]
+    folder: Path
+    every: float
+    score: float = -1.0
+
+    def look(self, model: RadioSegmenter) -> str:
+        """What the scenes say of weights, for the log; they are kept where none were better."""
+        logits, labels = judge(model, self.scenes)
+        scores = f1(torch.cat(logits) > 0, torch.cat(labels))
+        found = float(scores.nan_to_num(0).mean())
+        better = found > self.score
+        if better:
+            self.score = found
+            model.to_folder(self.folder)
+        return f"dev {named(scores)}{', kept' if better else ''}"
+
+
 def fit(
+    model: RadioSegmenter,
     scenes: Sequence[Scene],
     meetings: Sequence[Meeting],
-    dev: Sequence[Scene],
+    keeping: Keeping,
     recipe: Recipe,
     rooms: Tensor | None = None,
     device: str = "cpu",
     seconds: float | None = None,
+    halved: bool = False,
 ) -> RadioSegmenter:
-    """Train; ``dev`` is only measured for the log and decides nothing. On the CPU in the end.
+    """Train from a model's weights; the best ones that were looked at, on the CPU.
 
-    seconds: after which it stops, and the learning rate is down; without them after the steps.
+    halved: whether the network computes in bfloat16; the weights stay float32. seconds: after which
+    it stops, and the learning rate is down; without them after the steps.
     """
     torch.manual_seed(recipe.seed)
-    model = RadioSegmenter(recipe.model).to(device)
+    model = model.to(device)
+    print(f"at the start {keeping.look(model)}", file=sys.stderr, flush=True)
     mixer = Mixer(scenes, meetings, recipe.ranges, recipe.seed, rooms, device)
     moving = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
     mean = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
@@ -139,10 +192,11 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.15
     )
-    total, started = torch.zeros((), device=device), time.monotonic()
+    total, count, started = torch.zeros((), device=device), 0, time.monotonic()
+    looked = started
     for step in range(1, recipe.steps + 1):
         model.train()
-        loss = loss_of(model, mixer, mixer.batch(recipe.batch), recipe)
+        loss = loss_of(model, mixer, mixer.batch(recipe.batch), recipe, halved)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -152,27 +206,25 @@ def fit(
         while schedule.last_epoch < min(recipe.steps - 1, max(step, int(over * recipe.steps))):
             schedule.step()
         mean.update_parameters(model)
-        total = total + loss.detach()
+        total, count = total + loss.detach(), count + 1
         last = step == recipe.steps or over >= 1
-        if step % 100 == 0 or last:
-            line = f"step {step}/{recipe.steps} loss {float(total) / (step % 100 or 100):.4f}"
-            if dev and (step % 1500 == 0 or last):
-                logits, labels = judge(mean.module, dev)
-                line += f" dev {named(f1(torch.cat(logits) > 0, torch.cat(labels)))}"
-            print(f"{line} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
-            total = torch.zeros((), device=device)
+        if last or time.monotonic() - looked >= keeping.every:
+            line = f"step {step}/{recipe.steps} loss {float(total) / count:.4f}"
+            line += f" {keeping.look(mean.module)} ({time.monotonic() - started:.0f} s)"
+            print(line, file=sys.stderr, flush=True)
+            total, count, looked = torch.zeros((), device=device), 0, time.monotonic()
         if last:
             break
-    model.load_state_dict(mean.module.state_dict())
-    return model.cpu().eval()
+    return RadioSegmenter.from_folder(keeping.folder)
 
 
-def loss_of(model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe) -> Tensor:
+def loss_of(
+    model: RadioSegmenter, mixer: Mixer, batch: Batch, recipe: Recipe, halved: bool
+) -> Tensor:
     """Cross-entropy of what is known, each label by its weight."""
     with torch.no_grad():
         features = model.bands(mixer.bend(model.bands.power(batch.waveform)))
-    # A third faster on CPUs that have bfloat16; the weights stay float32.
-    with torch.autocast(batch.waveform.device.type, dtype=torch.bfloat16):
+    with torch.autocast(batch.waveform.device.type, torch.bfloat16, enabled=halved):
         logits = model.decide(features)
     losses = F.binary_cross_entropy_with_logits(logits.float(), batch.labels, reduction="none")
     weights = batch.known * torch.tensor(recipe.weights, device=batch.known.device)
@@ -210,6 +262,11 @@ def decisions(
 def named(scores: Tensor) -> dict[str, float]:
     """Label → score, to four places."""
     return {name: round(float(s), 4) for name, s in zip(LABELS, scores, strict=True)}
+
+
+def weights_of(folder: Path) -> str:
+    """Which weights a folder holds, by the hash of their file."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def fingerprint(folder: Path) -> dict[str, Any]:
