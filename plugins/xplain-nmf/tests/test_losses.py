@@ -221,3 +221,30 @@ def test_removal_is_what_the_teacher_says_of_the_audio_without_the_explanation(c
     by_hand = torch.nn.functional.softplus(Bands()(without)[..., 1]).sum() / (50 + 1)
     found = terms_of(classwise, Weights(removal=1.0), scenes, every=1)["removal"]
     torch.testing.assert_close(found, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_a_wrong_mask_takes_as_much_energy_and_learns_nothing_where_there_is_no_label():
+    draw = torch.Generator().manual_seed(3)
+    mask = torch.rand(2, 5, 8, generator=draw, requires_grad=True)
+    power = torch.rand(2, 5, 8, generator=draw)
+    where = torch.tensor([[1.0] * 4 + [0.0] * 4, [0.0] * 8])  # the second has no label at all
+    wrong = losses.equal_energy(mask, 0.3 * mask.roll(2, 1), power, where)
+    seen = power * where[:, None]
+    taken, wanted = ((m.square() * seen).sum((1, 2)) for m in (wrong, mask))
+    torch.testing.assert_close(taken, wanted, rtol=0.05, atol=0)
+    wrong.sum().backward()
+    assert torch.isfinite(mask.grad).all()
+
+
+def test_where_all_gates_are_closed_gradients_are_finite(make_proxy):
+    kinds = ["heard"] * 3 + ["loud"] * 2 + ["rest"]
+    proxy = make_proxy(component_labels=kinds, gates=True, refinements=4, gains=True)
+    torch.nn.init.constant_(proxy.psi.outputs[-1].bias[-2:], -30.0)
+    torch.nn.init.constant_(proxy.psi.outputs[-1].bias[:6], -30.0)
+    waveform = torch.randn(1, 3200, generator=torch.Generator().manual_seed(0))
+    h = proxy.activations(waveform)
+    assert (h[:, :5] == 0).all() and (h[:, 5] > 0).all()
+    h.sum().backward()
+    grown = max(float(p.grad.abs().max()) for p in proxy.parameters() if p.grad is not None)
+    assert grown < 1e4
+    assert not proxy.activations(torch.zeros(1, 3200)).any()

@@ -14,7 +14,7 @@ import torch
 import transformers as hf
 from typer.testing import CliRunner
 
-from xplain import XplainError
+from xplain import ModelError, XplainError
 from xplain.errors import ArtifactError, TargetError
 from xplain_nmf.cli.main import app
 from xplain_nmf.dictionary.dictionary import Dictionary
@@ -90,6 +90,24 @@ def test_our_preset_without_stems_and_with_a_class_wise_dictionary(teacher_file,
     with pytest.raises(XplainError, match="class-wise"):
         plain = dictionary(tmp_path / "plain")
         train("--teacher", teacher_file, "--audio", clips, "--dictionary", plain, "--out", out)
+
+
+def test_a_proxy_is_gone_on_from(teacher_file, clips, tmp_path):
+    words = dictionary(tmp_path / "dictionary", ("speech",) * 3 + ("music",) * 3)
+    common = ["--teacher", teacher_file, "--audio", clips]
+    train(*common, "--dictionary", words, "--out", tmp_path / "one")
+    train(*common, "--from", tmp_path / "one", "--steps", 1, "--out", tmp_path / "two")
+    one, two = open_proxy(tmp_path / "one"), open_proxy(tmp_path / "two")
+    assert two.config.component_labels == one.config.component_labels
+    moved = (two.dictionary - one.dictionary).abs().max()
+    assert 0 < moved < 0.1  # a step from there, not from the dictionary's or drawn weights
+    assert json.loads((tmp_path / "two" / "training.json").read_text())["from"] == "one"
+    for wrong in (["--from", tmp_path / "one", "--dictionary", words], []):
+        with pytest.raises(XplainError, match="--dictionary or --from"):
+            train(*common, *wrong, "--out", tmp_path / "three")
+    with pytest.raises(ModelError, match="decides speech, overlap, and the teacher overlap;"):
+        begun = ["--from", tmp_path / "one", "--label", "overlap"]
+        train(*common, *begun, "--out", tmp_path / "three")
 
 
 def test_the_proxy_of_a_transformers_model_reads_its_encoder(clips, tmp_path):

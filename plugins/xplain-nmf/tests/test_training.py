@@ -12,6 +12,7 @@ from transformers import EvalPrediction
 
 from xplain import ModelError, XplainError
 from xplain_nmf.model import NmfProxy
+from xplain_nmf.training.building import gated
 from xplain_nmf.training.objectives import Objective, Weights
 from xplain_nmf.training.recordings import read_recordings
 from xplain_nmf.training.teachers import load_teacher
@@ -108,6 +109,19 @@ def test_a_training_that_breaks_down_says_so(run, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="broke down"):
         run(tmp_path / "out", Settings(steps=1, batch=2, every=5))
     assert not (tmp_path / "out").exists()
+
+
+def test_gates_that_are_added_are_open_and_change_no_decision(make_proxy):
+    plain = make_proxy(component_labels=["heard"] * 3 + ["loud"] * 3, gains=True).eval()
+    with_gates = gated(plain).eval()
+    assert with_gates.config.gates and with_gates.config.component_labels[6:] == ["rest"]
+    waveform = torch.randn(2, 16000, generator=torch.Generator().manual_seed(1))
+    one, two = plain(waveform), with_gates(waveform)
+    torch.testing.assert_close(two.logits, one.logits)
+    torch.testing.assert_close(two.activations[:, :6], one.activations)
+    assert (two.gates == 3).all() and two.gates.shape[1] == 2
+    with pytest.raises(XplainError, match="class-wise"):
+        gated(make_proxy())
 
 
 def test_mixed_precision_trains_too(run, tmp_path):

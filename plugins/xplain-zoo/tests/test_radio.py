@@ -20,7 +20,7 @@ from training.radio_batches import Mixer, Ranges
 from training.radio_codecs import coded
 from training.radio_data import Meeting, Scene, read_meetings, read_scenes, turns_to_frames
 from training.radio_masks import masked
-from training.radio_scores import choose_thresholds, decide, f1
+from training.radio_scores import best_f1, choose_thresholds, decide, f1
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter, _average
 
 SMALL = RadioConfig(
@@ -318,6 +318,17 @@ def test_scenes_are_read_with_their_parts(folder):
     assert first.labels.sum(dim=0).tolist() == [20, 0, 25, 0]
 
 
+def test_the_best_f1_does_not_depend_on_a_bias():
+    labels = torch.tensor([[1, 1], [1, 0], [0, 0], [0, 0]])
+    logits = torch.tensor([[0.2, 3.0], [0.1, 2.5], [0.0, -1.0], [-0.1, 2.6]]) - 1
+    # The first column parts at a probability of 0.28; of the second, F1 is 1 above 2.6 - 1.
+    torch.testing.assert_close(best_f1(logits, labels), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(
+        best_f1(logits[:, [1, 1]], torch.tensor([[0, 0], [1, 0], [0, 0], [0, 0]])),
+        torch.tensor([0.5, 0.0], dtype=torch.float64),
+    )
+
+
 @pytest.fixture
 def told(folder):
     """The command line of a training that takes a second."""
@@ -359,13 +370,21 @@ def test_a_training_learns_writes_what_loads_and_is_repeated_by_its_seed(folder,
 def test_a_training_goes_on_from_weights_and_keeps_the_better_ones(folder, told):
     train_radio.main([*told, "--out", str(folder / "one")])
     recipe = json.loads((folder / "recipe.json").read_text())
-    (folder / "recipe.json").write_text(json.dumps({**recipe, "learning_rate": 50.0}))
-    more = ["--from", str(folder / "one"), "--steps", "5", "--out", str(folder / "two")]
-    train_radio.main([*told, *more])
-    one, two = ((folder / name / "model.safetensors").read_bytes() for name in ("one", "two"))
-    assert one == two  # at that rate nothing is learned, and what was known is lost
+    (folder / "recipe.json").write_text(json.dumps({**recipe, "learning_rate": 1e-9}))
+    begun = ["--from", str(folder / "one"), "--steps", "2", "--every", "0"]
+    train_radio.main([*told, *begun, "--out", str(folder / "two")])
+    one, two = (RadioSegmenter.from_folder(folder / name).state_dict() for name in ("one", "two"))
+    learned = [name for name in one if "running" not in name and "tracked" not in name]
+    torch.testing.assert_close(*({n: w[n] for n in learned} for w in (one, two)), atol=1e-6, rtol=0)
     record = json.loads((folder / "two" / "training.json").read_text())
-    assert record["from"] == hashlib.sha256(one).hexdigest()
+    weights = (folder / "one" / "model.safetensors").read_bytes()
+    assert record["from"] == hashlib.sha256(weights).hexdigest()
+    # At this rate what was known is lost: the first look is the best one.
+    (folder / "recipe.json").write_text(json.dumps({**recipe, "learning_rate": 50.0}))
+    begun[3] = "20"
+    train_radio.main([*told, *begun, "--out", str(folder / "three")])
+    record = json.loads((folder / "three" / "training.json").read_text())
+    assert record["dev_f1_at_half"]["speech"] > 0.8
 
 
 def test_a_training_that_is_cut_short_has_weights(folder, told, monkeypatch):

@@ -12,6 +12,7 @@ from torch import Tensor
 from xplain.interfaces import Thresholds
 from xplain.segmentation.tracker import stretches
 
+STEPS = tuple(number / 100 for number in range(5, 96))
 LOWER = (0.0, 0.1, 0.2, 0.3)  # of the onset, by which the offset is lower
 SHORTEST = (0.0, 0.06, 0.1, 0.2, 0.4)  # seconds
 
@@ -37,6 +38,16 @@ def decide(logits: Tensor, thresholds: Sequence[Thresholds], frame_step: float) 
     return decided
 
 
+def best_f1(logits: Tensor, labels: Tensor) -> Tensor:
+    """F1 of each label at the probability, in hundredths, at which it is highest: (frames, L).
+
+    0 where a label is neither there nor decided. What weights know, whatever their bias.
+    """
+    probabilities = logits.sigmoid()
+    each = [f1(probabilities >= step, labels).nan_to_num(0) for step in STEPS]
+    return torch.stack(each).amax(0)
+
+
 def choose_thresholds(
     logits: Sequence[Tensor], truth: Sequence[Tensor], frame_step: float
 ) -> Thresholds:
@@ -47,13 +58,12 @@ def choose_thresholds(
     """
     columns = [clip[:, None] for clip in logits]
     probabilities, known = torch.cat(columns).sigmoid(), torch.cat(list(truth))[:, None]
-    steps = [number / 100 for number in range(5, 96)]
 
     def score(made: Thresholds) -> float:
         decided = torch.cat([decide(clip, [made], frame_step) for clip in columns])
         return float(f1(decided, known).nan_to_num(0))
 
-    onset = max(steps, key=lambda step: float(f1(probabilities >= step, known).nan_to_num(0)))
+    onset = max(STEPS, key=lambda step: float(f1(probabilities >= step, known).nan_to_num(0)))
     plain = Thresholds(onset=onset)
     lower = [replace(plain, offset=round(onset * (1 - share), 3)) for share in LOWER]
     best = max([plain, *lower], key=score)

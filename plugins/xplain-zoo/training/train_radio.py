@@ -29,7 +29,7 @@ from training.clips_manifest import rows
 from training.radio_batches import Batch, Mixer, Ranges
 from training.radio_codecs import coded
 from training.radio_data import MEETING_LABELS, Meeting, Scene, read_meetings, read_scenes
-from training.radio_scores import choose_thresholds, decide, f1
+from training.radio_scores import best_f1, choose_thresholds, decide, f1
 from xplain.interfaces import Thresholds
 from xplain_zoo.radio import LABELS, RadioConfig, RadioSegmenter
 
@@ -142,7 +142,7 @@ def begin(folder: Path | None, recipe: Recipe) -> RadioSegmenter:
 
 @dataclass
 class Keeping:
-    """Keeps the best weights of a training: by the mean F1 of the labels on scenes.
+    """Keeps the best weights of a training: by the mean of the labels' best F1 on scenes.
 
     folder: where they are written. every: seconds between looks. score: of those that are there.
     """
@@ -155,8 +155,8 @@ class Keeping:
     def look(self, model: RadioSegmenter) -> str:
         """What the scenes say of weights, for the log; they are kept where none were better."""
         logits, labels = judge(model, self.scenes)
-        scores = f1(torch.cat(logits) > 0, torch.cat(labels))
-        found = float(scores.nan_to_num(0).mean())
+        scores = best_f1(torch.cat(logits), torch.cat(labels))
+        found = float(scores.mean())
         better = found > self.score
         if better:
             self.score = found
@@ -182,7 +182,6 @@ def fit(
     """
     torch.manual_seed(recipe.seed)
     model = model.to(device)
-    print(f"at the start {keeping.look(model)}", file=sys.stderr, flush=True)
     mixer = Mixer(scenes, meetings, recipe.ranges, recipe.seed, rooms, device)
     moving = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
     mean = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)

@@ -24,6 +24,8 @@ from xplain_nmf.tcn import Tcn
 TINY = 1e-8
 SLACK = 0.1
 """By which a gate's sigmoid is stretched beyond 0 and 1, and cut off there."""
+LEAST = 0.01
+"""Activation of components of no label, before they are refined."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -144,10 +146,10 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         found = self.psi(self._features(waveform, transform, x))
         gates = found[:, found.shape[1] - len(self.config.gated) :]
         h = ACTIVATIONS[self.config.activation](found[:, :count])
+        if self.config.gates:
+            h = h * self._opened(gates) + self._rest.to(h)
         # Nothing is in a frame of digital silence, whatever the network makes of it.
         h = h * (x.amax(1, keepdim=True) > 0)
-        if self.config.gates:
-            h = h * self._opened(gates)
         h = self._refine(h, x)
         if self.config.gains:
             h = h * 2 * found[:, count : 2 * count].sigmoid()
@@ -160,6 +162,15 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
         rows = [[float(name == kind) for name in names] for kind in self.config.gated]
         owner = torch.tensor(rows).to(share)
         return (1 - owner.sum(0))[:, None] + owner.T @ share
+
+    @cached_property
+    def _rest(self) -> Tensor:
+        """What components of no label have at least (K, 1): where all gates are closed, updates
+        that divide by W'W h would have gradients without end."""
+        gated = self.config.gated
+        return torch.tensor(
+            [[LEAST * (n not in gated)] for n in self.config.component_labels or ()]
+        )
 
     def head(self, activations: Tensor) -> Tensor:
         """H (B, K, T) → logits (B, T, L) = θ · h(t) + b."""

@@ -38,10 +38,16 @@ def train(
         list[Path],
         typer.Option(help="CSV with a column path, of scenes or any recordings; may repeat"),
     ],
-    dictionary: Annotated[Path, typer.Option(help="Folder that xplain nmf dictionary wrote")],
     out: Annotated[
         Path, typer.Option(help="Folder for the proxy; an interrupted training resumes")
     ],
+    dictionary: Annotated[
+        Path | None, typer.Option(help="Folder that xplain nmf dictionary wrote")
+    ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option("--from", help="Proxy to go on from, instead of a dictionary: its folder"),
+    ] = None,
     preset: Annotated[
         Name, typer.Option(help="Loss of the paper, or of this project")
     ] = Name.causal,
@@ -87,6 +93,7 @@ def train(
         teacher=teacher,
         audio=audio,
         dictionary=dictionary,
+        begin=begin,
         preset=preset.value,
         evaluation=evaluation,
         split=split,

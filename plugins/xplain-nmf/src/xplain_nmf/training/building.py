@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.encoder import read_encoder
 from xplain_nmf.hidden import LayerFeatures
 from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import open_proxy
 from xplain_nmf.spectrum import SAMPLE_RATE
 from xplain_nmf.training.presets import Preset
 from xplain_nmf.training.teachers import Teacher, teachers_encoder
@@ -86,6 +88,53 @@ def build(
     if preset.classwise:
         _begin(proxy)
     return proxy
+
+
+def begun(folder: Path, teacher: Teacher, gates: bool = False) -> NmfProxy:
+    """The proxy in a folder, to be trained on: as it is, but for a teacher that has changed.
+
+    Its thresholds become the teacher's, and of the model whose layer it reads the weights that are
+    there now. gates: whether it is to have them, see :func:`gated`. Raises ModelError where the
+    folder has no proxy, or one of other labels.
+    """
+    found = open_proxy(folder)
+    if found.config.labels != teacher.labels:
+        raise ModelError(
+            f"the proxy in {folder} decides {', '.join(found.config.labels)}, and the teacher "
+            f"{', '.join(teacher.labels)}; give the proxy's labels with --label, in its order"
+        )
+    found.config.thresholds = {c: asdict(chosen) for c, chosen in teacher.thresholds.items()}
+    if found.config.model is not None:
+        read = LayerFeatures.load(found.config.model, found.config.layer or "")
+        found.config.model_sha256 = read.model.fingerprint()
+    return gated(found) if gates and not found.config.gates else found
+
+
+@torch.no_grad()
+def gated(proxy: NmfProxy) -> NmfProxy:
+    """A class-wise proxy with gates, which are open, and components of no label.
+
+    Those begin as every sixth of its own, and speak for nothing. Raises XplainError for a
+    dictionary that is not class-wise.
+    """
+    named, count = proxy.config.component_labels, proxy.config.components
+    if named is None:
+        raise XplainError("gates are of a class-wise dictionary, which the proxy does not have")
+    more = list(range(0, count, 6))
+    names = [*named, *[REST] * len(more)]
+    config = replace(proxy.config, components=count + len(more), component_labels=names, gates=True)
+    made = NmfProxy(config)
+    state = proxy.state_dict()
+    state["spectra"] = torch.cat([state["spectra"], state["spectra"][:, more]], 1)
+    silent = torch.zeros(len(proxy.config.labels), len(more))
+    state["theta.weight"] = torch.cat([state["theta.weight"], silent], 1)
+    rows = [*range(count), *more]
+    rows += [count + row for row in rows] if proxy.config.gains else []
+    for name in (name for name in state if name.startswith("psi.outputs.1.")):
+        gates = torch.full_like(state[name][: len(made.config.gated)], 3.0 * (name[-4:] == "bias"))
+        state[name] = torch.cat([state[name][rows], gates])
+    made.load_state_dict(state)
+    return made
 
 
 def with_parts(dictionary: Dictionary, labels: Sequence[str]) -> Dictionary:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xplain.errors import XplainError, nearest
 from xplain_nmf.dictionary.dictionary import Dictionary
-from xplain_nmf.training.building import Features, build
+from xplain_nmf.training.building import Features, begun, build
 from xplain_nmf.training.presets import PRESETS
 from xplain_nmf.training.recordings import Recordings, read_recordings
 from xplain_nmf.training.teachers import load_teacher
@@ -23,13 +23,15 @@ class Task:
     teacher: segmenters' names or model references, see :func:`load_teacher`; teacher_params: of a
     registered segmenter. audio, at least one, and evaluation:
     manifests, see :func:`xplain_nmf.training.recordings.read_recordings`; split: of ``audio``.
-    dictionary: a folder. labels: of the teacher, none for all. train_dictionary: None for the
+    dictionary: a folder. begin: or a proxy's, which is trained on, with its dictionary and
+    features. labels: of the teacher, none for all. train_dictionary: None for the
     preset's choice. seconds: of each piece of a recording.
     """
 
     teacher: str | Sequence[str]
     audio: Sequence[Path]
-    dictionary: Path
+    dictionary: Path | None = None
+    begin: Path | None = None
     preset: str = "causal"
     evaluation: Path | None = None
     split: str | None = None
@@ -51,21 +53,27 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
         raise XplainError(f"no preset {task.preset!r}; {nearest(task.preset, PRESETS)}")
     preset = PRESETS[task.preset]
     teacher = load_teacher(task.teacher, task.labels or None, task.teacher_params)
-    dictionary = Dictionary.load(task.dictionary)
+    origin: dict[str, Any] = {"preset": task.preset}
+    if task.dictionary is not None and task.begin is None:
+        dictionary = Dictionary.load(task.dictionary)
+        origin |= {"features": asdict(task.features), "dictionary": dictionary.provenance}
+        trained = task.train_dictionary
+        changes = {} if trained is None else {"dictionary_trained": trained}
+        proxy = build(preset, dictionary, teacher, task.features, task.settings.seed, changes)
+    elif task.begin is not None and task.dictionary is None and task.features == Features():
+        proxy = begun(task.begin, teacher, bool(preset.config.get("gates")))
+        origin["from"] = task.begin.name
+    else:
+        raise XplainError(
+            "a proxy begins on a dictionary, or goes on from a proxy, with its dictionary and "
+            "features; give --dictionary or --from, and --layer and --encoder with the first only"
+        )
     several = [read_recordings(m, task.seconds, teacher.labels, task.split) for m in task.audio]
     pieces = [piece for recordings in several for piece in recordings.pieces]
     audio = Recordings(pieces, several[0].seconds, teacher.labels)
     evaluation = None
     if task.evaluation is not None:
         evaluation = read_recordings(task.evaluation, task.seconds, teacher.labels)
-    trained = task.train_dictionary
-    changes = {} if trained is None else {"dictionary_trained": trained}
-    proxy = build(preset, dictionary, teacher, task.features, task.settings.seed, changes)
-    origin = {
-        "preset": task.preset,
-        "features": asdict(task.features),
-        "dictionary": dictionary.provenance,
-    }
     return train(
         proxy,
         preset.objective,

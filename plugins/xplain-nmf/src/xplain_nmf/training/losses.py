@@ -70,7 +70,7 @@ def equal_energy(mask: Tensor, other: Tensor, power: Tensor, where: Tensor) -> T
     wanted = (mask.square() * seen).sum((1, 2), keepdim=True)
     for _ in range(3):
         taken = (other.square() * seen).sum((1, 2), keepdim=True)
-        other = (other * (wanted / (taken + TINY)).sqrt()).clamp(max=1)
+        other = (other * ((wanted + TINY) / (taken + TINY)).sqrt()).clamp(max=1)
     return other
 
 
