@@ -11,13 +11,13 @@ from xplain.verdict import Contrast, Trial, judge
 WITH = Contrast("the opposite", (3.0, 2.0), (0.2, -0.2))
 NEARLY = Contrast("itself 1 frame later", (1.5, 1.5), (1.0, 1.0))
 AGAINST = Contrast("itself 1 frame later", (0.5, 0.5), (2.0, 1.0))
+LOST = Contrast("itself 1 frame later", (0.0, 0.0), (2.0, 1.0))
 TRUE = Trial(
     groups=1000,
     contrasts=(WITH, WITH),
     first=Contrast("", (3.0,), (1.0,)),
     spread=Contrast("", (2.0,), (2.5,)),
     rest=0.01,
-    correlation=0.9,
     complete=0.001,
     tolerance=0.05,
     margin=0.8,
@@ -40,9 +40,12 @@ def test_all_that_speaks_for_an_attribution() -> None:
     [
         ({"contrasts": (WITH, AGAINST)}, "unfaithful", "rather with itself 1 frame later"),
         ({"contrasts": (WITH, NEARLY)}, "partly", "itself 1 frame later comes nearest"),
-        # Of larger groups a single contrast tells less, and their mean is asked for too.
+        # Of larger groups a single contrast tells less, and of few of them nothing: their mean.
         ({"contrasts": (WITH, WITH, NEARLY), "fine": False}, "faithful", "comes nearest"),
-        ({"contrasts": (NEARLY, NEARLY), "fine": False}, "unfaithful", "as well on average"),
+        ({"contrasts": (WITH,) * 9 + (AGAINST,), "fine": False}, "partly", "itself 1 frame later"),
+        ({"contrasts": (WITH,) * 9 + (LOST,), "fine": False}, "unfaithful", "rather with itself"),
+        ({"contrasts": (WITH,) * 9 + (LOST,), "fine": False, "groups": 60}, "faithful", "nearest"),
+        ({"contrasts": (NEARLY, NEARLY), "fine": False}, "unfaithful", "rather with itself"),
         ({"contrasts": ()}, "faithful", "what it puts first matters more"),
         ({"contrasts": (), "first": None, "spread": None, "rest": None, "complete": None},
          "partly", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +21,7 @@ from xplain.errors import ArtifactError, XplainError, one_line
 from xplain.explanation_folder import ORIGINAL, extra_file
 from xplain.interfaces import Attribution, Groups, Table
 from xplain.live import Kind, LiveClip, Outcome, Rendering
+from xplain.models import Model
 from xplain.record import SCHEMA, TENSORS, Record, Sound, checked_tensors, decoded
 from xplain.registry import registry
 from xplain.selection import Group, checked_ratio
@@ -144,7 +145,7 @@ class Explanation(Viewable):
     def check(self) -> Verdict:
         """Is this true of the model? Faithful, partly, unfaithful or inconclusive; see Verdict.
 
-        Asks the model about 90 times, or 30 where that leaves no doubt. The answer is kept,
+        Asks the model about 55 times, or 30 where that leaves no doubt. The answer is kept,
         and saved with the explanation.
         """
         if not self._checked:
@@ -160,6 +161,30 @@ class Explanation(Viewable):
                     raise
                 raise XplainError(f"{self.name}: {warning}") from error
         return self._checked[0]
+
+    def judged(
+        self, judge: Model, keep: Sequence[float] = RATIOS, remove: Sequence[float] = RATIOS
+    ) -> Explanation:
+        """Ask another model of the same task about what is kept and removed, as 16-bit audio.
+
+        Gives the explanation with a table "judge" among its extras: what it says, and whether it
+        follows: gives the label with the top kept, first with all, and not without it.
+        """
+        wanted: list[tuple[Kind, float]] = [("keep", 1.0), *_wanted(keep, remove)]
+        rows = [
+            {
+                **{"kind": (o := one.outcome).kind, "ratio": o.ratio, "label": o.reencoded.label},
+                "probability": o.reencoded.probability,
+                "follows": o.reencoded.agrees == (o.kind == "keep"),
+            }
+            for one in self.live.heard_by(judge).render(self._claim, wanted)
+        ]
+        record = {"name": judge.name, "version": judge.version, "sha256": judge.fingerprint()}
+        return replace(
+            self,
+            extras={**self.extras, "judge": tuple(rows)},
+            provenance={**self.provenance, "judge": record},
+        )
 
     @property
     def verdict(self) -> Verdict | None:

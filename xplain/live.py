@@ -20,6 +20,7 @@ from xplain.doubts import doubts_about
 from xplain.errors import ModelError, XplainWarning
 from xplain.interfaces import Attribution, Clip, Groups, Latents, Replacement, Score
 from xplain.job import Job
+from xplain.models import Model
 from xplain.score import ClipScore, Route, attributed
 from xplain.selection import top
 from xplain.targets import Share
@@ -149,6 +150,16 @@ class LiveClip:
         """This clip by the method of another job of the same call."""
         record = {**self.job.provenance, "explainer": job.provenance["explainer"]}
         return replace(self, job=replace(self.job, explainer=job.explainer, provenance=record))
+
+    def heard_by(self, model: Model) -> LiveClip:
+        """This clip and the same question, asked of another model: an independent judge."""
+        same = model.fingerprint() == self.job.route.model.fingerprint()
+        if same or self.target.question is None:
+            raise ModelError(f"{model.name} is no judge: give another model, and explain a label")
+        route = Route(model, self.job.route.synthesizer)
+        job = replace(self.job, route=route, target=self.target.question)
+        waveform = self.clip.waveform
+        return LiveClip.open(self.name, waveform, route.at_model(waveform[None])[0], job, self.seed)
 
     @property
     def latents(self) -> Latents:

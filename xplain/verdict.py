@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,20 +10,22 @@ Kind = Literal["faithful", "partly", "unfaithful", "inconclusive"]
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "contrast": (0.1, 0.4),
-    "contrast of groups": (-0.6, -0.3),
-    "contrasts on average": (0.5, 0.6),
+    "contrast of groups": (-0.6, -0.35),
+    "contrasts on average": (0.45, 0.65),
     "first": (0.35, 0.45),
     "first of groups": (0.0, 0.2),
     "spread": (0.2, 0.33),
-    "spread of groups": (0.08, 0.15),
+    "spread of groups": (0.3, 0.45),
     "unimportant": (-0.2, -0.1),
     "complete": (-0.5, 0.0),
 }
 """To what a figure refutes an attribution, and from what it speaks for it; between them neither."""
+CLEAR, CLEAR_OF_FEW = -0.7, 0.0
+"""Worth of a contrast, or with few groups the mean of all, from which nothing else is tried."""
 FEWEST = 3
 """Groups to remove under which nothing can be told."""
 MANY = 200
-"""Groups from which it is asked whether the first matter more than the next."""
+"""Groups from which a single contrast tells, and the first are compared with the next."""
 UNDECIDED = 0.1
 """Difference of two probabilities under which a model has not decided between them."""
 UNSURE = 0.6
@@ -108,7 +110,6 @@ class Trial:
     None where it says they are alike. spread: the many parts that hold half of its evidence
     against the few with the other half. rest: what the score loses without all that it calls
     unimportant, as a share of what it can lose.
-    correlation: of what it says of all parts that were removed with what the score lost.
     complete: the completeness error, None where none is claimed; tolerance: up to which it
     is called converged. round_trip: whether the unchanged latents keep the decision. margin,
     probability: how sure the model is; None where it has no probabilities. doubts: why its
@@ -123,7 +124,6 @@ class Trial:
     first: Contrast | None = None
     spread: Contrast | None = None
     rest: float | None = None
-    correlation: float | None = None
     complete: float | None = None
     tolerance: float | None = None
     round_trip: bool = True
@@ -139,11 +139,10 @@ def judge(trial: Trial) -> Verdict:
     figures = {
         "groups": float(trial.groups),
         "hardest_contrast": None if worst is None else worst.worth,
-        "mean_contrast": _mean(trial),
+        "mean_contrast": None if worst is None else _mean(trial.contrasts),
         "first_against_next": None if trial.first is None else trial.first.worth,
         "spread": None if trial.spread is None else trial.spread.worth,
         "unimportant_share": trial.rest,
-        "correlation": trial.correlation,
         "completeness_error": trial.complete,
     }
     notices: tuple[str, ...] = ()
@@ -174,40 +173,37 @@ def _nothing(trial: Trial) -> tuple[str, ...]:
     return ()
 
 
+def hopeless(contrasts: Sequence[Contrast], groups: int) -> bool:
+    """Whether the first contrasts leave so little doubt that nothing else has to be tried."""
+    if not contrasts or groups < MANY:
+        return bool(contrasts) and _mean(contrasts) <= CLEAR_OF_FEW
+    return min(contrast.worth for contrast in contrasts) <= CLEAR
+
+
+def _mean(contrasts: Sequence[Contrast]) -> float:
+    return sum(contrast.worth for contrast in contrasts) / len(contrasts)
+
+
 def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]:
     """What was found, each with −1 where it refutes, 1 where it speaks for it, else 0."""
+    of = "" if trial.fine else " of groups"
     if worst is not None:
-        state = _state("contrast" if trial.fine else "contrast of groups", worst.worth)
+        mean = 1 if trial.fine else _state("contrasts on average", _mean(trial.contrasts))
+        single = trial.fine or trial.groups >= MANY
+        state = min(mean, _state("contrast" + of, worst.worth) if single else 1)
         falls = f"(the score falls by {worst} where they differ)"
-        yield (
-            state,
-            (
-                f"the model is rather with {worst.name} {falls}"
-                if state < 0
-                else f"of {len(trial.contrasts)} alternatives, {worst.name} comes nearest {falls}"
-            ),
-        )
-    if (mean := _mean(trial)) is not None and not trial.fine:
-        state = _state("contrasts on average", mean)
-        if state < 1:
-            yield state, f"its alternatives do nearly as well on average ({mean:.2f} of 1)"
+        nearest = f"of {len(trial.contrasts)} alternatives, {worst.name} comes nearest {falls}"
+        yield state, nearest if state >= 0 else f"the model is rather with {worst.name} {falls}"
     if trial.first is not None and trial.groups >= MANY:
-        state = _state("first" if trial.fine else "first of groups", trial.first.worth)
+        state = _state("first" + of, trial.first.worth)
         more = ("no more", "little more", "more")[1 + state]
         yield state, f"what it puts first matters {more} than what is next (by {trial.first})"
     if trial.spread is not None:
         few, many = sum(trial.spread.other), sum(trial.spread.own)
-        ratio = many / few if few > 0 else 0.0
-        of = "spread" if trial.fine else "spread of groups"
-        state = min(_state(of, ratio), _state(of, 1 / ratio if ratio > 0 else 0.0))
-        if state < 1:
-            yield (
-                state,
-                (
-                    "the many and the few parts that hold half of its evidence each do not matter "
-                    f"alike (the score falls by {trial.spread})"
-                ),
-            )
+        alike = min(many / few, few / many) if min(few, many) > 0 else 0.0
+        if (state := _state("spread" + of, alike)) < 1:
+            halves = "the many and the few parts that hold half of its evidence each"
+            yield state, f"{halves} do not matter alike (the score falls by {trial.spread})"
     if trial.rest is not None and (state := _state("unimportant", -abs(trial.rest))) < 1:
         yield state, f"{abs(trial.rest):.0%} of the score hang on what it calls unimportant"
     if trial.complete is not None:
@@ -216,11 +212,6 @@ def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]
         yield state, f"completeness {holds} (error {trial.complete:.2%})"
     if not trial.round_trip:
         yield 0, "the representation alone already changes the decision"
-
-
-def _mean(trial: Trial) -> float | None:
-    worths = [contrast.worth for contrast in trial.contrasts]
-    return sum(worths) / len(worths) if worths else None
 
 
 def _state(name: str, value: float) -> int:

@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -17,6 +17,7 @@ from xplain.progress import say
 
 if TYPE_CHECKING:
     from xplain.explanation import Explanation
+    from xplain.interfaces import Table
 
 KEEP, REMOVE = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0), (0.05, 0.1, 0.2, 0.3, 0.5)
 """What a page can play where nothing else is asked; all kept is the representation alone."""
@@ -99,6 +100,13 @@ def explain(
             metavar="R", help="Remove the top share R; may be repeated  [default: 0.05 to 0.5]"
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="A second model of the same task, which is asked whether it follows "
+            "[default: none]"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The random seed")] = 0,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, …  [default: the model's device]")
@@ -137,7 +145,16 @@ def explain(
         raise typer.BadParameter(_models(), param_hint="--model")
     settings = settings_of(locals())
     ratios = keep or KEEP, remove or REMOVE
-    run(recordings(audio), model, settings, *ratios, out, overwrite=overwrite, as_json=as_json)
+    run(
+        recordings(audio),
+        model,
+        settings,
+        *ratios,
+        out,
+        judge,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,12 +180,14 @@ def run(
     keep: Sequence[float],
     remove: Sequence[float],
     out: Path,
+    judge: str | None = None,
     *,
     overwrite: bool = False,
     as_json: bool = False,
 ) -> None:
     """Explain and save each clip with its page, then write the page of the folder."""
     from xplain.explaining import explain_each
+    from xplain.models import load_model
     from xplain.progress import track
     from xplain.report.index import PAGE
     from xplain.report.page import write_page
@@ -178,6 +197,7 @@ def run(
     for ratio in (*keep, *remove):
         checked_ratio(ratio)
     check_out(out)
+    second = None if judge is None else load_model(judge)
     pages: list[Path] = []
     told: list[tuple[str, str]] = []
     taken = {PAGE}
@@ -186,6 +206,8 @@ def run(
         results = explain_each(clips, model, **settings)
 
         def finish(result: Explanation) -> None:
+            if second is not None:
+                result = result.judged(second, keep, remove)
             name = free(result.name, taken, lambda n: _usable(out / n, result, overwrite))
             with contextlib.suppress(XplainError):  # saved all the same, with the reason
                 result.check()
@@ -278,6 +300,9 @@ def to_json(
         "target": _shown({name: value for name, value in target.items() if name != "frames"}),
         **{name: provenance[name] for name in ("explainer", "synthesizer", "route")},
         **{name: data[name] for name in (*shown, "verdict", "warnings")},
+        "judge": {**provenance["judge"], "results": data["extras"]["judge"]}
+        if "judge" in provenance
+        else None,
         "files": {
             "folder": str(folder),
             "explanation": str(folder / "explanation.json"),
@@ -322,6 +347,12 @@ def lines(explanation: Explanation, folder: Path) -> list[str]:
     nothing = explanation.provenance["replacement"]
     if "chosen" in nothing:
         lines.append(f"  compared with {nothing['name']}: {nothing['chosen']}")
+    if (judge := explanation.provenance.get("judge")) is not None:
+        all_kept, *rows = cast("Table", explanation.extras["judge"])
+        followed = [row["follows"] for row in rows if row["ratio"] != 1]
+        follows = f"follows {sum(map(bool, followed))} of {len(followed)} times (kept, removed)"
+        heard = follows if all_kept["follows"] else f"hears {all_kept['label']}, so it cannot tell"
+        lines.append(f"  judge {judge['name']}: {heard}")
     verdict = explanation.verdict
     if verdict is None:
         return [*lines, *(f"  {warning}" for warning in explanation.warnings[-1:])]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 
 from torch import Tensor
 
@@ -13,9 +14,10 @@ from xplain.curves import RATIOS, Curves
 from xplain.errors import XplainError
 from xplain.explanation import Explanation
 from xplain.metric import Evidence, Metric
+from xplain.models import Model
 from xplain.registry import registry
 from xplain_evaluation.event import Event
-from xplain_evaluation.structured import structured
+from xplain_evaluation.structured import JUDGE, claimed, structured
 
 CURVES = {"ratios", "keep_curve", "remove_curve", "kept", "removed", "o", "u"}
 REENCODED = {"reencoded_kept", "reencoded_removed", "round_trip"}
@@ -47,14 +49,15 @@ def measure(
     event: Event | None = None,
     randomised: Tensor | None = None,
     controls: Sequence[str] = (),
+    judge: Model | None = None,
 ) -> list[Measurement]:
     """Measure a fresh explanation.
 
     metrics: registered names, or metrics (a name's with parameters: registry().create).
     ratios: of the curves. event: annotated in the clip. randomised: (K, D, N), see
     Evidence. controls: names of xplain_evaluation.structured, by which what is kept and removed
-    is measured too. A metric without a value is in the list with the reason. Raises
-    ArtifactError for an explanation that was loaded.
+    is measured too. judge: another model, of which the same is measured. A metric without a
+    value is in the list with the reason. Raises ArtifactError for an explanation that was loaded.
     """
     asked = [registry().create("metric", m, {}) if isinstance(m, str) else m for m in metrics]
     needs = {need for metric in asked for need in metric.needs}
@@ -103,7 +106,16 @@ def measure(
             else:
                 values.append(one(clip, None))
     changed = [m for m in asked if CURVES.intersection(m.needs) and ASKING.isdisjoint(m.needs)]
-    for name, curves in structured(explanation, ratios, controls if changed else ()):
+    others = structured(explanation, ratios, controls if changed else ())
+    if judge is not None and changed:
+        heard = explanation.live.heard_by(judge)
+        others = chain(others, [(JUDGE, heard.curves(claimed(explanation), ratios, True))])
+    for name, curves in others:
+        if name == JUDGE:
+            known = curves.target
+            clip = replace(
+                clip, label=known.index, p=known.probability, probabilities=curves.answers
+            )
         clip = _with_curves(clip, curves, None)
         at = [_at(clip, curves, None, place) for place in range(len(ratios))]
         for metric in changed:

@@ -34,6 +34,8 @@ CONTROLS: Mapping[str, str] = {
     "loudness": "the loudest elements",
 }
 """All of them, each with as much energy as the explanation takes."""
+JUDGE = "judge"
+"""In a control's place: another model, to which the same is kept and removed."""
 ROLL = (0.25, 0.75)
 """By which shares of all channels a mask is rolled, drawn for each clip."""
 
@@ -83,9 +85,7 @@ def structured(
     where there is one channel.
     """
     live = explanation.live
-    names = None if explanation.groups is None else tuple(g.name for g in explanation.groups)
-    groups = None if explanation.numbers is None else Groups(explanation.numbers, names)
-    rank = live.rank(Attribution(explanation.attribution, groups)).cpu()
+    rank = live.rank(claimed(explanation)).cpu()
     none = torch.zeros_like(rank, dtype=torch.bool)
     nothing = live.draws(none[None])[0]
     energy = (live.latents.values[0] - nothing).double().square().mean(dim=0).cpu()
@@ -103,6 +103,13 @@ def structured(
         kept, removed = said[: len(ratios)], said[len(ratios) :]
         shares = torch.tensor(ratios)
         yield name, Curves(shares, live.answers, live.answers, kept, removed, live.target)
+
+
+def claimed(explanation: Explanation) -> Attribution:
+    """What an explanation says, with the groups it speaks about."""
+    names = None if explanation.groups is None else tuple(g.name for g in explanation.groups)
+    groups = None if explanation.numbers is None else Groups(explanation.numbers, names)
+    return Attribution(explanation.attribution, groups)
 
 
 def _ranked(clip: _Clip, name: str) -> Tensor | None:

@@ -58,6 +58,7 @@ class Table(msgspec.Struct, frozen=True):
     check: bool | UnsetType = UNSET
     sanity: bool | UnsetType = UNSET
     controls: list[Text] | UnsetType = UNSET
+    judge: Text | UnsetType = UNSET
     grouping: Text | UnsetType = UNSET
     order: Text | UnsetType = UNSET
     device: Text | UnsetType = UNSET
@@ -116,7 +117,8 @@ class Config:
     metric that orders the table; default: the first. draws: bootstrap resamples. check:
     whether check() judges every explanation. sanity: whether each method is put to the
     sanity checks, on the first two clips of the data. controls: what each method is compared
-    with at equal energy, by names of xplain_evaluation.structured.
+    with at equal energy, by names of xplain_evaluation.structured. judge: reference of another
+    model of the same task, of which is measured what is measured of the model.
     """
 
     models: tuple[str, ...]
@@ -133,6 +135,7 @@ class Config:
     check: bool = False
     sanity: bool = False
     controls: tuple[str, ...] = tuple(EQUAL)
+    judge: str | None = None
 
     def __post_init__(self) -> None:
         """Validate the values and add what is always measured."""
@@ -199,7 +202,8 @@ class Config:
             config = cls.read(table, path.parent)
         except XplainError as error:
             raise type(error)(f"{path}: {error}") from error
-        for model in filter(runs_file, () if allow_code else config.models):
+        named = [*config.models, *filter(None, [config.judge])]
+        for model in filter(runs_file, () if allow_code else named):
             raise XplainError(
                 f"{path}: the model {model!r} would run that file; give --allow-code where you "
                 "trust it"
@@ -222,7 +226,7 @@ class Config:
         for name in ("ratios", "controls"):
             if (values := getattr(given, name)) is not UNSET:
                 own[name] = tuple(values)
-        for name in ("target", "rank_by", "seed", "draws", "check", "sanity"):
+        for name in ("target", "rank_by", "seed", "draws", "check", "sanity", "judge"):
             if (value := getattr(given, name)) is not UNSET:
                 own[name] = value
         settings: Any = {

@@ -14,6 +14,7 @@ from xplain.registry import registry
 from xplain.report import html
 from xplain_evaluation.benchmark import plots
 from xplain_evaluation.structured import CONTROLS as EQUAL
+from xplain_evaluation.structured import JUDGE
 
 if TYPE_CHECKING:
     # The benchmark imports this page.
@@ -80,12 +81,13 @@ class Beyond:
     """A method beside the controls that take as much energy, by one metric.
 
     controls: random, the hardest structured one, and loudness, where they were measured.
-    hardest: the hardest of these.
+    hardest: the hardest of these. judge: another model, of which the same was measured.
     """
 
     row: Row
     controls: tuple[Against | None, ...]
     hardest: Against
+    judge: Against | None
 
 
 @dataclass(frozen=True)
@@ -278,6 +280,7 @@ def _beyond(
                 for a in results.against
                 if (a.group, a.metric, a.explainer) == (group, column.metric, method)
             }
+            judge = some.pop(JUDGE, None)
             known = [a for a in some.values() if a.difference.mean is not None]
             row = summaries.get((column.metric, method))
             if not known or row is None:
@@ -285,7 +288,7 @@ def _beyond(
             structured = next((a for a in known if a.hardest), None)
             hardest = min(known, key=lambda a: sign * (a.difference.mean or 0.0))
             controls = (some.get("random"), structured, some.get("loudness"))
-            lines.append(Beyond(row, controls, hardest))
+            lines.append(Beyond(row, controls, hardest, judge))
         if lines:
             yield column, lines
 

@@ -51,13 +51,14 @@ def run(config: Config, out: str | Path) -> Results:
     if not (out / JOURNAL).exists():
         files.check_free(out)
     models = {name: load_model(name) for name in config.models}
+    judge = None if config.judge is None else load_model(config.judge)
     groups = [
-        _prepare(config, name, models[name], data, representation)
+        _prepare(config, name, models[name], data, representation, judge)
         for name in config.models
         for data in config.data
         for representation in config.representations
     ]
-    journal = Journal(out / JOURNAL, _header(config, models))
+    journal = Journal(out / JOURNAL, _header(config, models, judge))
     total = sum(len(group.data.items) for group in groups)
     with closing(journal), warnings.catch_warnings():
         warnings.simplefilter("ignore", XplainWarning)  # they are in the tables, by clip
@@ -76,7 +77,8 @@ class _Group:
     """What methods are compared within, and what it takes to explain its clips.
 
     jobs: for each label to explain (None: the model's own decision), one of each method.
-    copies: of the model, randomised, where a metric needs their attributions.
+    copies: of the model, randomised, where a metric needs their attributions. judge: another
+    model that is asked too.
     """
 
     model: str
@@ -84,15 +86,21 @@ class _Group:
     representation: Representation
     jobs: Mapping[str | None, Sequence[Job]]
     copies: Sequence[Model]
+    judge: Model | None
 
 
 def _prepare(
-    config: Config, name: str, model: Model, data: Data, representation: Representation
+    config: Config,
+    name: str,
+    model: Model,
+    data: Data,
+    representation: Representation,
+    judge: Model | None,
 ) -> _Group:
     """Check a group's labels, methods and randomised copies before its first clip."""
     targets = dict.fromkeys(_target(config, item) for item in data.items)
     jobs = {target: _jobs(config, model, representation, target) for target in targets}
-    return _Group(name, data, representation, jobs, _copies(config, model))
+    return _Group(name, data, representation, jobs, _copies(config, model), judge)
 
 
 def _measured(config: Config, group: _Group, journal: Journal) -> Iterator[list[Record]]:
@@ -146,6 +154,7 @@ def _record(
             event=item.event,
             randomised=torch.stack(randomised) if randomised else None,
             controls=() if method in CONTROLS else config.controls,
+            judge=group.judge,
         )
         verdict = result.check().kind if config.check else None
     except XplainError as error:
@@ -215,7 +224,7 @@ def _sanity(config: Config, models: Mapping[str, Model], journal: Journal) -> li
     ]
 
 
-def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
+def _header(config: Config, models: Mapping[str, Model], judge: Model | None) -> dict[str, Any]:
     """What must be unchanged for an interrupted benchmark to resume."""
     clips = hashlib.sha256()
     for data in config.data:
@@ -240,6 +249,7 @@ def _header(config: Config, models: Mapping[str, Model]) -> dict[str, Any]:
         "settings": {name: str(value) for name, value in sorted(config.settings.items())},
         "check": config.check,
         "controls": list(config.controls),
+        "judge": judge and {config.judge: judge.fingerprint()},
     }
 
 

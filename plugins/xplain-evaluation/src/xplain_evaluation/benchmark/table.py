@@ -14,7 +14,7 @@ from xplain.views import Viewable
 from xplain_evaluation.benchmark.config import Config
 from xplain_evaluation.benchmark.journal import Key, Record
 from xplain_evaluation.intervals import Difference, difference, holm, interval
-from xplain_evaluation.structured import STRUCTURED
+from xplain_evaluation.structured import JUDGE, STRUCTURED
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -160,7 +160,7 @@ def tabulate(
                 values = _values(done, metric.label)
                 ratios: list[float | None] = [*config.ratios] if metric.at_a_ratio else [None]
                 summary = _summary(values, ratios)
-                for control in config.controls:
+                for control in (*config.controls, JUDGE):
                     beside = _summary(_values(done, metric.label, control), ratios)
                     if any(value is not None for value in beside):
                         equal.setdefault(metric.label, {})[method.label, control] = beside
@@ -276,7 +276,8 @@ def _against(
         (method, control): difference(own[method], values, config.seed, draws, whole=metric.whole)
         for (method, control), values in equal.items()
     }
-    corrected = dict(zip(found, holm([d.p for d in found.values()]), strict=True))
+    tested = [None if control == JUDGE else d.p for (_, control), d in found.items()]
+    corrected = dict(zip(found, holm(tested), strict=True))
     sign = 1 if metric.better == "higher" else -1
     hardest: dict[str, str] = {}
     for method in own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,10 @@ def benchmark(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Run the Python files that it names as models")
     ] = False,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A second model of the same task, measured too  [default: the file's]"),
+    ] = None,
     gallery: Annotated[
         bool,
         typer.Option("--gallery", help="Instead, check attributions known to be right or wrong"),
@@ -37,11 +42,12 @@ def benchmark(
     from xplain_evaluation.benchmark import Config, run
     from xplain_evaluation.benchmark.files import to_dict
 
+    given = Config.load(config, allow_code=allow_code)
     if gallery:
-        _gallery(Config.load(config, allow_code=allow_code), out, as_json)
+        _gallery(given, out, as_json)
         return
     with machines() as output:
-        results = run(Config.load(config, allow_code=allow_code), out)
+        results = run(given if judge is None else replace(given, judge=judge), out)
         if as_json:
             output.tell(to_dict(results))
         _say(results, out)

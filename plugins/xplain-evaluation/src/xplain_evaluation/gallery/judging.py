@@ -36,12 +36,14 @@ T = TypeVar("T")
 
 BASE = "integrated-gradients"
 """The method whose attribution is made wrong."""
+BLOCKS = "ablation of blocks"
+"""The right one that is made wrong block by block, too."""
 RIGHT: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "integrated gradients": (BASE, {}),
     "GradientSHAP": ("gradient-shap", {}),
     "Shapley values of blocks": ("shapley-sampling", {}),
     "occlusion": ("occlusion", {}),
-    "ablation of blocks": ("feature-ablation", {}),
+    BLOCKS: ("feature-ablation", {}),
 }
 """Right attributions: methods, with parameters. Those that are not installed are left out."""
 STEPS = 50
@@ -137,14 +139,42 @@ def _judged(
     for label, explanation in right.items():
         verdict, seconds = _timed(explanation.check)
         yield Judgement(own.name, label, True, False, decided, verdict, seconds, gradients)
+    wrong = [
+        (way.name, way.mild, way.make(own.attribution, materials))
+        for way in ways
+        if way.needs is None or way.needs in materials.others
+    ]
+    if BLOCKS in right:
+        wrong += _by_blocks(right[BLOCKS], materials, ways)
+    for name, mild, attribution in wrong:
+        claimed = claiming_nothing(own.live, attribution)
+        verdict, seconds = _timed(partial(check, claimed, Attribution(attribution)))
+        yield Judgement(own.name, name, False, mild, decided, verdict, seconds, gradients)
+
+
+def _by_blocks(
+    own: Explanation, materials: Materials, ways: Sequence[Way]
+) -> Iterator[tuple[str, bool, Tensor]]:
+    """Wrong attributions that say one thing of every block: names, whether mild, (D, N)."""
+    values = own.attribution
+    rows, columns = (
+        torch.unique_consecutive(lines, dim=0, return_inverse=True)[1]
+        for lines in (values, values.T)
+    )
+    number = rows[:, None] * (int(columns.max()) + 1) + columns
+    shape = int(rows.max()) + 1, int(columns.max()) + 1
+    sizes = number.flatten().bincount()
+
+    def coarse(fine: Tensor) -> Tensor:
+        sums = number.flatten().bincount(fine.flatten().double())
+        means: Tensor = (sums / sizes).float().view(*shape)
+        return means
+
+    own_blocks, loud = coarse(values), replace(materials, loudness=coarse(materials.loudness))
     for way in ways:
-        if way.needs is None or way.needs in materials.others:
-            wrong = way.make(own.attribution, materials)
-            claimed = claiming_nothing(own.live, wrong)
-            verdict, seconds = _timed(partial(check, claimed, Attribution(wrong)))
-            yield Judgement(
-                own.name, way.name, False, way.mild, decided, verdict, seconds, gradients
-            )
+        if way.blocks:
+            made = way.make(own_blocks, loud)
+            yield f"{way.name} (blocks)", way.mild, made.flatten()[number]
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -35,12 +35,17 @@ class Materials:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to be wrong. mild: so near to the truth that it is counted apart."""
+    """A way to be wrong.
+
+    mild: so near to the truth that it is counted apart. blocks: whether attributions that speak
+    about blocks are made wrong by it too, a block for an element.
+    """
 
     name: str
     make: Callable[[Tensor, Materials], Tensor]
     mild: bool = False
     needs: Need | None = None
+    blocks: bool = False
 
 
 def shifted(attribution: Tensor, with_: Materials, *, frames: int = 0, bins: int = 0) -> Tensor:
@@ -156,38 +161,38 @@ def of_other(attribution: Tensor, with_: Materials, *, what: Need) -> Tensor:
 
 
 WAYS = (
-    Way("one frame late", partial(shifted, frames=1), mild=True),
-    Way("two frames early", partial(shifted, frames=-2)),
+    Way("one frame late", partial(shifted, frames=1), mild=True, blocks=True),
+    Way("two frames early", partial(shifted, frames=-2), blocks=True),
     Way("four frames late", partial(shifted, frames=4)),
     Way("a quarter of the clip late", partial(rolled, share=0.25, axis=1)),
-    Way("three channels higher", partial(shifted, bins=3)),
+    Way("three channels higher", partial(shifted, bins=3), blocks=True),
     Way("eight channels lower", partial(shifted, bins=-8)),
     Way("half of all channels higher", partial(rolled, share=0.5, axis=0)),
-    Way("backwards", partial(mirrored, axis=1)),
-    Way("upside down", partial(mirrored, axis=0)),
-    Way("noise of half the norm", partial(noisy, norm=0.5), mild=True),
-    Way("noise of the norm", partial(noisy, norm=1.0)),
-    Way("noise of twice the norm", partial(noisy, norm=2.0)),
-    Way("30 % of signs wrong", partial(with_wrong_signs, share=0.3)),
+    Way("backwards", partial(mirrored, axis=1), blocks=True),
+    Way("upside down", partial(mirrored, axis=0), blocks=True),
+    Way("noise of half the norm", partial(noisy, norm=0.5), mild=True, blocks=True),
+    Way("noise of the norm", partial(noisy, norm=1.0), blocks=True),
+    Way("noise of twice the norm", partial(noisy, norm=2.0), blocks=True),
+    Way("30 % of signs wrong", partial(with_wrong_signs, share=0.3), blocks=True),
     Way("half of signs wrong", partial(with_wrong_signs, share=0.5)),
-    Way("all signs wrong", partial(with_wrong_signs, share=1.0)),
-    Way("absolute values", absolute),
-    Way("smeared over frames", partial(smeared, axis=1)),
-    Way("smeared over channels", partial(smeared, axis=0)),
+    Way("all signs wrong", partial(with_wrong_signs, share=1.0), blocks=True),
+    Way("absolute values", absolute, blocks=True),
+    Way("smeared over frames", partial(smeared, axis=1), blocks=True),
+    Way("smeared over channels", partial(smeared, axis=0), blocks=True),
     Way("top 1 % zero", partial(without_top, share=0.01)),
-    Way("top 5 % zero", partial(without_top, share=0.05)),
-    Way("top 20 % zero", partial(without_top, share=0.2)),
-    Way("first half of the evidence zero", half),
+    Way("top 5 % zero", partial(without_top, share=0.05), blocks=True),
+    Way("top 20 % zero", partial(without_top, share=0.2), blocks=True),
+    Way("first half of the evidence zero", half, blocks=True),
     Way("top 5 % among the next", partial(shuffled_top, share=0.05)),
-    Way("shuffled", shuffled),
+    Way("shuffled", shuffled, blocks=True),
     Way("shuffled in blocks 8 × 8", partial(shuffled_in_blocks, high=8, wide=8)),
     Way("sorted in blocks 8 × 8", partial(sorted_in_blocks, high=8, wide=8)),
-    Way("random", chance),
-    Way("loudness", partial(loudness, power=1.0)),
+    Way("random", chance, blocks=True),
+    Way("loudness", partial(loudness, power=1.0), blocks=True),
     Way("loudness squared", partial(loudness, power=2.0)),
-    Way("loudness with its signs", signed_loudness),
+    Way("loudness with its signs", signed_loudness, blocks=True),
     Way("loudness with random signs", random_signed_loudness),
-    Way("a hill in the middle", centred),
+    Way("a hill in the middle", centred, blocks=True),
     Way("of the runner-up", partial(of_other, what="runner-up"), needs="runner-up"),
     Way("of the least probable label", partial(of_other, what="last"), needs="last"),
     Way("of another clip", partial(of_other, what="clip"), needs="clip"),
@@ -195,7 +200,7 @@ WAYS = (
     Way("baseline contains the top", partial(of_other, what="contained"), needs="contained"),
     Way("absolute gradient", partial(of_other, what="saliency"), needs="saliency"),
 )
-"""The gallery: 38 ways, two of them mild."""
+"""The gallery: 38 ways, two of them mild; 21 of them block by block too."""
 
 
 def _normal(attribution: Tensor, with_: Materials) -> Tensor:
