@@ -73,18 +73,18 @@ class _Tried:
         live = self.live
         constant = bool((self.said == self.said[0]).all() if self.count > 1 else True)
         contrasts: list[Contrast] = []
-        first: Contrast | None = None
-        spread: Contrast | None = None
+        tried: dict[str, Contrast] = {}
         rest: float | None = None
         if self.count >= 3 and not constant and not live.doubts:
             most, others = self._alternatives()
             contrasts = self._tried(self._apart(most))
             if not hopeless(contrasts, self.count):
-                sides = [*self._apart(others), *self._first(), *self._spread()]
-                found = self._tried(sides, least := self._least())
-                first = next((c for c in found if c.name == FIRST_OF), None)
-                spread = next((c for c in found if c.name == HALVES), None)
-                contrasts += [c for c in found if c.name not in (FIRST_OF, HALVES)]
+                sides, least = (
+                    [*self._apart(others), *self._first(), *self._spread()],
+                    self._least(),
+                )
+                tried = {contrast.name: contrast for contrast in self._tried(sides, least)}
+                contrasts += [c for name, c in tried.items() if name not in (FIRST_OF, HALVES)]
                 if least:
                     can = max(abs(live.difference), *map(abs, self.falls[:-1]), 1e-30)
                     rest = self.falls[-1] / can
@@ -94,9 +94,9 @@ class _Tried:
             constant=constant,
             flat=max(map(abs, self.falls), default=0.0) <= ROUNDING * float(live.ends.abs().max()),
             contrasts=tuple(contrasts),
-            first=first,
+            first=tried.get(FIRST_OF),
             fine=self.fine,
-            spread=spread,
+            spread=tried.get(HALVES),
             rest=rest,
             complete=live.completeness_error(self.attribution),
             tolerance=live.job.explainer.completeness_tolerance,
@@ -179,8 +179,9 @@ class _Tried:
         return [least] if len(least) else []
 
     def _tried(self, sides: list[Sides], more: Sequence[Tensor] = ()) -> list[Contrast]:
-        """Remove both sides, each in two halves, and then more parts."""
-        halves = [_halves(part) for _, *both, _ in sides for part in both]
+        """Remove both sides, each in two halves where it has some, and then more parts."""
+        parts = [part for _, *both, _ in sides for part in both]
+        halves = [(part[::2], part[1::2]) if len(part) > 1 else (part,) for part in parts]
         falls = iter(self._removed([*(half for part in halves for half in part), *more]))
         each = [tuple(next(falls) for _ in part) for part in halves]
         return [
@@ -204,11 +205,6 @@ class _Tried:
         falls: list[float] = (float(self.live.ends[0]) - self.live.scores(keeps)).tolist()
         self.falls += falls
         return falls
-
-
-def _halves(groups: Tensor) -> list[Tensor]:
-    """Every second of some groups, and the others; of a single one, itself."""
-    return [groups[::2], groups[1::2]] if len(groups) > 1 else [groups]
 
 
 def _spoken_of(

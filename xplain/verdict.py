@@ -43,12 +43,10 @@ class Verdict:
     """What checking an explanation has shown.
 
     kind: "faithful": where it and any of its alternatives disagree, the model is with it.
-    "unfaithful": the model is with an alternative, such as the same picture a frame later, or
-    hangs on what it calls unimportant. "partly": neither is clear. "inconclusive": nothing can
-    be told, since the model is undecided or flat, or there is too little to remove. reasons: in
-    words, the decisive first. figures: the measurements they rest on. evaluations: of the
-    model, what it cost. notices: what has to be known whatever the kind, such as that the
-    model is not sure.
+    "unfaithful": the model is with an alternative, or hangs on what it calls unimportant.
+    "partly": neither is clear. "inconclusive": nothing can be told. reasons: in words, the
+    decisive first. figures: the measurements they rest on. evaluations: of the model, what it
+    cost. notices: what has to be known whatever the kind, such as that the model is not sure.
     """
 
     kind: Kind
@@ -106,14 +104,13 @@ class Trial:
 
     groups: that can be removed; fine: whether they are single elements. constant: whether the
     attribution says the same of all. flat: whether nothing that was removed changes the score.
-    contrasts: with its alternatives. first: what it puts first against what it puts next;
-    None where it says they are alike. spread: the many parts that hold half of its evidence
-    against the few with the other half. rest: what the score loses without all that it calls
-    unimportant, as a share of what it can lose.
-    complete: the completeness error, None where none is claimed; tolerance: up to which it
-    is called converged. round_trip: whether the unchanged latents keep the decision. margin,
-    probability: how sure the model is; None where it has no probabilities. doubts: why its
-    answers may not be what they are taken for.
+    contrasts: with its alternatives. first: what it puts first against what it puts next, where
+    it says they differ. spread: the many parts that hold half of its evidence against the few
+    with the other half. rest: what the score loses without all that it calls unimportant, as a
+    share of what it can lose. complete: the completeness error where completeness is claimed;
+    tolerance: up to which it is called converged. round_trip: whether the unchanged latents keep
+    the decision. margin, probability: how sure the model is, where it has probabilities. doubts:
+    why its answers may not be what they are taken for.
     """
 
     groups: int
