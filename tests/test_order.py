@@ -20,8 +20,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ORDER = """
-errors hookspecs progress fingerprint intervals views
-parameters logits samples tensors discovery bitstreams
+errors hookspecs progress fingerprint intervals
+parameters logits samples tensors discovery views bitstreams
 storage validated manifest containers recording audio interfaces selection targets
 labels curves borrowing memory
 registry clips bands metric explanation_folder
@@ -46,6 +46,7 @@ PLUGINS = {
     "xplain_evaluation": (),
     "xplain_hf": (),
     "xplain_interpreters": (),
+    "xplain_loggers": (),
     "xplain_nmf": (),
     "xplain_runtimes": (),
     "xplain_serve": (),

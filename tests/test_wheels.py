@@ -95,8 +95,8 @@ def test_the_index_would_accept_the_wheels(wheels: dict[str, Path]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-COMMANDS = "xplain-devkit", "xplain-corpus", "xplain-serve"
-"""Distributions of commands alone, which register no plugin."""
+COMMANDS = "xplain-devkit", "xplain-corpus", "xplain-loggers", "xplain-serve"
+"""Distributions of commands or loggers alone, which register no plugin."""
 
 ALONE = """
 import json, sys

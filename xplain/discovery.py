@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 
-GROUPS = ("xplain", "xplain.commands", "xplain.commands.plugins")
+GROUPS = ("xplain", "xplain.commands", "xplain.commands.plugins", "xplain.loggers")
 """The entry point groups that are ours."""
 
 

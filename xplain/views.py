@@ -10,6 +10,9 @@ import html
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from xplain.discovery import installed
+from xplain.errors import PluginError, nearest, one_line
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -28,6 +31,23 @@ class Viewable:
         """Draw it; ``.savefig("name.svg")`` (or .pdf, .png) writes the figure to a file."""
         figure: Figure = _named(self.figure)(self)
         return figure
+
+    def log(self, to: str, **settings: Any) -> None:
+        """Log it to an experiment tracker: "tensorboard", "mlflow", "wandb", or a plugin's own.
+
+        A logger is an entry point in the group ``xplain.loggers``: a function of the result and
+        of these settings. PluginError where there is none of that name, or it fails to load.
+        """
+        found = [one.entry for one in installed()[0] if one.entry.group == "xplain.loggers"]
+        known = {entry.name: entry for entry in found}
+        if to not in known:
+            near = nearest(to, known) if known else "pip install xplain-loggers"
+            raise PluginError(f"no logger {to!r} is installed; {near}")
+        try:
+            logger = known[to].load()
+        except Exception as error:
+            raise PluginError(f"the logger {to!r} cannot be loaded: {one_line(error)}") from error
+        logger(self, **settings)
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own: it reaches neither the notebook nor the network."""

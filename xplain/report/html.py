@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Traversable
 from importlib.resources import files
 from pathlib import Path
@@ -94,24 +94,6 @@ def encoded(data: bytes) -> str:
 def packed(data: bytes) -> str:
     """Bytes deflated, as base64."""
     return encoded(zlib.compress(data, 6))
-
-
-def facts(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as (dotted name, text); what JSON turns into a list reads as one."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from facts(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list | tuple) and any(
-        isinstance(v, Mapping | list | tuple) for v in value
-    ):
-        for number, inner in enumerate(value):
-            yield from facts(inner, f"{prefix}.{number}")
-    elif isinstance(value, list | tuple | Mapping):
-        yield prefix, ", ".join(map(str, value)) or "none"
-    elif isinstance(value, bool):
-        yield prefix, "yes" if value else "no"
-    else:
-        yield prefix, "none" if value is None else str(value)
 
 
 def is_page(path: Path, kind: str) -> bool:

@@ -124,7 +124,7 @@ def _data(explanation: Explanation) -> dict[str, Any]:
             "order": str(explanation.selection.get("order", "signed")),
         },
         "warnings": list(explanation.warnings),
-        "facts": list(html.facts({**provenance, "selection": explanation.selection})),
+        "facts": {**provenance, "selection": explanation.selection},
     }
 
 

@@ -46,7 +46,7 @@ def page(segmentation: Segmentation, sound: str | Path | None = None, compact: b
             "segmenter": provenance["segmenter"]["name"],
             "method": provenance.get("explanation"),
             "compact": compact,
-            "facts": list(html.facts(provenance)),
+            "facts": provenance,
         },
     )
 

@@ -126,7 +126,17 @@ function warned(warnings) {
     h("strong", {}, () => t("warnings")), h("ul", {}, warnings.map((w) => h("li", {}, w))));
 }
 
-function facts(pairs) {
+/** Nested values as [dotted name, text]; a list of plain ones reads as one. */
+function named(value, prefix = "") {
+  const nested = (inner) => inner !== null && typeof inner === "object";
+  const inner = nested(value) ? Object.entries(value) : [];
+  if (inner.length && (!Array.isArray(value) || value.some(nested))) return inner.flatMap(([key, one]) => named(one, prefix ? `${prefix}.${key}` : key));
+  if (nested(value)) return [[prefix, inner.map(([, one]) => String(one)).join(", ") || "–"]];
+  return [[prefix, typeof value === "boolean" ? t(value ? "yes" : "no") : String(value ?? "–")]];
+}
+
+function facts(provenance) {
+  const pairs = named(provenance);
   return h("details", {}, h("summary", {}, () => t("provenance")),
     h("dl", { class: "facts" }, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }

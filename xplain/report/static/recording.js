@@ -270,7 +270,7 @@ async function recordingPage(d, main) {
   editor,
   h("section", {}, h("h2", {}, () => t("export")), h("div", { class: "controls" }, Object.entries(formats).map(([name, format]) =>
     h("button", { type: "button", onclick: () => download(`${d.name}${format.ending}`, format.write(d, [...segments].sort(byStart))) }, () => t(`format_${name}`))))),
-  ...(d.compact ? [] : [h("details", {}, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts(d.facts.filter(([name]) => !name.startsWith("explanation.parts")))]));
+  ...(d.compact ? [] : [h("details", {}, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts({ ...d.facts, explanation: d.method && { ...d.method, parts: undefined } })]));
   let told = "";
   follow(evidence, () => { // made again for another segment alone, so that a button keeps its focus
     const key = selected && [segments.indexOf(selected), selected.label, selected.start, selected.end, language].join(" ");

@@ -142,8 +142,26 @@ def page(results: Results) -> str:
         sure=SURE,
         rank_by=results.rank_by,
         reasons=results.reasons,
-        facts=list(html.facts(results.provenance)),
+        facts=list(_facts(results.provenance)),
     )
+
+
+def _facts(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as (dotted name, text); what JSON turns into a list reads as one."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _facts(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list | tuple) and any(
+        isinstance(v, Mapping | list | tuple) for v in value
+    ):
+        for number, inner in enumerate(value):
+            yield from _facts(inner, f"{prefix}.{number}")
+    elif isinstance(value, list | tuple | Mapping):
+        yield prefix, ", ".join(map(str, value)) or "none"
+    elif isinstance(value, bool):
+        yield prefix, "yes" if value else "no"
+    else:
+        yield prefix, "none" if value is None else str(value)
 
 
 def _section(

@@ -1,0 +1,1 @@
+"""Explanations in TensorBoard, MLflow and Weights & Biases: ``e.log("tensorboard")``."""
