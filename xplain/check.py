@@ -20,8 +20,7 @@ from xplain.live import LiveClip
 from xplain.targets import Target
 from xplain.verdict import Contrast, Trial, Verdict, hopeless, judge
 
-SHARE = 0.05
-SHARE_COARSE = 0.1
+SHARE, SHARE_COARSE = 0.05, 0.1
 """Share of the elements, or of larger groups, that is removed for each side of a contrast."""
 ALIKE = 0.98
 """Cosine from which an alternative says the same."""
@@ -40,10 +39,7 @@ FIRST_OF, HALVES = "what is first", "the halves of the evidence"
 
 
 def check(live: LiveClip, attribution: Attribution) -> Verdict:
-    """Try on the model what an attribution of the clip claims: about 55 evaluations, or 30.
-
-    It stops early where the first contrasts leave no doubt.
-    """
+    """Try on the model what an attribution of the clip claims: some 55 evaluations, or 30."""
     return judge(_Tried(live, attribution).trial())
 
 
@@ -55,7 +51,7 @@ class _Tried:
     """One attribution: its groups, and what the score loses without some of them."""
 
     def __init__(self, live: LiveClip, attribution: Attribution) -> None:
-        self.live = live
+        self.live, self.attribution = live, attribution
         self.generator = torch.Generator().manual_seed(live.seed)
         self.values = attribution.values.detach().float().cpu()
         numbers, self.unit = _spoken_of(live, attribution, self.values)
@@ -66,7 +62,6 @@ class _Tried:
         self.said = self._sums(self.values)
         self.sorted, self.order = self.said.sort(descending=True)
         self.falls: list[float] = []
-        self.attribution = attribution
 
     def trial(self) -> Trial:
         """Everything that is tried, in the order in which it tells most."""
@@ -79,10 +74,8 @@ class _Tried:
             most, others = self._alternatives()
             contrasts = self._tried(self._apart(most))
             if not hopeless(contrasts, self.count):
-                sides, least = (
-                    [*self._apart(others), *self._first(), *self._spread()],
-                    self._least(),
-                )
+                sides = [*self._apart(others), *self._first(), *self._spread()]
+                least = self._least()
                 tried = {contrast.name: contrast for contrast in self._tried(sides, least)}
                 contrasts += [c for name, c in tried.items() if name not in (FIRST_OF, HALVES)]
                 if least:
