@@ -63,6 +63,7 @@ def benchmark(clips: list[Path]) -> float:
         data=(Data("fsdd", tuple(Item(clip) for clip in clips)),),
         explainers=tuple(Method(name, name) for name in METHODS),
         controls=(),
+        settings={"baseline": "silence"},
     )
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -82,7 +82,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         start = time.perf_counter()
-        each = explain_each([clips[0], *clips], model, synthesizer=codec, params=params)
+        given = {"synthesizer": codec, "params": params, "baseline": "silence"}
+        each = explain_each([clips[0], *clips], model, **given)
         for number, clip in enumerate(track([clips[0], *clips], len(clips) + 1, "explaining")):
             with counted(model, codec, ours):
                 result = next(each)

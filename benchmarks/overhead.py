@@ -36,7 +36,7 @@ def main() -> None:
     ratios: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds + 1):
         by_hand, start = {True: 0.0, False: 0.0}, time.perf_counter()
-        each = explain_each(clips, model)
+        each = explain_each(clips, model, baseline="silence")
         explained = time.perf_counter() - start
         for clip in clips:
             for delta in by_hand:

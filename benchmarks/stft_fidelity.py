@@ -91,7 +91,9 @@ def measure(
     """Explain every clip and ask at every ratio."""
     agrees: list[list[bool]] = []
     errors: list[float] = []
-    results = explain_each(clips, model, explainer=explainer, synthesizer="stft", seed=seed)
+    results = explain_each(
+        clips, model, explainer=explainer, synthesizer="stft", baseline="silence", seed=seed
+    )
     for result in track(results, len(clips), method):
         if isinstance(result, Failure):
             raise result.error

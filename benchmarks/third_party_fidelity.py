@@ -178,13 +178,14 @@ def show(rows: Sequence[Mapping[str, str]]) -> None:
     print(
         "| model | method | clips | noise | converged | verdicts f/p/u/i | s | MB | remove "
         "| loudness | random | loudness − method | score lost | by loudness | method − loudness "
-        "| keep | random | keep − random | truth (of the area) |"
+        "| keep | random | keep − random | score kept − random | truth (of the area) |"
     )
-    print("|---" * 19 + "|")
+    print("|---" * 20 + "|")
     for (model, method), some in by.items():
         remove = {order: over_ratios(some, "remove", order) for order in ORDERS}
         keep = {order: over_ratios(some, "keep", order) for order in ORDERS}
-        lost = {order: score_lost(some, order) for order in ORDERS}
+        lost = {order: score_lost(some, "remove", order) for order in ORDERS}
+        short = {order: score_lost(some, "keep", order) for order in ORDERS}
         verdicts = [row["verdict"] for row in some if row["verdict"]]
         kinds = ("faithful", "partly", "unfaithful", "inconclusive")
         converged = [row["converged"] == "True" for row in some if row["converged"]]
@@ -207,13 +208,17 @@ def show(rows: Sequence[Mapping[str, str]]) -> None:
             f"{keep['method'].mean():.2f}",
             f"{keep['random'].mean():.2f}",
             difference(keep["method"] - keep["random"]),
+            difference(short["random"] - short["method"]),
             f"{np.median(truth):.2f} ({np.median(area):.2f})" if truth else "",
         )
         print("| " + " | ".join(map(str, cells)) + " |")
 
 
-def score_lost(rows: Sequence[Mapping[str, str]], order: str) -> np.ndarray:
-    """How far removing moves each clip's log-odds (of a regression the value), over the ratios."""
+def score_lost(rows: Sequence[Mapping[str, str]], what: str, order: str) -> np.ndarray:
+    """How far each clip's log-odds (of a regression the value) fall, mean over the ratios.
+
+    what: whether the top is kept or removed.
+    """
 
     def score(row: Mapping[str, str], text: str) -> float:
         if not row["probability"]:
@@ -224,7 +229,7 @@ def score_lost(rows: Sequence[Mapping[str, str]], order: str) -> np.ndarray:
     return np.array(
         [
             score(row, row["probability"] or row["value"])
-            - np.mean([score(row, row[f"remove_{order}_{r}_p"]) for r in RATIOS])
+            - np.mean([score(row, row[f"{what}_{order}_{r}_p"]) for r in RATIOS])
             for row in rows
         ]
     )
