@@ -124,6 +124,47 @@ function bandFilter(bands, rate, without) {
   return response;
 }
 
+/** What FileTransport calls of an audio element, over samples that are all in memory. */
+class DecodedAudio extends EventTarget {
+  constructor(blob) {
+    super();
+    const context = new AudioContext();
+    Object.assign(this, { src: "decoded", context, output: context.createGain(), offset: 0, rate: 1, source: null });
+    this.output.connect(context.destination);
+    this.buffer = blob.arrayBuffer().then((data) => context.decodeAudioData(data));
+  }
+  get paused() { return !this.source; }
+  get currentTime() { return this.source ? Math.min(this.source.buffer.duration, this.offset + (this.context.currentTime - this.since) * this.rate) : this.offset; }
+  set currentTime(second) { this.jump(() => { this.offset = second; }, "seeked"); }
+  set playbackRate(rate) { this.jump(() => { this.offset = this.currentTime; this.rate = rate; }, "ratechange"); }
+  jump(change, name) {
+    const { paused } = this;
+    change();
+    this.stop();
+    if (!paused) this.play();
+    this.dispatchEvent(new Event(name));
+  }
+  async play() {
+    const request = (this.request = {}), buffer = await this.buffer;
+    await this.context.resume();
+    if (this.request !== request || this.source) return; // stopped meanwhile, or played from elsewhere
+    this.source = new AudioBufferSourceNode(this.context, { buffer, playbackRate: this.rate });
+    this.source.connect(this.output);
+    this.source.onended = () => { this.offset = buffer.duration; this.stop(); this.dispatchEvent(new Event("ended")); };
+    this.since = this.context.currentTime;
+    this.source.start(0, this.offset);
+    this.dispatchEvent(new Event("play"));
+  }
+  pause() { this.offset = this.currentTime; this.stop(); this.dispatchEvent(new Event("pause")); }
+  stop() {
+    this.request = null;
+    if (!this.source) return;
+    this.source.onended = null;
+    this.source.stop();
+    this.source = null;
+  }
+}
+
 /** Plays a file of any length from a Blob, with the same calls as Transport. */
 class FileTransport extends EventTarget {
   constructor(blob, duration) {
@@ -132,12 +173,25 @@ class FileTransport extends EventTarget {
     this.loop = null;
     this.until = null;
     this.filtered = null; // {bands, without, start, end}: of which frequencies what is heard between
-    this.audio = new Audio(blob ? URL.createObjectURL(blob) : undefined);
-    this.audio.preservesPitch = true;
+    this.use(new Audio());
+    if (blob) this.open(blob);
+  }
+
+  /** Take an audio element, or what has its calls. */
+  use(audio) {
+    this.audio = audio;
     for (const name of ["play", "pause", "seeked", "ended", "ratechange"]) {
-      this.audio.addEventListener(name, () => this.dispatchEvent(new Event("change")));
+      audio.addEventListener(name, () => this.dispatchEvent(new Event("change")));
     }
   }
+
+  /** Play a file; where the policy of the frame bars media, as in VS Code's notebooks, decoded at once. */
+  open(blob) {
+    this.audio.src = URL.createObjectURL(blob);
+    this.audio.preservesPitch = true;
+    this.audio.onerror = () => { this.use(new DecodedAudio(blob)); this.dispatchEvent(new Event("change")); };
+  }
+
   get ready() { return Boolean(this.audio.src); }
   get playing() { return !this.audio.paused; }
   get time() {
@@ -167,7 +221,8 @@ class FileTransport extends EventTarget {
   filter(filtered) {
     this.filtered = filtered;
     if (filtered && !this.context) {
-      const context = (this.context = new AudioContext()), source = context.createMediaElementSource(this.audio);
+      const context = (this.context = this.audio.context ?? new AudioContext()), source = this.audio.output ?? context.createMediaElementSource(this.audio);
+      if (this.audio.output) source.disconnect();
       const delay = context.createDelay(1);
       delay.delayTime.value = DELAY; // of the filter, so that both are at the same moment
       Object.assign(this, { dry: context.createGain(), wet: context.createGain(), convolver: new ConvolverNode(context, { disableNormalization: true }), output: context.createGain() });

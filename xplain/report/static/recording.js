@@ -245,7 +245,7 @@ async function recordingPage(d, main) {
       h("button", { type: "button", disabled: () => !selected, onclick: () => edit(() => { segments = segments.filter((s) => s !== selected); selected = null; }) }, () => t("delete"))));
 
   const open = h("input", { type: "file", accept: "audio/*", onchange: (e) => {
-    if (e.target.files[0]) { transport.audio.src = URL.createObjectURL(e.target.files[0]); refresh(); }
+    if (e.target.files[0]) { transport.open(e.target.files[0]); refresh(); }
   } });
   const followed = (value) => (label_) => segments.filter((s) => s.label === label_).reduce(value, 0);
   const lasting = followed((sum, s) => sum + s.end - s.start), many = followed((sum) => sum + 1);
