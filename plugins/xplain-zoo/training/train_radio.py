@@ -38,7 +38,7 @@ RECIPE = Path(__file__).with_name("radio.json")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyper-parameters; radio.json holds those of the shipped weights."""
+    """The hyper-parameters: radio.json from drawn weights, radio_tune.json from trained ones."""
 
     seed: int = 0
     steps: int = 1500
