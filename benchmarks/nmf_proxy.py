@@ -33,7 +33,7 @@ from recordings import shared
 
 from xplain.progress import say
 from xplain.storage import write_text
-from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import open_proxy
 from xplain_nmf.training.teachers import Teacher, load_teacher
 
 RESULTS = Path(__file__).parent / "results"
@@ -69,7 +69,7 @@ def main() -> None:
         "recordings of noise alone": read_pure(manifest.parent, "noise"),
     }
     if options.proxy is not None:
-        found = NmfProxy.from_pretrained(options.proxy)
+        found = open_proxy(options.proxy)
         for name, scenes in data.items():
             figures = measure(found, teacher, choosing, scenes)
             changes = level_changes(found, scenes)
@@ -110,7 +110,7 @@ def measured(
             frames = sum(len(scene.labels) for scene in scenes)
             kept = bench.out / "figures" / f"{folder.name}-{frames}.json"
             if not kept.is_file():
-                proxy = NmfProxy.from_pretrained(folder)
+                proxy = open_proxy(folder)
                 figures = measure(proxy, teacher, choosing, scenes)
                 write_text(kept, json.dumps(figures, indent=2) + "\n")
             figures = json.loads(kept.read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ from xplain.errors import XplainError
 zoo = pytest.importorskip("xplain_zoo.digits")
 nmf_model = pytest.importorskip("xplain_nmf.model")
 nmf_config = pytest.importorskip("xplain_nmf.config")
+nmf_folder = pytest.importorskip("xplain_nmf.proxy_folder")
 
 EVIL = """
 import pathlib
@@ -64,7 +65,7 @@ def proxy(folder: Path, model: str, **changes) -> Path:
         layer_channels=96,
         model_sha256=teacher_weights(),
     )
-    nmf_model.NmfProxy(config).save_pretrained(folder)
+    nmf_folder.save_proxy(nmf_model.NmfProxy(config), folder)
     written = json.loads((folder / "config.json").read_text())
     written.update(model=model, **changes)
     (folder / "config.json").write_text(json.dumps(written))

@@ -19,6 +19,7 @@ from xplain.errors import ModelError, PluginError
 from xplain_devkit.check import RULES, registered
 from xplain_devkit.rules.rule import NotApplicable
 from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import open_proxy, save_proxy
 from xplain_nmf.segmenter import NmfSegmenter
 from xplain_nmf.synthesizer import NmfSynthesizer, soft_mask
 
@@ -36,14 +37,14 @@ def folder(make_proxy: Callable[..., NmfProxy], tmp_path: Path) -> Path:
     proxy = make_proxy(
         LABELS, norm="frame", refinements=2, scale=3.0, level_seconds=1.0, component_labels=KINDS
     )
-    proxy.save_pretrained(tmp_path / "proxy")
+    save_proxy(proxy, tmp_path / "proxy")
     return tmp_path / "proxy"
 
 
 @pytest.fixture
 def papers(make_proxy: Callable[..., NmfProxy], tmp_path: Path) -> Path:
     """A small proxy as the paper has it: neither levelled nor refined."""
-    make_proxy(LABELS).save_pretrained(tmp_path / "papers")
+    save_proxy(make_proxy(LABELS), tmp_path / "papers")
     return tmp_path / "papers"
 
 
@@ -120,7 +121,7 @@ def test_relevance_is_theta_times_h_over_the_span(which, request):
     e = xplain.explain(waveform, f"nmf:{checkpoint}", explainer="relevance", **asked)
     weights = load_file(checkpoint / "model.safetensors")
     with torch.no_grad():
-        h = NmfProxy.from_pretrained(checkpoint).eval().activations(waveform[None])[0]
+        h = open_proxy(checkpoint).activations(waveform[None])[0]
     expected = torch.zeros_like(h)
     expected[:, 20:60] = weights["theta.weight"][1][:, None] * h[:, 20:60] / 40
     assert_close(e.attribution, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
@@ -176,7 +177,7 @@ def test_other_explainers_work_on_activations_too(folder):
 
 def test_an_explanation_names_the_frequencies_of_the_components_that_count(folder):
     e = xplain.explain(noise(8000)[0], f"nmf:{folder}", target="speech", sample_rate=16000)
-    spectra = NmfProxy.from_pretrained(folder).dictionary.T.detach().double()
+    spectra = open_proxy(folder).dictionary.T.detach().double()
     shares = spectra / spectra.sum(dim=1, keepdim=True)
     counted = e.attribution.double().clamp(min=0).sum(dim=1) @ shares  # (513,), 15.625 Hz apart
     hertz = torch.arange(513) * 15.625
@@ -190,7 +191,7 @@ def test_an_explanation_names_the_frequencies_of_the_components_that_count(folde
 def test_a_proxy_segments_and_says_which_frequencies_decided(folder):
     waveform = noise(48000)[0]
     s = xplain.segment(waveform, f"nmf:{folder}", sample_rate=16000, explain=True)
-    proxy = NmfProxy.from_pretrained(folder).eval()
+    proxy = open_proxy(folder)
     with torch.no_grad():
         logits = proxy(waveform[None]).logits[0]
     assert_close(s.frames, logits.sigmoid(), rtol=1e-4, atol=1e-5)

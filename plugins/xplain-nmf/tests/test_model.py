@@ -1,4 +1,4 @@
-"""The proxy as a transformers model: the paper's shapes, its reach, and what is saved."""
+"""The proxy: the paper's shapes, its reach, and what is saved."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from transformers import (
     WavLMConfig,
     WavLMModel,
 )
+from transformers.audio_utils import mel_filter_bank
 
 from xplain import ModelError
 from xplain_nmf.config import NmfProxyConfig
 from xplain_nmf.encoder import Encoder, read_encoder
 from xplain_nmf.frames import to_label_frames
-from xplain_nmf.model import NmfProxy
+from xplain_nmf.model import NmfProxy, _mel_filters
+from xplain_nmf.proxy_folder import open_proxy, save_proxy
 
 SMALL = {"components": 6, "bottleneck": 8, "hidden": 12, "repeats": 1, "blocks": 3}
 TINY_ENCODER = {
@@ -184,12 +186,10 @@ def test_the_dictionary_learns_only_where_it_is_trained():
 )
 def test_what_is_saved_comes_back(tmp_path, changes):
     model = proxy(**changes)
-    model.save_pretrained(tmp_path)
+    save_proxy(model, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
-    again = NmfProxy.from_pretrained(tmp_path)
-    path = {"_name_or_path": str(tmp_path)}
-    assert again.config.to_dict() == {**model.config.to_dict(), **path}
-    assert again.config.labels == model.config.labels
+    again = open_proxy(tmp_path)
+    assert again.config == model.config
     assert not again.training
     waveform = noise(5000)
     assert torch.equal(again(waveform).logits, model(waveform).logits)
@@ -235,8 +235,8 @@ def test_a_frozen_encoder_gives_the_features(tmp_path, settings, kind):
     assert not model.encoder.model.training
     model(waveform).logits.sum().backward()
     assert all(p.grad is None for p in model.encoder.parameters())
-    model.eval().save_pretrained(tmp_path / "proxy")
-    again = NmfProxy.from_pretrained(tmp_path / "proxy")
+    save_proxy(model.eval(), tmp_path / "proxy")
+    again = open_proxy(tmp_path / "proxy")
     torch.testing.assert_close(again(waveform).logits, model(waveform).logits)
 
 
@@ -253,3 +253,9 @@ def test_frames_of_another_step_are_read_in_between():
     frames = to_label_frames(values, 256, 512, 5)[0, :, 0]
     expected = [0.0, (480 - 256) / 512, 1 + 2 * (800 - 768) / 512, 1 + 2 * (1120 - 768) / 512, 3.0]
     torch.testing.assert_close(frames, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("mels", [20, 80])
+def test_the_mel_filters_are_those_of_transformers(mels):
+    filters = torch.from_numpy(mel_filter_bank(513, mels, 0.0, 8000.0, 16000)).float().T
+    torch.testing.assert_close(_mel_filters(mels), filters / filters.sum(1, keepdim=True))

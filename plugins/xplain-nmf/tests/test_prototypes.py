@@ -24,6 +24,7 @@ from xplain_nmf.prototypes.corpus import measure_corpus
 from xplain_nmf.prototypes.examples import drift, name_components
 from xplain_nmf.prototypes.plot import png
 from xplain_nmf.prototypes.prototypes import Prototypes, measure
+from xplain_nmf.proxy_folder import open_proxy, save_proxy
 
 
 class Steps(AdditiveSegmenter):
@@ -133,7 +134,7 @@ def proxy(make_proxy: Callable[..., NmfProxy], tmp_path: Path) -> Path:
     made = make_proxy(component_labels=["heard"] * 3 + ["loud"] * 3)
     with torch.no_grad():
         made.theta.bias.fill_(1.0)  # every label holds somewhere
-    made.save_pretrained(tmp_path / "proxy")
+    save_proxy(made, tmp_path / "proxy")
     return tmp_path / "proxy"
 
 
@@ -147,7 +148,7 @@ def test_from_the_command_line(proxy, clips, tmp_path):
     assert found.labels == ("heard", "loud")
     assert found.kinds == ("heard",) * 3 + ("loud",) * 3
     assert found.provenance["recordings"]["count"] == 1
-    made = NmfProxy.from_pretrained(proxy).eval()
+    made = open_proxy(proxy)
     assert_close(found.spectra, made.dictionary.detach())
     page = (out / "index.html").read_text()
     heard = sorted(out.glob("component-*.wav"))
@@ -178,7 +179,7 @@ def test_what_has_no_prototypes_is_said(proxy, clips, tmp_path, make_proxy):
     with torch.no_grad():
         quiet.theta.weight.zero_()
         quiet.theta.bias.fill_(-5.0)
-    quiet.save_pretrained(tmp_path / "quiet")
+    save_proxy(quiet, tmp_path / "quiet")
     with pytest.raises(XplainError, match="none of the recordings holds a segment"):
         measure_corpus(str(tmp_path / "quiet"), clips)
     with pytest.raises(ArtifactError, match="no prototypes that can be read"):

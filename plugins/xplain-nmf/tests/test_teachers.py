@@ -17,7 +17,7 @@ from xplain.errors import TargetError
 from xplain.interfaces import Segmenter
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.hidden import LayerFeatures
-from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import open_proxy, save_proxy
 from xplain_nmf.spectrum import Spectrum
 from xplain_nmf.training.building import Features, build
 from xplain_nmf.training.presets import PRESETS
@@ -155,8 +155,8 @@ def test_a_layer_of_the_teacher_can_be_read(layered, tmp_path):
     heard = waveform.clone().requires_grad_()
     LayerFeatures.load(layered, "bands")(heard)[0, 0, 3].backward()
     assert heard.grad is not None and heard.grad[0, 960:1280].all()
-    proxy.save_pretrained(tmp_path / "proxy")
-    again = NmfProxy.from_pretrained(tmp_path / "proxy")
+    save_proxy(proxy, tmp_path / "proxy")
+    again = open_proxy(tmp_path / "proxy")
     torch.testing.assert_close(again(waveform).logits, proxy(waveform).logits)
 
 

@@ -18,7 +18,6 @@ from xplain import ModelError, XplainError
 from xplain.errors import ArtifactError, TargetError
 from xplain_nmf.cli.main import app
 from xplain_nmf.dictionary.dictionary import Dictionary
-from xplain_nmf.model import NmfProxy
 from xplain_nmf.proxy_folder import open_proxy
 from xplain_nmf.spectrum import Spectrum
 
@@ -69,7 +68,7 @@ def test_a_proxy_of_unlabelled_recordings(teacher_file, clips, tmp_path):
         "--teacher", teacher_file, "--audio", clips, "--split", "train", "--dictionary", words,
         "--out", out, "--preset", "paper", "--evaluation", clips, "--train-dictionary",
     )  # fmt: skip
-    proxy = NmfProxy.from_pretrained(out)
+    proxy = open_proxy(out)
     assert proxy.config.labels == ("speech", "overlap")
     assert proxy.config.dictionary_trained and proxy.config.norm == "global"
     record = json.loads((out / "training.json").read_text())
@@ -82,7 +81,7 @@ def test_our_preset_without_stems_and_with_a_class_wise_dictionary(teacher_file,
     out = tmp_path / "proxy"
     twice = ["--audio", clips, "--audio", clips]
     train("--teacher", teacher_file, *twice, "--dictionary", words, "--out", out)
-    proxy = NmfProxy.from_pretrained(out)
+    proxy = open_proxy(out)
     assert json.loads((out / "training.json").read_text())["audio"]["pieces"] == 2 * 4 * 2
     assert proxy.config.component_labels == ["speech"] * 3 + ["music"] * 3 + ["overlap"]
     terms = json.loads((out / "training.json").read_text())["log"][0]

@@ -11,7 +11,7 @@ import torch
 from transformers import EvalPrediction
 
 from xplain import ModelError, XplainError
-from xplain_nmf.model import NmfProxy
+from xplain_nmf.proxy_folder import open_proxy
 from xplain_nmf.training.building import gated
 from xplain_nmf.training.objectives import Objective, Weights
 from xplain_nmf.training.recordings import read_recordings
@@ -39,7 +39,7 @@ def run(make_proxy, teacher, clips):
 
 
 def weights(folder):
-    return NmfProxy.from_pretrained(folder).state_dict()
+    return open_proxy(folder).state_dict()
 
 
 def test_a_proxy_learns_what_the_teacher_answers(run, tmp_path):

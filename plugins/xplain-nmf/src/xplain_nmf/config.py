@@ -1,11 +1,11 @@
 """What a proxy is: its labels, its spectrum, its features, its network and its dictionary."""
 
-# Annotations stay as they are, not strings: they are checked when a configuration is made.
-from dataclasses import field
-from typing import Any, Literal
+from __future__ import annotations
 
-from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_type_hints
+
+import msgspec
 
 from xplain.interfaces import Thresholds
 from xplain_nmf.spectrum import Spectrum
@@ -23,8 +23,8 @@ MOST_REFINEMENTS = 10_000
 """Multiplicative updates, each of which takes about as long as the network."""
 
 
-@strict
-class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
+@dataclass(kw_only=True)
+class NmfProxyConfig:
     """Everything a proxy needs beside its weights; the defaults are the paper's.
 
     id2label: the labels by index. components: K. component_labels: whose components they are,
@@ -54,8 +54,6 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     of the spectrum, see Spectrum; Spectrum.paper() are the defaults.
     """
 
-    model_type = "nmf-proxy"
-
     components: int = 256
     component_labels: list[str] | None = None
     features: Literal["spectrum", "mel", "encoder", "model"] = "spectrum"
@@ -78,16 +76,20 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     gates: bool = False
     thresholds: dict[str, Any] | None = None
     dictionary_trained: bool = False
-    scale: float | int = 1.0
-    level_seconds: float | int | None = None
-    level_floor: float | int = -80.0
-    id2label: dict[int, str] | dict[str, str] | None = field(
-        default_factory=lambda: dict(enumerate(LABELS))
-    )
+    scale: float = 1.0
+    level_seconds: float | None = None
+    level_floor: float = -80.0
+    id2label: dict[int, str] = field(default_factory=lambda: dict(enumerate(LABELS)))
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        """Refuse what cannot be a proxy."""
-        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a proxy: ValueError."""
+        kinds = get_type_hints(type(self))
+        for name in (each.name for each in fields(self)):
+            try:
+                value = msgspec.convert(getattr(self, name), kinds[name], str_keys=True)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{name}: {error}") from error
+            setattr(self, name, value)
         named = self.component_labels
         if named is not None and len(named) != self.components:
             raise ValueError(f"component_labels names {len(named)} of {self.components} components")
@@ -105,8 +107,7 @@ class NmfProxyConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the logits."""
-        names = {int(index): name for index, name in (self.id2label or {}).items()}
-        return tuple(names[index] for index in sorted(names))
+        return tuple(self.id2label[index] for index in sorted(self.id2label))
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
-from transformers.audio_utils import mel_filter_bank
-from transformers.utils.generic import ModelOutput
 
 from xplain_nmf.config import NmfProxyConfig
-from xplain_nmf.encoder import Encoder
 from xplain_nmf.hidden import LayerFeatures
-from xplain_nmf.spectrum import BINS, SAMPLE_RATE, Spectrum, frame_count, stft
+from xplain_nmf.spectrum import BINS, FREQUENCIES, SAMPLE_RATE, Spectrum, frame_count, stft
 from xplain_nmf.tcn import Tcn
+
+if TYPE_CHECKING:
+    from xplain_nmf.encoder import Encoder
 
 TINY = 1e-8
 SLACK = 0.1
@@ -33,45 +31,41 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@dataclass
-class ProxyOutput(ModelOutput):
+class ProxyOutput(NamedTuple):
     """What a forward pass gives.
 
     logits: (B, T, L). activations: H (B, K, T). spectrum: X (B, F, T). gates: logits of the
     gates (B, G, T), one for each of config.gated.
     """
 
-    logits: Tensor | None = None
-    activations: Tensor | None = None
-    spectrum: Tensor | None = None
-    gates: Tensor | None = None
+    logits: Tensor
+    activations: Tensor
+    spectrum: Tensor
+    gates: Tensor
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, H and X, in float32."""
-        assert self.logits is not None and self.activations is not None
-        assert self.spectrum is not None
         return self.logits.float(), self.activations.float(), self.spectrum.float()
 
 
-class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
+class NmfProxy(nn.Module):
     """A segmenter whose every logit is a weighted sum of parts that have spectra.
 
     Waveforms are (B, samples) float32 at 16 kHz, T = ceil(samples / 320) frames of 20 ms.
     """
 
-    config_class = NmfProxyConfig
-    base_model_prefix = "proxy"
-    main_input_name = "waveform"
-    config: NmfProxyConfig
-
     def __init__(self, config: NmfProxyConfig) -> None:
-        """A proxy with random weights; load one with from_pretrained."""
-        super().__init__(config)
+        """A proxy with random weights; open_proxy loads one."""
+        super().__init__()
+        self.config = config
         self.encoder: Encoder | None = None
         inputs = BINS
         if config.features == "mel":
             inputs = config.mels
         elif config.encoder_config is not None:
+            # Here, since transformers take twice as long to import as torch.
+            from xplain_nmf.encoder import Encoder
+
             self.encoder = Encoder(config.encoder_config, config.encoder_normalises)
             inputs = self.encoder.channels
         elif config.features == "model":
@@ -91,7 +85,6 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
             self.spectra = nn.Parameter(spectra)
         else:
             self.register_buffer("spectra", spectra)
-        self.post_init()  # type: ignore[no-untyped-call]
 
     @property
     def dictionary(self) -> Tensor:
@@ -224,16 +217,6 @@ class NmfProxy(PreTrainedModel):  # type: ignore[no-untyped-call]
                 h = h * correlation / (gram @ h + TINY)
         return h
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """What from_pretrained asks for weights that a checkpoint lacks: torch's own draws."""
-        if isinstance(module, nn.Linear | nn.Conv1d):
-            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            if module.bias is not None:
-                # Not zeros: silence would be zero in every channel, which no norm can divide.
-                bound = 1 / math.sqrt(module.weight[0].numel())
-                nn.init.uniform_(module.bias, -bound, bound)
-
 
 def switched_off(activations: Tensor, off: list[int]) -> Tensor:
     """H (B, K, T) with components at zero."""
@@ -246,7 +229,14 @@ def switched_off(activations: Tensor, off: list[int]) -> Tensor:
 
 @lru_cache
 def _mel_filters(mels: int) -> Tensor:
-    """Triangular filters (mels, F), each of area 1 over the bins it covers."""
-    filters = mel_filter_bank(BINS, mels, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, norm=None)
-    weights = torch.from_numpy(cast(Any, filters)).float().T
+    """Triangular filters (mels, F), each of area 1 over the bins it covers.
+
+    Equally far apart in mel, 2595 log10(1 + f / 700), from 0 to half the sample rate.
+    """
+    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
+    hertz = 700 * (10 ** (torch.linspace(0, top, mels + 2, dtype=torch.float64) / 2595) - 1)
+    bins = torch.tensor(FREQUENCIES, dtype=torch.float64)
+    low, middle, high = hertz[:-2, None], hertz[1:-1, None], hertz[2:, None]
+    weights = torch.minimum((bins - low) / (middle - low), (high - bins) / (high - middle))
+    weights = weights.clamp_min(0).float()
     return weights / weights.sum(1, keepdim=True).clamp_min(TINY)

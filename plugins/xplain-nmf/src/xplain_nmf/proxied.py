@@ -17,7 +17,7 @@ class Proxied(nn.Module):
     def __init__(self, folder: str = "", off: Off = "") -> None:
         """Take a proxy.
 
-        folder: that save_pretrained wrote. off: components to switch off, by number or, in a
+        folder: that xplain nmf train wrote. off: components to switch off, by number or, in a
         class-wise dictionary, by label. Raises PluginError without a folder, ModelError for
         one that holds no proxy.
         """

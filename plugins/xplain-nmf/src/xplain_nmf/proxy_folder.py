@@ -1,31 +1,41 @@
-"""Proxies in the folder that save_pretrained wrote: opened, and with components switched off."""
+"""Proxies in their folder: written, opened, and with components switched off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import save_file
 from torch import Tensor
-from transformers.utils import logging
 
 from xplain.borrowing import seeded
 from xplain.errors import ArtifactError, ModelError, nearest, one_line
 from xplain.tensors import read_tensors
-from xplain.validated import decode_json
+from xplain.validated import convert, decode_json
 from xplain_nmf.config import NmfProxyConfig
 from xplain_nmf.model import NmfProxy
 
-LIBRARY_ONLY = ("architectures", "transformers_version", "auto_map", "transformers_weights")
-"""What transformers writes into config.json, or obeys there, and no proxy needs."""
-REFUSED = (ValueError, TypeError, KeyError, RuntimeError, AttributeError, StrictDataclassError)
+MODEL_TYPE = "nmf-proxy"
+"""What config.json says that it is of."""
+REFUSED = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 """What a configuration raises that describes no network."""
 Off = str | Sequence[str | int]
 """Components to switch off: numbers, or the labels of a class-wise dictionary, or both; as a
 text with commas between them."""
+
+
+def save_proxy(proxy: NmfProxy, folder: Path) -> None:
+    """Write config.json and model.safetensors into a folder, which is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = {"model_type": MODEL_TYPE, **asdict(proxy.config)}
+    text = json.dumps(fields, indent=2, sort_keys=True)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    tensors = {name: tensor.contiguous() for name, tensor in proxy.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
 def open_proxy(folder: str | Path) -> NmfProxy:
@@ -38,8 +48,9 @@ def open_proxy(folder: str | Path) -> NmfProxy:
     try:
         fields = decode_json(folder / "config.json", dict[str, Any])
         kind = fields.get("model_type")
-        if kind == NmfProxyConfig.model_type:
-            return _build(fields, read_tensors(folder / "model.safetensors")[0])
+        if kind == MODEL_TYPE:
+            config = convert(folder / "config.json", fields, NmfProxyConfig)
+            return _build(config, read_tensors(folder / "model.safetensors")[0])
     except ArtifactError as error:
         raise ModelError(
             f"{folder} holds no whole proxy ({error}); give a folder that xplain nmf train wrote"
@@ -55,8 +66,7 @@ def open_proxy(folder: str | Path) -> NmfProxy:
     )
 
 
-def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> NmfProxy:
-    config = NmfProxyConfig(**{k: v for k, v in fields.items() if k not in LIBRARY_ONLY})
+def _build(config: NmfProxyConfig, tensors: dict[str, Tensor]) -> NmfProxy:
     if config.features == "model" and not config.model_sha256:
         raise ValueError("config.json has no model_sha256, so the model that it reads is not known")
     with torch.device("meta"):  # no memory for what the file does not hold, no chance
@@ -78,8 +88,7 @@ def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> NmfProxy:
         with seeded(0, torch.device("cpu")):
             proxy = NmfProxy(config)
     proxy.load_state_dict(tensors, assign=True)
-    opened: NmfProxy = proxy.train(False)
-    return opened
+    return proxy.train(False)
 
 
 def components_off(proxy: NmfProxy, off: Off) -> list[int]:
@@ -99,16 +108,3 @@ def components_off(proxy: NmfProxy, off: Off) -> list[int]:
                 + (f", or by label: {nearest(item, kinds)}" if kinds else "")
             )
     return sorted(chosen)
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without transformers' bar, as the weights of a proxy are read in no time."""
-    switches: Any = logging  # not typed
-    shown = logging.is_progress_bar_enabled()
-    switches.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            switches.enable_progress_bar()

@@ -28,7 +28,7 @@ from xplain.progress import say, track
 from xplain.storage import check_replaceable, only_writer, whole_folder, write_bytes, write_text
 from xplain.tensors import read_tensors
 from xplain_nmf.model import NmfProxy, ProxyOutput
-from xplain_nmf.proxy_folder import quietly
+from xplain_nmf.proxy_folder import save_proxy
 from xplain_nmf.training.calibration import calibrate
 from xplain_nmf.training.objectives import Objective
 from xplain_nmf.training.recordings import Recordings
@@ -314,7 +314,7 @@ def _answers(teacher: Teacher, recordings: Recordings, kept: Path, device: str) 
 
 def _write(proxy: NmfProxy, record: Mapping[str, Any], out: Path) -> None:
     """Write weights, configuration and record, whole or not at all."""
-    with whole_folder(out, ours=OURS, record=RECORD) as draft, quietly():
-        proxy.save_pretrained(draft)
+    with whole_folder(out, ours=OURS, record=RECORD) as draft:
+        save_proxy(proxy, draft)
         text = json.dumps(record, indent=2, default=str)
         (draft / RECORD).write_text(text + "\n", encoding="utf-8")
