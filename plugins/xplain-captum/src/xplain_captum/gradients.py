@@ -1,11 +1,14 @@
-"""Methods that follow the gradient of the score."""
+"""Methods that follow the gradient of the score.
+
+Captum is imported where it is called: it brings matplotlib and IPython along, half as much again
+as torch itself, and the default method does without.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Literal
 
-import captum.attr
 from torch import Tensor
 
 from xplain import Explainer, Score
@@ -50,7 +53,9 @@ class IntegratedGradients(Explainer):
 
     @staticmethod
     def _fixed(score: Score, latents: Tensor, steps: int, baseline: Tensor) -> Tensor:
-        attribution: Tensor = captum.attr.IntegratedGradients(score).attribute(
+        from captum.attr import IntegratedGradients
+
+        attribution: Tensor = IntegratedGradients(score).attribute(
             latents[None],
             baselines=baseline[None],
             n_steps=steps,
@@ -72,8 +77,10 @@ class Saliency(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline."""
+        from captum.attr import Saliency
+
         inputs = latents[None].requires_grad_()
-        gradient: Tensor = captum.attr.Saliency(score).attribute(inputs, abs=True)
+        gradient: Tensor = Saliency(score).attribute(inputs, abs=True)
         return gradient[0]
 
 
@@ -90,6 +97,8 @@ class InputXGradient(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline."""
+        from captum.attr import InputXGradient
+
         inputs = latents[None].requires_grad_()
-        attribution: Tensor = captum.attr.InputXGradient(score).attribute(inputs)
+        attribution: Tensor = InputXGradient(score).attribute(inputs)
         return attribution[0].detach()
