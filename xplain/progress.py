@@ -73,11 +73,17 @@ def say(*lines: str) -> None:
     for line in lines:
         if _quiet and not line.startswith(LOUD):
             continue
-        _console().print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        if _console.cache_info().currsize:
+            _console().print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        else:  # no bar yet, and rich takes a moment to import
+            print(visible(line), file=cast("IO[str]", _Stderr()), flush=True)
 
 
 def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
     """Show a bar while work is done; nothing for a single piece of it."""
+    if _quiet or total < 2:
+        yield from work
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     # Standard output belongs to the caller: what is printed there must not be redirected.
@@ -89,7 +95,6 @@ def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
         console=_console(),
         redirect_stdout=False,
         redirect_stderr=False,
-        disable=_quiet or total < 2,
     ) as bar:
         yield from bar.track(work, total=total, description=description)
 

@@ -7,15 +7,18 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.abc import Traversable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 
 from xplain.progress import visible
+
+if TYPE_CHECKING:
+    import jinja2
 
 STATIC = files("xplain.report") / "static"
 
@@ -59,17 +62,8 @@ def render(
     Every text is escaped, and its control characters are shown instead of obeyed. The content
     policy lets the page's own style and script run, by their hashes, and nothing else.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader(name, ".") for name in dict.fromkeys((package, "xplain.report"))]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.filters.update(filters)
+    environment = _environment(package).overlay()
+    environment.filters = {**environment.filters, **filters}
     styles = static("page.css") + style
     policy = (
         "default-src 'none'; img-src data: blob:; media-src data: blob:; base-uri 'none'; "
@@ -78,6 +72,23 @@ def render(
     )
     return environment.get_template(template).render(
         style=Markup(styles), script=script, policy=Markup(policy), **page
+    )
+
+
+@cache
+def _environment(package: str) -> jinja2.Environment:
+    """What reads a package's templates and this package's, and compiles each once."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(name, ".") for name in dict.fromkeys((package, "xplain.report"))]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
     )
 
 

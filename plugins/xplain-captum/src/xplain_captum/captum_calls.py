@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from xplain import PluginError, Score
-from xplain_captum.tracing import Trace
+
+if TYPE_CHECKING:
+    from xplain_captum.tracing import Trace
 
 INSTEAD = (
     "use integrated-gradients or gradient-shap, which need no rules, or kernel-shap, which "
