@@ -26,6 +26,8 @@ from xplain.errors import ModelError, XplainError
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, deque, set)
 """Attributes of these types are put back with what they held: submodules, hooks, caches."""
 
+_HOLDERS = (dict, list, deque)
+
 _HOOK_TABLES = [n for n, table in vars(nn.Module()).items() if "hooks" in n and table == {}]
 
 MOST_LAYERS = 30_000
@@ -36,6 +38,8 @@ MOST_NUMBERS = 2**32
 """Numbers in the weights of a model: 16 GiB of them."""
 
 _lock = threading.RLock()
+_lent: list[tuple[nn.Module, torch.device]] = []
+"""What the thread that works has borrowed, the last one last."""
 _own_hooks: set[int] = set()
 """Numbers of the hooks that models on loan have installed themselves."""
 
@@ -47,6 +51,7 @@ def _begin_child() -> None:
     """
     global _lock
     _lock = threading.RLock()
+    _lent.clear()
     torch.set_num_threads(1)
 
 
@@ -72,7 +77,7 @@ def own_hooks() -> Iterator[None]:
 
 
 @contextmanager
-def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
+def borrowed(module: nn.Module, device: torch.device, *, again: bool = False) -> Iterator[None]:
     """Set a module to evaluation mode on a device; restore it, and the global generators.
 
     Restored, whatever happens meanwhile: the training mode of each submodule, hooks but those
@@ -80,9 +85,13 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
     to call, and of each parameter its device, whether it wants gradients and the gradient that it
     holds. cuDNN's recurrent layers have no backward pass in evaluation mode, so they run without
     it. Threads take turns. Raises ModelError for a model that makes layers with weights while it
-    is used.
+    is used. One that is borrowed already is restored when that loan ends, or after this one, too,
+    where it is asked for ``again``.
     """
     with unchanged_globals(), ExitStack() as stack:
+        if not again and _lent and _lent[-1][0] is module and _lent[-1][1] == device:
+            yield
+            return
         state = _State(module)
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in state.modules):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -94,6 +103,8 @@ def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
                 parameter.grad = None
             if any(tensor.device != device for tensor in state.tensors()):
                 module.to(device)
+            _lent.append((module, device))
+            stack.callback(_lent.pop)
             yield
         finally:
             made = state.restore()
@@ -193,23 +204,26 @@ class _State:
     def __init__(self, module: nn.Module) -> None:
         """Note it: contents by reference, tensors that a model may write into as copies."""
         self.modules = list(module.modules())
-        self.names = {id(m): name for name, m in module.named_modules()}
         self.training = [m.training for m in self.modules]
         self.parameters = list(module.parameters())
         self.wants = [(p.data, p.requires_grad, p.grad) for p in self.parameters]
         self.attributes = [(m, dict(vars(m))) for m in self.modules]
         held = [value for _, attributes in self.attributes for value in attributes.values()]
-        self.contents = [
-            (v, list(v.items() if isinstance(v, dict) else v))
-            for v in held
-            if type(v) in _CONTAINERS
+        containers = [v for v in held if type(v) in _CONTAINERS]
+        self.empty = [v for v in containers if not v]
+        self.contents = [(v, dict(v) if isinstance(v, dict) else list(v)) for v in containers if v]
+        for _, content in self.contents:
+            held += content.values() if isinstance(content, dict) else content
+        # What modules hold that is no submodule, or in a container of a type of its own.
+        registered = set(map(id, self.modules))
+        odd = [v for v in held if isinstance(v, _HOLDERS) and type(v) not in _CONTAINERS]
+        apart: list[object] = [
+            v for v in held if isinstance(v, nn.Module) and id(v) not in registered
         ]
-        self.known = {id(p) for _, value in self._held() for p in _weights(value)}
-        # torch has no public way to list hooks.
-        tables = [vars(m)[n] for m in self.modules for n in _HOOK_TABLES if n in vars(m)]
-        self.hooks = [(table, dict(table)) for table in tables]
-        scripted = torch.jit.ScriptModule
-        self.buffers = [(m, dict(m._buffers)) for m in self.modules if not isinstance(m, scripted)]
+        self.plain = not (odd or apart)
+        apart += [part for holder in odd for _, part in _items(holder, "")]
+        self.known = {id(weight) for value in apart for weight in _weights(value)}
+        self.held = held
         plain = [v for v in held if type(v) is Tensor]
         self.copies = [(t, t.detach().clone()) for t in (*module.buffers(), *plain)]
 
@@ -220,20 +234,7 @@ class _State:
 
     def restore(self) -> list[str]:
         """Put everything back; return the names of layers with weights that were made."""
-        made = sorted({name for name, value in self._held() if self._is_new(value)})
-        moved = any(
-            p.device != w[0].device for p, w in zip(self.parameters, self.wants, strict=True)
-        )
-        for module, buffers in self.buffers:
-            if moved:  # others stand in their place, on the other device
-                module._buffers.update(buffers)
-        if made or self._changed():
-            self._roll_back()
-        for table, hooks in self.hooks:
-            own = {number: hook for number, hook in table.items() if number in _own_hooks}
-            if table.keys() != {**hooks, **own}.keys():
-                table.clear()
-                table.update({**hooks, **own})
+        made = [] if self._untouched() else self._put_back()
         for (module, attributes), training in zip(self.attributes, self.training, strict=True):
             for name in ("training", "_is_full_backward_hook"):
                 if name in attributes:
@@ -253,10 +254,51 @@ class _State:
                     tensor.copy_(copy)
         return made
 
-    def _changed(self) -> bool:
+    def _untouched(self) -> bool:
+        """Whether modules and their containers hold the very objects that they held.
+
+        Most models come back so, and a search for new weights would take longer than asking them.
+        """
+        before = [(vars(module), attributes) for module, attributes in self.attributes]
+        return (
+            self.plain
+            and not any(self.empty)
+            and not any(_differ(now, was) for now, was in (*before, *self.contents))
+        )
+
+    def _put_back(self) -> list[str]:
+        """Put back what modules and their containers hold; the names of layers that were made."""
+        before: dict[int, Any] = {id(container): content for container, content in self.contents}
+        self.known |= {id(value) for value in self.held if isinstance(value, nn.Parameter)}
+        names = {id(m): name for name, m in self.modules[0].named_modules()}
+        made = sorted({name for name, value in self._held(names) if self._is_new(value)})
+        buffers = [
+            (module, before[id(attributes["_buffers"])])
+            for module, attributes in self.attributes
+            if id(attributes.get("_buffers")) in before
+        ]
+        moved = any(
+            p.device != w[0].device for p, w in zip(self.parameters, self.wants, strict=True)
+        )
+        for module, were in buffers:
+            if moved:  # others stand in their place, on the other device
+                module._buffers.update(were)
+        if made or self._changed(buffers):
+            self._roll_back()
+        for _, attributes in self.attributes:
+            # torch has no public way to list hooks.
+            for table in (attributes[name] for name in _HOOK_TABLES if name in attributes):
+                hooks = before.get(id(table), {})
+                own = {number: hook for number, hook in table.items() if number in _own_hooks}
+                if table.keys() != {**hooks, **own}.keys():
+                    table.clear()
+                    table.update({**hooks, **own})
+        return made
+
+    def _changed(self, buffers: list[tuple[nn.Module, dict[str, Any]]]) -> bool:
         """Whether other tensors stand in the place of those that were there, or of None."""
-        before = [*self.attributes, *self.buffers]
-        now = [vars(m) for m, _ in self.attributes] + [m._buffers for m, _ in self.buffers]
+        before = [*self.attributes, *buffers]
+        now = [vars(m) for m, _ in self.attributes] + [m._buffers for m, _ in buffers]
         return any(
             (isinstance(was, Tensor) or isinstance(has, Tensor)) and has is not was
             for (_, were), having in zip(before, now, strict=True)
@@ -269,19 +311,28 @@ class _State:
             for name in now.keys() - attributes.keys():
                 del now[name]
             now.update(attributes)
-        for container, content in self.contents:
+        for container, content in (*self.contents, *((empty, []) for empty in self.empty)):
             _refill(container, content)
         _own_hooks.clear()
 
     def _is_new(self, value: object) -> bool:
         return any(id(parameter) not in self.known for parameter in _weights(value))
 
-    def _held(self) -> Iterator[tuple[str, object]]:
+    def _held(self, names: dict[int, str]) -> Iterator[tuple[str, object]]:
         """Go through what the modules hold now, and its names."""
         for module in self.modules:
             for attribute, value in vars(module).items():
                 for key, part in ((attribute, value), *_items(value, attribute)):
-                    yield f"{self.names[id(module)]}.{key}".lstrip("."), part
+                    yield f"{names.get(id(module), '')}.{key}".lstrip("."), part
+
+
+def _differ(now: Any, was: Any) -> bool:
+    """Whether a container holds other objects than it did."""
+    if len(now) != len(was):
+        return True
+    if isinstance(was, dict):
+        return any(now.get(key) is not value and key != "training" for key, value in was.items())
+    return any(one is not other for one, other in zip(now, was, strict=True))
 
 
 def _items(holder: object, name: str) -> list[tuple[str, object]]:
@@ -299,7 +350,7 @@ def _weights(value: object) -> list[nn.Parameter]:
     return [value] if isinstance(value, nn.Parameter) else []
 
 
-def _refill(container: Any, content: list[Any]) -> None:
+def _refill(container: Any, content: Any) -> None:
     """Put contents back into a container, in their order."""
     container.clear()
     if isinstance(container, list | deque):

@@ -23,6 +23,7 @@ from xplain.adapters import model_of
 from xplain.audio import Audio
 from xplain.automatic import chosen
 from xplain.bands import bands_of
+from xplain.borrowing import borrowed
 from xplain.clips import (
     AudioLike,
     ClipsError,
@@ -115,7 +116,7 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
     audio = opened(clip, job.sample_rate, name)
     at_model = audio_io.resample(audio, job.route.model.sample_rate).waveform
     waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), borrowed(job.route, job.device):
         live = LiveClip.open(audio.name, waveform, at_model, job, _clip_seed(job.seed, audio))
         live = chosen(live, waveform)
     for doubt in live.doubts:

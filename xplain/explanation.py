@@ -151,7 +151,8 @@ class Explanation(Viewable):
         if not self._checked:
             live = self.live
             try:
-                self._checked.append(check(live, self._claim))
+                with live.on_loan():
+                    self._checked.append(check(live, self._claim))
             except Exception as error:
                 reason = str(error) if isinstance(error, XplainError) else one_line(error)
                 warning = f"the check failed: {reason}"

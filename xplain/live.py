@@ -216,7 +216,7 @@ class LiveClip:
             with torch.set_grad_enabled(explainer.uses_gradients):
                 return self.job.memory.within(score.max_batch, within)
 
-        with self.on_loan():
+        with self.on_loan(again=True):
             score.max_batch = self.batch
             yield score, attribute
 
@@ -332,10 +332,13 @@ class LiveClip:
         return torch.where(keeps[:, None], values, filled)
 
     @contextmanager
-    def on_loan(self) -> Iterator[None]:
-        """Borrow the model, seed the generators, and name the clip in what goes wrong."""
+    def on_loan(self, again: bool = False) -> Iterator[None]:
+        """Borrow the model, seed the generators, and name the clip in what goes wrong.
+
+        again: whether a model that is on loan is put back after this, too; see borrowed.
+        """
         route, device = self.job.route, self.job.device
-        with naming(self.name), borrowed(route, device), seeded(self.seed, device):
+        with naming(self.name), borrowed(route, device, again=again), seeded(self.seed, device):
             yield
 
     def _fill(self, keep: Tensor) -> Tensor:

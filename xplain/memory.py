@@ -143,7 +143,7 @@ def _measured(route: nn.Module, values: Tensor, context: Context, gradients: boo
     def ask() -> None:
         # Borrowed once more, so that a state that the model keeps, and the generators, are as if
         # it had not been asked: this is done for the first clip alone.
-        with borrowed(route, device), torch.set_grad_enabled(gradients):
+        with borrowed(route, device, again=True), torch.set_grad_enabled(gradients):
             variant = values.detach().clone().requires_grad_(gradients)
             said = route(variant, context)
             if gradients and said.requires_grad:
