@@ -26,8 +26,6 @@ from xplain.errors import ModelError, XplainError
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, deque, set)
 """Attributes of these types are put back with what they held: submodules, hooks, caches."""
 
-_HOLDERS = (dict, list, deque)
-
 _HOOK_TABLES = [n for n, table in vars(nn.Module()).items() if "hooks" in n and table == {}]
 
 MOST_LAYERS = 30_000
@@ -209,22 +207,19 @@ class _State:
         self.wants = [(p.data, p.requires_grad, p.grad) for p in self.parameters]
         self.attributes = [(m, dict(vars(m))) for m in self.modules]
         held = [value for _, attributes in self.attributes for value in attributes.values()]
+        plain = [v for v in held if type(v) is Tensor]
         containers = [v for v in held if type(v) in _CONTAINERS]
         self.empty = [v for v in containers if not v]
         self.contents = [(v, dict(v) if isinstance(v, dict) else list(v)) for v in containers if v]
         for _, content in self.contents:
             held += content.values() if isinstance(content, dict) else content
         # What modules hold that is no submodule, or in a container of a type of its own.
-        registered = set(map(id, self.modules))
-        odd = [v for v in held if isinstance(v, _HOLDERS) and type(v) not in _CONTAINERS]
-        apart: list[object] = [
-            v for v in held if isinstance(v, nn.Module) and id(v) not in registered
-        ]
-        self.plain = not (odd or apart)
-        apart += [part for holder in odd for _, part in _items(holder, "")]
-        self.known = {id(weight) for value in apart for weight in _weights(value)}
+        own = set(map(id, self.modules))
+        odd = [v for v in held if isinstance(v, dict | list | deque) and type(v) not in _CONTAINERS]
+        self.apart = [v for v in held if isinstance(v, nn.Module) and id(v) not in own] + odd
+        parts = [part for value in self.apart for _, part in (("", value), *_items(value, ""))]
+        self.known = {id(weight) for part in parts for weight in _weights(part)}
         self.held = held
-        plain = [v for v in held if type(v) is Tensor]
         self.copies = [(t, t.detach().clone()) for t in (*module.buffers(), *plain)]
 
     def tensors(self) -> Iterator[Tensor]:
@@ -255,16 +250,11 @@ class _State:
         return made
 
     def _untouched(self) -> bool:
-        """Whether modules and their containers hold the very objects that they held.
-
-        Most models come back so, and a search for new weights would take longer than asking them.
-        """
+        """Whether modules hold what they held, as most do: the search for new weights is long."""
         before = [(vars(module), attributes) for module, attributes in self.attributes]
-        return (
-            self.plain
-            and not any(self.empty)
-            and not any(_differ(now, was) for now, was in (*before, *self.contents))
-        )
+        if self.apart or any(self.empty):
+            return False
+        return not any(_differ(now, was) for now, was in (*before, *self.contents))
 
     def _put_back(self) -> list[str]:
         """Put back what modules and their containers hold; the names of layers that were made."""

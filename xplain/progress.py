@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 T = TypeVar("T")
 
@@ -79,42 +80,32 @@ def say(*lines: str) -> None:
             print(visible(line), file=cast("IO[str]", _Stderr()), flush=True)
 
 
+def _bar(count: ProgressColumn, **settings: bool) -> Progress:
+    from rich.progress import BarColumn, Progress, TimeRemainingColumn
+
+    settings |= {"redirect_stdout": False, "redirect_stderr": False}  # they are the caller's
+    columns = ("{task.description}", BarColumn(), count, TimeRemainingColumn())
+    return Progress(*columns, console=_console(), **settings)  # type: ignore[arg-type]
+
+
 def track(work: Iterable[T], total: int, description: str) -> Iterator[T]:
     """Show a bar while work is done; nothing for a single piece of it."""
     if _quiet or total < 2:
         yield from work
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn
 
-    # Standard output belongs to the caller: what is printed there must not be redirected.
-    with Progress(
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=_console(),
-        redirect_stdout=False,
-        redirect_stderr=False,
-    ) as bar:
+    with _bar(MofNCompleteColumn()) as bar:
         yield from bar.track(work, total=total, description=description)
 
 
 @contextmanager
 def following() -> Iterator[Callable[[str, float, float], None]]:
     """Show how far into a recording work is: tell it the name, the seconds done and in all."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TextColumn
 
-    with Progress(
-        "{task.description}",
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
-        TimeRemainingColumn(),
-        console=_console(),
-        redirect_stdout=False,
-        redirect_stderr=False,
-        transient=True,
-        disable=_quiet,
-    ) as bar:
+    seconds = TextColumn("{task.completed:.0f}/{task.total:.0f} s")
+    with _bar(seconds, transient=True, disable=_quiet) as bar:
         task = bar.add_task("", visible=False)
 
         def follow(name: str, done: float, total: float) -> None:
