@@ -31,7 +31,7 @@ from xplain_evaluation.sanity import randomised
 COLUMNS = (
     *("model", "chosen", "clip", "way", "right", "mild", "decided", "kind", "evaluations"),
     *("seconds", "hardest_contrast", "mean_contrast", "first_against_next", "spread"),
-    *("unimportant_share", "correlation", "groups"),
+    *("unimportant_share", "groups"),
 )
 FIGURES = COLUMNS[10:]
 CHEAP = ("integrated gradients", "GradientSHAP", "ablation of blocks")
@@ -68,8 +68,9 @@ def main() -> None:
 
 def measured(subject: Subject, clips: int) -> Iterator[dict[str, Any]]:
     """Every judgement of a subject, as a row."""
-    for model, given, synthesizer in subject.make(clips):
+    for model, given, synthesizer, target in subject.make(clips):
         settings: Any = {} if synthesizer is None else {"synthesizer": synthesizer}
+        settings |= {} if target is None else {"target": target}
         before = time.process_time()
         right = {name: how for name, how in RIGHT.items() if subject.fast or name in CHEAP}
         for one in judged(given, model, right=right, **settings):
@@ -81,8 +82,8 @@ def measured(subject: Subject, clips: int) -> Iterator[dict[str, Any]]:
             before = now
         copy = randomised(model)
         for clip in given:
-            asked = xplain.explain(clip, model, explainer=Loudness(), **settings).target.label
-            found = xplain.explain(clip, copy, target=asked, **settings)
+            asked = xplain.explain(clip, model, explainer=Loudness(), **settings).target.question
+            found = xplain.explain(clip, copy, **{**settings, "target": asked})
             verdict = found.check()
             way = "a random network's own"
             yield _row(subject, Judgement(found.name, way, True, False, True, verdict), 0)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import torch
 from recordings import Recording, recordings, shared
-from third_party.crepe import Crepe
+from third_party.cases import Case, crepe_cases, pyannet_cases, speaker_cases
 from third_party.ina import LABELS, OfClip, SpeechMusicNoise
-from third_party.speaker import SameSpeaker, VoiceEncoder
-from torch import Tensor, nn
 
 import xplain
-from calibration.plain import plain, unheard
+from calibration.plain import Recurrent, plain, unheard
 from xplain.audio import Audio, read, resample
 
 RATE = 16_000
-Asked = tuple[xplain.Model, Sequence[Path | Audio], str | None]
-"""A model, its clips, and the synthesizer where it is not what the model reads."""
+Asked = tuple[xplain.Model, Sequence[Path | Audio], str | None, str | None]
+"""A model, its clips, the synthesizer where it is not what the model reads, and the target."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +32,6 @@ class Subject:
     fast: bool = True
 
 
-class OverTime(nn.Module):
-    """The mean of a model's logits over its frames."""
-
-    def __init__(self, module: nn.Module) -> None:
-        """Ask a module that answers for each frame."""
-        super().__init__()
-        self.module = module
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Logits (B, L)."""
-        logits: Tensor = self.module(waveform).mean(dim=1)
-        return logits
-
-
 def _some(given: Sequence[Recording], clips: int) -> list[Recording]:
     shuffled = list(given)
     random.Random(1).shuffle(shuffled)
@@ -57,13 +41,13 @@ def _some(given: Sequence[Recording], clips: int) -> list[Recording]:
 def _zoo(reference: str, synthesizer: str | None) -> Callable[[int], Iterator[Asked]]:
     def make(clips: int) -> Iterator[Asked]:
         chosen = _some(recordings("fsdd", "test"), clips)
-        yield xplain.load_model(reference), [clip.path for clip in chosen], synthesizer
+        yield xplain.load_model(reference), [clip.path for clip in chosen], synthesizer, None
 
     return make
 
 
 def _plain(clips: int) -> Iterator[Asked]:
-    yield plain(), [clip.path for clip in _some(unheard(), clips)], "stft"
+    yield plain(), [clip.path for clip in _some(unheard(), clips)], "stft", None
 
 
 def _ina(clips: int) -> Iterator[Asked]:
@@ -75,39 +59,23 @@ def _ina(clips: int) -> Iterator[Asked]:
         for dataset in ("picovoice-wake-words", "music", "esc10")
         for clip in _some(recordings(dataset, "test"), each)
     ]
-    yield model, [_cut(clip.path, 1.0) for clip in given[:clips]], "stft"
+    yield model, [_cut(clip.path, 1.0) for clip in given[:clips]], "stft", None
 
 
-def _speaker(clips: int) -> Iterator[Asked]:
-    encoder = VoiceEncoder.load(shared() / "models" / "third-party")
-    for clip in _some(recordings("emodb", "test"), clips):
-        same = [r for r in recordings("emodb", "test") if r.speaker == clip.speaker]
-        other = next(r for r in same if r.path != clip.path)
-        with torch.no_grad():
-            reference = encoder(_cut(other.path, 3.0).waveform[None])[0]
-        model = xplain.wrap(
-            SameSpeaker(encoder, reference, 0.7),
-            sample_rate=RATE,
-            labels=["same"],
-            multilabel=True,
-            name="Resemblyzer",
-        )
-        yield model, [_cut(clip.path, 1.6)], "stft"
+def _recurrent(clips: int) -> Iterator[Asked]:
+    heard = ("lucas", "theo", "nicolas")
+    model = plain(seed=3, network=Recurrent, heard=heard)
+    yield model, [clip.path for clip in _some(unheard(heard), clips)], "stft", None
 
 
-def _crepe(clips: int) -> Iterator[Asked]:
-    network = Crepe.load(shared() / "models" / "third-party", every=20)
-    labels = [f"bin {number}" for number in range(360)]
-    model = xplain.wrap(OverTime(network), sample_rate=RATE, labels=labels, multilabel=True)
-    generator = torch.Generator().manual_seed(1)
-    tones = []
-    for number in range(clips):
-        pitch, parts = 100 + 300 * torch.rand(1, generator=generator), torch.arange(1, 9)
-        phase = 2 * torch.pi * pitch * torch.arange(RATE)[None] / RATE * parts[:, None]
-        tone = (phase.sin() / parts[:, None]).sum(0) / 4
-        noise = 0.02 * torch.randn(RATE, generator=generator)
-        tones.append(Audio((tone + noise).float(), RATE, f"tone-{number}", {}))
-    yield model, tones, "stft"
+def _of(cases: Callable[[], Iterator[Case]], first: int) -> Callable[[int], Iterator[Asked]]:
+    """Cases of the table of other people's models, but for those that come first there."""
+
+    def make(clips: int) -> Iterator[Asked]:
+        for case in islice(cases(), first, first + clips):
+            yield case.model, [Audio(case.samples, RATE, case.name, {})], "stft", case.target
+
+    return make
 
 
 SUBJECTS = (
@@ -115,8 +83,10 @@ SUBJECTS = (
     Subject("zoo:digits-latent", "a head on latents", True, _zoo("zoo:digits-latent", None)),
     Subject("plain", "a plain CNN, speakers it never heard", True, _plain),
     Subject("INA", "speech, music, noise", True, _ina, fast=False),
-    Subject("Resemblyzer", "the same speaker?", False, _speaker, fast=False),
-    Subject("CREPE", "pitch of harmonic tones", False, _crepe, fast=False),
+    Subject("recurrent", "a CRNN, other speakers it never heard", False, _recurrent),
+    Subject("CREPE", "pitch of harmonic tones", False, _of(crepe_cases, 9), fast=False),
+    Subject("Resemblyzer", "which speaker?", False, _of(speaker_cases, 21), fast=False),
+    Subject("PyanNet", "speech, a second of a meeting", False, _of(pyannet_cases, 14), fast=False),
 )
 
 
