@@ -13,13 +13,14 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from xplain_corpus import store
 from xplain_corpus.driver import Event, drive
 from xplain_corpus.entries import Entry, leases
 from xplain_corpus.header import Question
+from xplain_corpus.place import Place
 from xplain_corpus.rows import failed
+from xplain_corpus.tables import EXPLAINED
 from xplain_corpus.work import Done, Setup, Task
 
 LEASE = 64
@@ -57,8 +58,8 @@ def main() -> None:
     asked = options.parse_args()
     listed = [Entry(f"{n:09}.wav", f"/data/{n:09}.wav", {}) for n in range(asked.clips)]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        setup = Setup(folder, Question(model=""), {}, "0" * 64, 60.0, 1, None, (), ())
+        place = Place.of(name)
+        setup = Setup(place, Question(model=""), {}, "0" * 64, 60.0, 1, None, (), ())
         start = time.process_time()
         planned = leases(listed, set(), LEASE)
         planning = time.process_time() - start
@@ -68,10 +69,11 @@ def main() -> None:
         assert done == asked.clips
         start = time.process_time()
         for lease in planned[: asked.stored // LEASE]:
-            store.write(folder, setup.key, [(failed(e, "none", setup.key), None) for e in lease])
+            rows = [failed(entry, "none", setup.key, EXPLAINED) for entry in lease]
+            store.write(place, setup.key, rows, EXPLAINED)
         writing = time.process_time() - start
         start = time.process_time()
-        ids = {each for each, _ in store.states(folder)}
+        ids = {name for shard in store.states(place) for name, _ in shard}
         left = leases(listed, ids, LEASE)
         resuming = time.process_time() - start
         assert left == planned[asked.stored // LEASE :]
