@@ -12,7 +12,7 @@ import numpy as np
 
 from xplain import explanation_folder
 from xplain.errors import ArtifactError
-from xplain.record import Record, checked_tensors, decoded
+from xplain.record import checked_tensors, decoded
 from xplain.report import html
 from xplain.report.arrays import drawn
 from xplain.report.page import decisions, verdict
@@ -53,13 +53,14 @@ def write_index(
             place = Path(os.path.relpath(folder / PAGE, path.parent)).as_posix()
             row["link"] = quote(os.fsencode(place))
         rows.append(row)
-    name = path.absolute().parent.name
-    write_text(path, html.app("explanations", name, ("player.js", "table.js"), _page(name, rows)))
+    write_table(rows, path)
     return damaged
 
 
-def _page(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": name, "rows": list(rows)}
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write a page of rows as _row gives them; ArtifactError where that is not possible."""
+    data = {"name": (name := path.absolute().parent.name), "rows": list(rows)}
+    write_text(path, html.app("explanations", name, ("player.js", "table.js"), data))
 
 
 def _row(folder: Path) -> dict[str, Any]:
@@ -81,13 +82,13 @@ def _row(folder: Path) -> dict[str, Any]:
         "kept": kept,
         "method": f"{origin.explainer.name} · {origin.synthesizer.name} · {origin.model.name}",
         "file": str(origin.audio.get("path") or ""),
-        "map": _thumbnail(record, tensors["attribution"].double().numpy()),
+        "map": thumbnail(record.frequencies, tensors["attribution"].double().numpy()),
     }
 
 
-def _thumbnail(record: Record, values: Any) -> dict[str, Any]:
+def thumbnail(frequencies: Sequence[float] | None, values: Any) -> dict[str, Any]:
     """An attribution as a few signed bytes: the largest of each cell."""
-    picture = drawn(values, record.frequencies, 1.0)
+    picture = drawn(values, frequencies, 1.0)
     scaled = np.clip(picture.values / (picture.limit or 1.0), -1, 1) * 127
     for axis, most in enumerate(SMALL):
         edges = np.linspace(0, scaled.shape[axis], min(most, scaled.shape[axis]) + 1).astype(int)

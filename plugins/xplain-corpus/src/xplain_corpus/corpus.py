@@ -12,18 +12,20 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 from torch import Tensor
 
+from xplain import audio
 from xplain.clips import Failure
 from xplain.errors import ArtifactError, XplainError, nearest
 from xplain.explaining import compare_each
 from xplain.explanation import Explanation
 from xplain.interfaces import Attribution, Explainer, Score
 from xplain.job import Job
+from xplain.segmentation.segment import Segment
 from xplain.verdict import Verdict
 from xplain_corpus import drivers, rows, store
 from xplain_corpus.entries import entries, leases
 from xplain_corpus.header import Header
 from xplain_corpus.place import Place
-from xplain_corpus.tables import CLIPS, TENSORS
+from xplain_corpus.tables import CLIPS, SEGMENTS, TENSORS
 
 if TYPE_CHECKING:
     import duckdb
@@ -157,6 +159,40 @@ class Corpus:
             raise XplainError(f"{clip} failed: {row['error']}")
         return rows.restored(self._one(TENSORS, clip))
 
+    def segments(self, clip: str) -> tuple[Segment, ...]:
+        """A clip's segments, by their start; XplainError for a run that holds explanations."""
+        if not self.header.question.segments:
+            raise XplainError(f"{self.place} holds explanations, and no segments")
+        self.row(clip)
+        data = self.dataset(SEGMENTS)
+        assert data is not None
+        found = data.to_table(filter=pads.field("id") == clip).drop_columns("id").to_pylist()
+        return msgspec.convert(found, tuple[Segment, ...])
+
+    def audio(self, clip: str) -> bytes:
+        """A clip's recording as FLAC: what is stored, else made of the file, which is read now.
+
+        Raises XplainError where the file is not the one that was explained.
+        """
+        row = self.row(clip)
+        if not self.header.question.segments and row["error"] is None:
+            stored = self._one(TENSORS, clip)["audio"]
+            if stored is not None:
+                return bytes(stored)
+        found = audio.read(row["path"])
+        self._check_recording(row, found.source["sha256"])
+        return rows.flac(found.waveform, found.sample_rate)
+
+    def _check_recording(self, row: rows.Row, sha256: object) -> None:
+        if sha256 != row["sha256"]:
+            raise ArtifactError(f"{row['path']} is not the recording that was explained any more")
+
+    def chosen(self, where: str | None = None) -> list[str]:
+        """Ids of the clips that did not fail and meet a condition in SQL."""
+        condition = f"error IS NULL AND ({where or 'true'})"
+        found = self.query(f"SELECT id FROM clips WHERE {condition} ORDER BY id")[1]
+        return [name for (name,) in found]
+
     def open(self, clip: str, model: str | None = None) -> Explanation:
         """Make a clip's explanation from the store and its recording, which is read now.
 
@@ -173,8 +209,7 @@ class Corpus:
         (found,) = compare_each([row["path"]], [replace(job, explainer=stored)])
         if isinstance(found, Failure):
             raise found.error
-        if found.provenance["audio"]["sha256"] != row["sha256"]:
-            raise ArtifactError(f"{row['path']} is not the recording that was explained any more")
+        self._check_recording(row, found.provenance["audio"]["sha256"])
         try:
             verdict = msgspec.json.decode(row["record"], type=_Record).verdict
         except (msgspec.DecodeError, RecursionError) as error:

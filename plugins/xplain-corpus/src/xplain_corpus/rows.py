@@ -106,7 +106,7 @@ def segmented(entry: Entry, segmentation: Segmentation, key: str) -> Rows:
     """Rows of a recording that was segmented. key: the run's."""
     held: dict[str, float] = dict.fromkeys(segmentation.labels, 0.0)
     for segment in segmentation.segments:
-        held[segment.label] = held.get(segment.label, 0.0) + segment.end - segment.start
+        held[segment.label] = round(held[segment.label] + segment.end - segment.start, 6)
     clip = {
         "id": entry.id,
         "path": _text(entry.path),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,8 @@ from xplain.cli.batch import LISTED, machines
 from xplain.cli.parameters import Pairs, pairs, parameter_of
 from xplain.errors import ArtifactError, XplainError
 from xplain.progress import say
+from xplain_corpus.cli import writing
+from xplain_corpus.cli.options import Run, one_of
 from xplain_corpus.cli.settings import with_settings
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The folder, or URL, that --out named")]
-ModelAgain = Annotated[
-    str | None,
-    typer.Option("--model", help="The model, where the run's is FILE.py:FACTORY"),
-]
 SAID_EVERY = 30.0
 """Seconds between two lines of progress."""
 
@@ -120,9 +116,9 @@ def run(
             keep=keep or (0.1,),
             remove=remove or (0.1,),
             check=check,
-            attribution=_one_of("--attribution", attribution, ("float16", "int8")),
+            attribution=one_of("--attribution", attribution, ("float16", "int8")),
             audio=audio,
-            engine=_one_of("--engine", engine, ("local", "ray")),
+            engine=one_of("--engine", engine, ("local", "ray")),
             workers=workers,
             lease=lease,
             limit=limit,
@@ -225,97 +221,8 @@ def query(
     writer.writerows(rows)
 
 
-@app.command()
-def audit(
-    folder: Run,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column of the manifest; may be repeated"),
-    ] = None,
-    model: ModelAgain = None,
-    clips: Annotated[int, typer.Option(help="Recordings that are read")] = 400,
-    seed: Annotated[int, typer.Option(help="The random seed")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the report  [default: RUN-audit]")
-    ] = None,
-) -> None:
-    """Find shortcuts, and prove them on the model: what does it listen to?"""
-    from xplain_corpus.audit import audit as listen
-    from xplain_corpus.audit import report
-    from xplain_corpus.corpus import Corpus
-
-    place = out or _beside(folder, "audit")
-    found = listen.audit(Corpus(folder), by=by or (), model=model, clips=clips, seed=seed)
-    page = report.write(found, place)
-    for error in list(found.unread.values())[:LISTED]:
-        say(f"error: {error}")
-    for finding in found.findings:
-        say(report.sentence(finding))
-    say(f"{len(found.shortcuts)} shortcuts are proved; page: {page}, report: {place / 'audit.md'}")
-    if found.unread:
-        raise typer.Exit(1)
-
-
-@app.command("open")
-def open_(
-    folder: Run,
-    clip: Annotated[str, typer.Argument(help="The id of a clip")],
-    model: ModelAgain = None,
-    out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out"),
-) -> None:
-    """Write one clip's explanation as xplain explain does: a folder and a page."""
-    export(folder, [clip], model, None, out)
-
-
-@app.command()
-def export(
-    folder: Run,
-    clips: Annotated[list[str] | None, typer.Argument(help="Ids of clips  [default: all]")] = None,
-    model: ModelAgain = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="SQL", help="Which clips, such as \"verdict = 'faithful'\""),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out"),
-) -> None:
-    """Write clips' explanations as folders with a page, as xplain explain does."""
-    from xplain.cli.batch import Batch, check_out, free
-    from xplain.cli.explain import page_of
-    from xplain.clips import guarded
-    from xplain.progress import track
-    from xplain.report.index import PAGE
-    from xplain.report.page import write_page
-    from xplain_corpus.corpus import Corpus
-
-    check_out(out)
-    corpus = Corpus(folder)
-    chosen = list(clips or ())
-    if not chosen:
-        condition = f"error IS NULL AND ({where or 'true'})"
-        chosen = [
-            n for (n,) in corpus.query(f"SELECT id FROM clips WHERE {condition} ORDER BY 1")[1]
-        ]
-    question, taken = corpus.header.question, {PAGE}
-    pages: list[Path] = []
-
-    def save(result: Any) -> None:
-        place = out / free(result.name, taken, lambda name: not (out / name).exists())
-        result.save(place, question.keep, question.remove)
-        pages.append(write_page(result, place / PAGE))
-
-    batch = Batch(chosen, "clips")
-    opened = (guarded(name, partial(corpus.open, name, model))[0] for name in chosen)
-    batch.run(track(opened, len(chosen), "opening clips"), save)
-    written = not pages or page_of(out, pages)
-    batch.finish()
-    if not written:
-        raise typer.Exit(1)
-
-
-def _beside(folder: str, what: str) -> Path:
-    """Where something made of a run goes by default: beside it, or here where it is far away."""
-    name = f"{folder.rstrip('/').rpartition('/')[2]}-{what}"
-    return Path(name) if "://" in folder else Path(folder).resolve().with_name(name)
+for command in (writing.audit, writing.open_, writing.export, writing.report, writing.prototypes):
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def _teller(state: list[Progress]) -> Callable[[Progress], None]:
@@ -354,9 +261,3 @@ def _shard(text: str | None) -> tuple[int, int]:
     if found is None:
         raise XplainError(f"--shard is I/N, such as 3/16, not {text!r}")
     return int(found[1]), int(found[2])
-
-
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> Any:
-    if value not in known:
-        raise XplainError(f"{option} is {' or '.join(known)}, not {value!r}")
-    return value
