@@ -256,10 +256,10 @@ class Replacement(Fingerprinted, ABC):
 
     @abstractmethod
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
-        """Replace what is not kept: latents (D, N), keep bool (D, N) → (D, N).
+        """Replace what is not kept: latents (D, N), keep bool (D, N) → (D, N), or draws (S, D, N).
 
-        Only the places where ``keep`` is False are read from what is returned. For a
-        baseline, where nothing is kept, draws (S, D, N) may be returned too.
+        Only the places where ``keep`` is False are read from what is returned. Scores are means
+        over draws.
         """
 
 

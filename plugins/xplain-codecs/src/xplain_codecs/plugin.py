@@ -75,6 +75,11 @@ def register_replacements(register: Register) -> None:
         "xplain_codecs.replacements.data_mean:DataMean",
         summary="Each channel's mean over a data set, from the file of xplain data-mean",
     )
+    register(
+        "inpainter",
+        "xplain_codecs.replacements.inpainting.inpainter:Inpainter",
+        summary="Draws of what could be there, by a network that xplain fit-inpainter trains",
+    )
 
 
 @hookimpl

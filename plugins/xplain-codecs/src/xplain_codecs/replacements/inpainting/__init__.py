@@ -1,0 +1,1 @@
+"""A generative in-painter: latents that could be where elements were removed."""
