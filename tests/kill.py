@@ -14,13 +14,12 @@ what lies there is the undisturbed run's.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import itertools
 import json
+import multiprocessing
 import os
 import random
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -43,7 +42,7 @@ metrics = ["relevance-mass", "removal"]
 
 [[data]]
 name = "cues"
-planted = 6
+planted = 3
 """
 
 
@@ -103,23 +102,56 @@ def calls(clips: Path) -> Mapping[str, list[str]]:
     }
 
 
-def start(call: Sequence[str], out: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from xplain.cli.main import main; main()", *call, "--out", out],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=out.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+FORKED = multiprocessing.get_context("forkserver")
+"""A process that has loaded what the commands load, and forks: the kills hit their work."""
+LOADED = (
+    *("torch", "transformers", "matplotlib.pyplot", "xplain.cli.main", "xplain.explaining"),
+    *("xplain.segmentation.segmenting", "xplain_evaluation.benchmark.run", "xplain_codecs.fit.fit"),
+    *("xplain_nmf.training.training", "xplain_interpreters.trained.training"),
+)
+
+
+class Command:
+    """A command in a process of its own."""
+
+    def __init__(self, call: Sequence[str], out: Path) -> None:
+        """Start it, with ``out`` as its --out and the folder above as working directory."""
+        self.errors = out.parent.with_name(f"{out.parent.name}-{next(NUMBERS)}.errors")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        FORKED.set_forkserver_preload([*LOADED])
+        arguments = ["xplain", *call, "--out", str(out)]
+        self.process = FORKED.Process(target=_command, args=(arguments, out.parent, self.errors))
+        self.process.start()
+
+    def finish(self, seconds: float = 900) -> int | None:
+        """Wait for its end; its status, None where it has not ended by then."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    def said(self) -> str:
+        """What it wrote to standard error."""
+        return self.errors.read_text("utf-8", "replace") if self.errors.exists() else ""
+
+
+NUMBERS = itertools.count()
+
+
+def _command(arguments: list[str], folder: Path, errors: Path) -> None:
+    from xplain.cli.main import main
+
+    os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+    sys.argv = arguments
+    main()
 
 
 def finish(call: Sequence[str], out: Path) -> float:
     """Run a command to its end; seconds that it took."""
     begun = time.monotonic()
-    process = start(call, out)
-    _, errors = process.communicate(timeout=900)
-    assert process.returncode == 0, f"{call}: {process.returncode}: {errors[-2000:]}"
+    command = Command(call, out)
+    status = command.finish()
+    assert status == 0, f"{call}: {status}: {command.said()[-2000:]}"
     return time.monotonic() - begun
 
 
@@ -171,11 +203,10 @@ def check_same(out: Path, undisturbed: Path) -> None:
 def kill(name: str, call: Sequence[str], out: Path, seconds: float, undisturbed: Path) -> None:
     """Kill a command after so many seconds, and start it again."""
     out.parent.mkdir()
-    process = start(call, out)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    command = Command(call, out)
+    command.finish(seconds)
+    command.process.kill()
+    command.finish()
     check_whole(name, out)
     finish(call, out)
     check_same(out, undisturbed)
@@ -184,9 +215,9 @@ def kill(name: str, call: Sequence[str], out: Path, seconds: float, undisturbed:
 def two_at_once(call: Sequence[str], out: Path, undisturbed: Path) -> None:
     """Start a command twice at once: both are done, or one is refused in words."""
     out.parent.mkdir()
-    processes = [start(call, out) for _ in range(2)]
-    told = [process.communicate(timeout=900)[1] for process in processes]
-    codes = [process.returncode for process in processes]
+    commands = [Command(call, out) for _ in range(2)]
+    codes = [command.finish() for command in commands]
+    told = [command.said() for command in commands]
     assert 0 in codes, (codes, told)
     for code, errors in zip(codes, told, strict=True):
         refused = "is being written by another" in errors and "Traceback" not in errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import resource
 import struct
 import warnings
@@ -150,6 +151,58 @@ def test_an_mp3_without_a_count_of_its_frames_is_counted(tmp_path: Path) -> None
     twice = len(heard(tmp_path / "x", tag + frames + tag + frames))
     assert twice == pytest.approx(2 * counted, abs=529)
     assert len(heard(tmp_path / "x", frames[: len(frames) // 2])) > 0.3 * counted
+
+
+def mp3(count: int | None = None, junk: bytes = b"") -> tuple[bytes, int]:
+    """Two seconds, of which the header counts other frames, or with junk between two of them.
+
+    Returns the file and how many samples its frames hold.
+    """
+    data = encoded("mp3", sound(2 * RATE))
+    begins = [m.start() for m in re.finditer(rb"\xff\xf3[\x10-\xef]", data)]
+    place = begins[len(begins) // 2]
+    field = data.index(b"Xing") + 8
+    held = int.from_bytes(data[field : field + 4], "big")
+    assert len(begins) == held + 1
+    data = data[:field] + (held if count is None else count).to_bytes(4, "big") + data[field + 4 :]
+    return data[:place] + junk + data[place:], held * 576
+
+
+@pytest.mark.parametrize("times", [0.5, 1.5, 1000])
+def test_an_mp3_whose_header_counts_other_frames_is_read_whole(
+    times: float, tmp_path: Path
+) -> None:
+    _, samples = mp3()
+    data, _ = mp3(count=int(samples // 576 * times))
+    with pytest.warns(XplainWarning, match=r"the header states .* s of audio, but the file holds"):
+        got = heard(tmp_path / "x", data)
+    # A decoder has one frame less, or one more where the counting frame is played.
+    assert abs(len(got) - samples) <= 576
+    right = heard(tmp_path / "x", mp3()[0])  # without the encoder's delay
+    delay = int(np.argmax(np.correlate(got[: len(right)], right[:RATE], "valid")))
+    assert torch.allclose(got[delay : delay + RATE], right[:RATE], atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [900, 1200, 70_000])
+def test_junk_between_frames_is_left_out(length: int, tmp_path: Path) -> None:
+    right = heard(tmp_path / "x", mp3()[0])
+    data, samples = mp3(junk=b"\x55" * length)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", XplainWarning)
+        got = heard(tmp_path / "x", data)
+    told = [
+        w for w in said if f": {length} bytes between its frames are no sound" in str(w.message)
+    ]
+    assert bool(told) == (length > 1000)  # libmpg123 itself skips fewer
+    assert abs(len(got) - samples) < 3 * 576  # the encoder's delay and padding
+    first, last = got[: samples // 3], got[-samples // 3 :]
+    for part, whole in ((first, right[: samples // 2]), (last, right[samples // 2 :])):
+        heard_ = float(part.square().mean())
+        assert heard_ == pytest.approx(float(whole.square().mean()), rel=0.2)
+    pictured = mp3(junk=b"ID3\x04\0\0\0\0\x7f\x7f" + bytes(16383))[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="no sound")
+        assert abs(len(heard(tmp_path / "x", pictured)) - samples) < 3 * 576
 
 
 def test_a_cut_file_is_called_truncated(tmp_path: Path) -> None:

@@ -234,8 +234,14 @@ def test_damaged_json_is_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps({**data, key: value}))
         with pytest.raises(ArtifactError, match=r"x\.json"):
             Segmentation.load(path)
-    for origin in ({}, {"segmenter": {"name": 7}}, {"explanation": {"explainer": {"name": "x"}}}):
-        shown = {"segmenter": {"name": "x"}} if "explanation" in origin else {}
+    for origin in (
+        {},
+        {"segmenter": {"name": 7}},
+        {"explanation": {"explainer": {"name": "x"}}},
+        {"audio": ["a.wav"]},
+        {"audio": {"path": ["a.wav"]}},
+    ):
+        shown = {} if "segmenter" in origin or not origin else {"segmenter": {"name": "x"}}
         path.write_text(json.dumps({**data, "provenance": {**shown, **origin}}))
         with pytest.raises(ArtifactError, match=r"x\.json, provenance"):
             Segmentation.load(path)

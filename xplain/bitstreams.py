@@ -22,7 +22,8 @@ class Part:
     place: the bytes. changes: bytes written over those at an offset of the file. before: bytes
     put in front. stated: samples per channel by the header, 0 where it is not known or believed
     already. share: of what there is, by the header. cut: whether the file ends before the part
-    does. mpeg: whether libmpg123 may decode it.
+    does. junk: bytes before it that are neither sound nor tags. mpeg: whether libmpg123 may
+    decode it.
     """
 
     place: range
@@ -31,6 +32,7 @@ class Part:
     stated: int = 0
     share: float = 1.0
     cut: bool = False
+    junk: int = 0
     mpeg: bool = False
 
 
@@ -123,68 +125,106 @@ XING = re.compile(
 FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")
 """How a frame of layer III begins."""
 
-JUNK = 2**16
-"""Bytes after a tag at the start of a file among which the first frame is looked for."""
+KBITS = (
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+)
+"""Bit rates of layer III in kbit/s: at the lower sample rates, and at those of MPEG 1."""
 
-ZEROS = 1000
+NEAREST = 1000
 """Bytes between frames over which libmpg123 finds the next one."""
 
 
 def mpeg(data: mmap, start: int) -> list[Part]:
     """Split an MP3 file where a frame counts those after it (ISO 11172-3; Xing's header).
 
-    Such a count is believed if its bytes are those of the part, and no more frames seem to begin
-    there. Else all is decoded.
+    Such a count is believed where so many frames follow. Else all is decoded, in parts where
+    more bytes lie between frames than libmpg123 skips.
     """
     found = list(XING.finditer(data, start))
     starts = [match.start() for match in found]
-    first = FRAME.search(data, start, start + JUNK)
-    parts = []
-    if first and (not starts or first.start() < starts[0] - JUNK // 8):
-        parts.append(_uncounted(data, first.start(), starts[0] if starts else len(data)))
+    parts = _uncounted(data, start, starts[0] if starts else len(data))
     for match, at, end in zip(found, starts, [*starts, len(data)][1:], strict=True):
         flags, count, size = struct.unpack(">3I", match[1])
-        mean = size / count if flags & 3 == 3 and count else 0
-        rest = end - at - size
-        whole = rest < 2 * mean or only_tags(data, at + size, end)
-        if mean and whole and not _more_frames(data, at, end, count):
-            parts.append(Part(range(at, end), cut=-rest > mean, mpeg=True))
+        runs = _runs(data, at, end)
+        held = sum(frames for *_, frames in runs) - 1
+        mean = size / count if flags & 3 == 3 and count else _frame(data, at)
+        lacks = flags & 2 and at + size > end + mean and not (flags & 1 and held >= count)
+        if lacks or (len(runs) == 1 and flags & 1 and held == count):
+            parts.append(Part(range(at, end), cut=bool(lacks), mpeg=True))
         else:
             each = 1152 if data[at + 1] & 8 else 576
             taken_out = {match.start(1) - 4: bytes(4)}
-            parts.append(_uncounted(data, at, end, taken_out, count * each * (flags & 1)))
+            parts += _uncounted(data, at, end, taken_out, count * each * (flags & 1))
     return parts
 
 
-def _more_frames(data: mmap, at: int, end: int, count: int) -> bool:
-    """Whether clearly more frames begin than a header counts: it is older than the sound.
+def _frame(data: mmap | bytes, at: int) -> int:
+    """Bytes of the frame of layer III that begins here; 0 where none does."""
+    head = int.from_bytes(data[at : at + 4], "big")
+    version, kbits, rate = head >> 19 & 3, head >> 12 & 15, head >> 10 & 3
+    if head >> 21 != 0x7FF or head >> 17 & 3 != 1 or version == 1 or kbits in (0, 15) or rate == 3:
+        return 0
+    first = version == 3
+    hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    size: int = (72 << first) * KBITS[first][kbits - 1] * 1000 // hertz
+    return size + (head >> 9 & 1)
 
-    What looks like the beginning of a frame is one, or happens once in 2**16 bytes by chance.
+
+def _begins(data: mmap, at: int, end: int) -> bool:
+    """Whether three frames follow one another from here, or as many as there are to the end."""
+    for number in range(3):
+        size = _frame(data, at)
+        if not size or at + size > end:
+            return number > 0 and (size > 0 or at == end or only_tags(data, at, end))
+        at += size
+    return True
+
+
+def _runs(data: mmap, at: int, end: int) -> list[tuple[int, int, int]]:
+    """Where frames follow one another: begin, end, and how many.
+
+    Over fewer bytes between them than libmpg123 skips, they are taken as one run.
     """
-    kinds = (bits << 4 | data[at + 2] & 0x0C | rest for bits in range(1, 15) for rest in range(4))
-    begins = re.compile(re.escape(data[at : at + 2]) + b"[" + re.escape(bytes(kinds)) + b"]")
-    seen = sum(1 for _ in begins.finditer(data, at + 4, end))
-    return seen > count + 3 + (end - at) // 2**14
+    runs: list[tuple[int, int, int]] = []
+    place = at
+    while match := FRAME.search(data, place, end):
+        place = match.start()
+        if not _begins(data, place, end):
+            place += 1
+            continue
+        begin, frames = place, 0
+        if runs and place - runs[-1][1] <= NEAREST:
+            begin, _, frames = runs.pop()
+        while (size := _frame(data, place)) and place + size <= end:
+            place, frames = place + size, frames + 1
+        runs.append((begin, place, frames))
+    return runs
 
 
 def _uncounted(
     data: mmap, at: int, end: int, changes: Mapping[int, bytes] | None = None, stated: int = 0
-) -> Part:
-    """Frames behind one that promises more of them than any file has.
+) -> list[Part]:
+    """Runs of frames, each behind one that promises more of them than any file has.
 
     libmpg123 would guess their number from the bit rate of the first and stop there.
     """
-    zeros = data[max(at, end - PADDING) : end]
-    zeros = zeros[len(zeros.rstrip(b"\0")) :]
-    end -= len(zeros) if len(zeros) > ZEROS else 0
-    second, rate, last = data[at + 1], data[at + 2] >> 2 & 3, data[at + 3]
-    before = b""
-    if rate < 3:
+    parts: list[Part] = []
+    runs = _runs(data, at, end)
+    total = sum(frames for *_, frames in runs)
+    for begin, stop, frames in runs:
+        second, rate, last = data[begin + 1], data[begin + 2] >> 2 & 3, data[begin + 3]
         # At 128 kbit/s, or 80 at the lower rates, and without a checksum, there is always room.
+        head = bytes([0xFF, second | 1, 0x90 | rate << 2, last])
         version, mono = second >> 3 & 3, last >> 6 == 3
-        hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-        length = 144 * 128_000 // hertz if version == 3 else 72 * 80_000 // hertz
         side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-        before = bytes([0xFF, second | 1, 0x90 | rate << 2, last]) + bytes(side)
-        before = (before + b"Info" + struct.pack(">II", 1, 2**31 - 1)).ljust(length, b"\0")
-    return Part(range(at, end), changes or {}, before, stated, mpeg=True)
+        before = head + bytes(side) + b"Info" + struct.pack(">II", 1, 2**31 - 1)
+        before = before.ljust(_frame(head, 0), b"\0")
+        junk = begin - parts[-1].place.stop if parts else 0
+        if junk and only_tags(data, begin - junk, begin):
+            junk = 0
+        of_these = round(stated * frames / total)
+        parts.append(
+            Part(range(begin, stop), changes or {}, before, of_these, junk=junk, mpeg=True)
+        )
+    return parts

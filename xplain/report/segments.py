@@ -54,7 +54,7 @@ def page(segmentation: Segmentation, sound: str | Path | None = None, compact: b
 def notebook(segmentation: Segmentation) -> str:
     """The page for a notebook, with the sound of the file that was segmented, if it is there."""
     path = (segmentation.provenance.get("audio") or {}).get("path")
-    return page(segmentation, path if path and Path(path).is_file() else None, compact=True)
+    return page(segmentation, path if path and Path(str(path)).is_file() else None, compact=True)
 
 
 def _sound(path: str | Path, duration: float) -> str | None:

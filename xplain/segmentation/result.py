@@ -184,6 +184,7 @@ class _Origin(msgspec.Struct):
     """The part of a provenance that is shown; explanation: None where nothing was explained."""
 
     segmenter: _Plugin
+    audio: dict[str, str | float | None] | None = None
     explanation: dict[str, Any] | None = None
 
 
