@@ -129,7 +129,7 @@ def usable_device(asked: str | torch.device | None, module: nn.Module) -> torch.
 
 @contextmanager
 def unchanged_globals() -> Iterator[None]:
-    """Put generators (torch, NumPy, Python), warnings' filters and the default type back.
+    """Put generators (torch, NumPy, Python), warnings' filters, default type and threads back.
 
     Threads take turns.
     """
@@ -139,10 +139,11 @@ def unchanged_globals() -> Iterator[None]:
             generators += torch.cuda.default_generators
         states = [generator.get_state() for generator in generators]
         numpy_state, python_state = np.random.get_state(), random.getstate()
-        dtype = torch.get_default_dtype()
+        dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             for generator, state in zip(generators, states, strict=True):
                 generator.set_state(state)
             np.random.set_state(numpy_state)
@@ -202,7 +203,7 @@ class _State:
     def __init__(self, module: nn.Module) -> None:
         """Note it: contents by reference, tensors that a model may write into as copies."""
         self.modules = list(module.modules())
-        self.training = [m.training for m in self.modules]
+        self.training = [getattr(m, "training", False) for m in self.modules]  # not frozen ones
         self.parameters = list(module.parameters())
         self.wants = [(p.data, p.requires_grad, p.grad) for p in self.parameters]
         self.attributes = [(m, dict(vars(m))) for m in self.modules]
@@ -234,7 +235,7 @@ class _State:
             for name in ("training", "_is_full_backward_hook"):
                 if name in attributes:
                     vars(module)[name] = attributes[name]
-            if module.training != training:
+            if getattr(module, "training", training) != training:
                 module.training = training  # of a scripted one, which keeps it elsewhere
         for parameter, (data, wanted, gradient) in zip(self.parameters, self.wants, strict=True):
             if parameter.device != data.device:

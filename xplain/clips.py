@@ -64,14 +64,9 @@ def gathered(
     results: Iterable[T | Failure], total: int, description: str, error: type[SomeFailed[T]]
 ) -> list[T]:
     """Show a bar while clips are done; raises ``error`` after the last one where some failed."""
-    done: list[T] = []
-    failures: list[Failure] = []
-    for result in track(results, total, description):
-        if isinstance(result, Failure):
-            failures.append(result)
-        else:
-            done.append(result)
-    if failures:
+    found = list(track(results, total, description))
+    done = [each for each in found if not isinstance(each, Failure)]
+    if failures := [each for each in found if isinstance(each, Failure)]:
         raise error(done, failures)
     return done
 

@@ -31,12 +31,12 @@ def named_answers(labels: object, task: Task, unit: str | None, name: str) -> tu
             f"{name}: labels are a list with one name per logit, not the one text {labels!r}; "
             f"give {[part for part in re.split(r'[,;|]+ *| +', labels) if part]}"
         )
+    if isinstance(labels, Mapping):
+        labels = _in_order(labels, name)
     if task == "regression" and isinstance(labels, tuple) and not labels:
         return (unit or "value",)
     if task not in TEXT:
         return _names(labels, name)
-    if isinstance(labels, Mapping):
-        labels = _in_order(labels, name)
     texts = tuple(str(label) for label in cast(Iterable[object], labels))
     if task == "ctc" and "" not in texts:
         raise ModelError(f"{name}: a CTC has a blank, whose label is the empty text; name it so")
@@ -45,8 +45,6 @@ def named_answers(labels: object, task: Task, unit: str | None, name: str) -> tu
 
 def _names(labels: object, model: str) -> tuple[str, ...]:
     """Labels in the order of the logits; ModelError where that is not clear."""
-    if isinstance(labels, Mapping):
-        labels = _in_order(labels, model)
     if isinstance(labels, set | frozenset | bytes) or not isinstance(labels, Iterable):
         raise ModelError(
             f"{model}: labels are a list with one name per logit, in the order of the logits, "

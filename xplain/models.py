@@ -83,9 +83,10 @@ class Model:
             with own_hooks():
                 answer = self.module(inputs.clone())  # since a model may write into its input
         except Exception as error:
+            several = "; give max_batch=1 if it takes one clip at a time" * (len(inputs) > 1)
             raise ModelError(
                 f"{self.name}: the model failed on an input of shape {tuple(inputs.shape)}: "
-                f"{one_line(error)}{self._precision()}{self._shape_advice(error)}"
+                f"{one_line(error)}{self._precision()}{self._shape_advice(error) or several}"
             ) from error
         dims = 2 if self.frame_step is None and self.task != "seq2seq" else 3
         shape = "(batch, labels)" if dims == 2 else "(batch, frames, labels)"
@@ -129,7 +130,7 @@ class Model:
                 "; NumPy cuts the gradients: wrap it with differentiable=False and choose a method "
                 "without gradients, such as occlusion"
             )
-        wrong_axes = re.search(r"channel|[1-5]D\b|dimension", str(error))
+        wrong_axes = re.search(r"channel|[1-5]D\b|dimension|shapes", str(error))
         return AXES if self.reads is None and wrong_axes else ""
 
     def _precision(self) -> str:

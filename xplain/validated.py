@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +11,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from xplain.errors import ArtifactError, XplainError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LARGEST = 64 * 2**20
 """Bytes of a file of settings or records."""
@@ -36,7 +30,7 @@ def decode_json(path: Path, kind: type[T], *, largest: int = LARGEST) -> T:
 
 def decode_toml(path: Path, kind: type[T], *, largest: int = LARGEST) -> T:
     """Read a TOML file as ``kind``; as decode_json."""
-    return _decoded(path, kind, largest, "TOML", lambda text: tomllib.loads(text.decode("utf-8")))
+    return _decoded(path, kind, largest, "TOML", msgspec.toml.decode)
 
 
 def convert(source: Path | str, data: object, kind: type[T]) -> T:
