@@ -134,3 +134,24 @@ def test_gradients_flow_whatever_mode_the_caller_is_in(
         got = xplain.explain(noise(0.3), convolutions).attribution
         assert torch.is_grad_enabled() is False
     assert torch.allclose(got, expected, atol=1e-7)
+
+
+def test_a_frozen_script_is_explained_and_the_number_of_threads_is_put_back() -> None:
+    class Threads(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = plain
+
+        def forward(self, waveform: Tensor) -> Tensor:
+            torch.set_num_threads(threads + 1)
+            return self.inner(waveform)  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    plain, threads = Convolutions().eval(), torch.get_num_threads()
+    frozen = torch.jit.freeze(torch.jit.trace(plain, tone(440)[None]))
+    first, *others = (
+        xplain.explain(tone(440), xplain.wrap(m, sample_rate=RATE, labels=[*"abc"])).attribution
+        for m in (plain, frozen, Threads().eval())
+    )
+    assert all(torch.allclose(first, other, atol=1e-5) for other in others)
+    assert torch.get_num_threads() == threads

@@ -73,6 +73,15 @@ def test_a_model_that_gives_something_else_is_named_with_what_it_gave(
     assert "mine" in str(caught.value)
 
 
+def test_a_model_of_one_clip_at_a_time_is_told_what_to_give(noise: Noise) -> None:
+    linear = torch.nn.Linear(1, 3)
+    module = Answers(lambda w: linear(w.reshape(1, len(w[0]), 1).square().mean(dim=1)))
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"abc"])
+    with pytest.raises(xplain.ModelError, match="give max_batch=1 if it takes one clip at a time"):
+        xplain.explain(noise(0.1), model)
+    assert xplain.explain(noise(0.1), model, max_batch=1).target.label in "abc"
+
+
 class Gives(xplain.Explainer):
     def __init__(self, make: Callable[[Tensor], object]) -> None:
         self.make = make

@@ -120,7 +120,8 @@ def train(
             **job,
             "bias_shifts": calibrate(proxy, audio) if calibrated else None,
             "minutes": round((time.monotonic() - started) / 60, 1),
-            "log": trainer.state.log_history,
+            # Less its summary, which after an interruption is of the steps since.
+            "log": [e for e in trainer.state.log_history if "train_runtime" not in e],
         }
         if processes.is_main_process:
             _write(proxy, record, out)
@@ -153,7 +154,7 @@ class ProxyTrainer(Trainer):
             lr_scheduler_type="cosine",
             warmup_steps=settings.steps // 20,
             weight_decay=1e-3,
-            logging_steps=min(50, settings.every),
+            logging_steps=max(n for n in range(1, 51) if settings.every % n == 0),
             eval_strategy="no" if evaluation is None else "steps",
             eval_steps=settings.every,
             save_steps=settings.every,
