@@ -79,3 +79,25 @@ def test_what_is_asked_for_is_taken(given: dict[str, str]) -> None:
     (kind, name), *_ = given.items()
     assert found.provenance[kind]["name"] == f"xplain-codecs/{name}"
     assert found.provenance["replacement"]["name"] == "xplain-codecs/silence"
+
+
+class Power(nn.Module):
+    """A clip's power, raised to an exponent, against nothing."""
+
+    def __init__(self, exponent: float) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        power = waveform.square().mean(dim=1).clamp(min=1e-30) ** self.exponent
+        return torch.stack([power, 0 * power], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "name"), [(0.05, "noise"), (0.14, "noise"), (0.16, "silence"), (0.5, "silence")]
+)
+def test_silence_is_none_where_20_db_less_leave_more_than_half(exponent: float, name: str) -> None:
+    """A hundredth of the power, and so 100 ** -exponent of the score: .79, .52, .48, .1."""
+    found = explained(Power(exponent), explainer="feature-ablation", params={"grouping": "channel"})
+    assert found.provenance["replacement"]["name"] == f"xplain-codecs/{name}"
+    assert found.provenance["baseline"]["parameters"].get("level") == {"noise": -10}.get(name)
