@@ -5,7 +5,8 @@
 Each command is run once undisturbed, then killed (SIGKILL) at a random share of that time and
 started again, with the same call. After the kill nothing is half-written: what has its final name
 can be read. After the second run no draft is left, and every file has the bytes of the
-undisturbed run, apart from those in which times or paths are written down.
+undisturbed run, apart from those in which times or paths are written down. With --signal 2 it is
+interrupted instead, as by Ctrl-C: it says what is done and how to go on, and leaves no draft.
 
 Then two processes are started at once with the same --out: each is done or refused in words, and
 what lies there is the undisturbed run's.
@@ -20,6 +21,7 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -200,13 +202,24 @@ def check_same(out: Path, undisturbed: Path) -> None:
     assert hidden(out.parent) == hidden(undisturbed.parent), hidden(out.parent)
 
 
-def kill(name: str, call: Sequence[str], out: Path, seconds: float, undisturbed: Path) -> None:
-    """Kill a command after so many seconds, and start it again."""
+def kill(
+    name: str,
+    call: Sequence[str],
+    out: Path,
+    seconds: float,
+    undisturbed: Path,
+    number: int = signal.SIGKILL,
+) -> None:
+    """Kill a command after so many seconds, or interrupt it, and start it again."""
     out.parent.mkdir()
     command = Command(call, out)
     command.finish(seconds)
-    command.process.kill()
-    command.finish()
+    os.kill(int(command.process.pid or 0), number)
+    status, said = command.finish(), command.said()
+    if number == signal.SIGINT and status != 0:
+        assert status == 130 and "Traceback" not in said, (status, said[-2000:])
+        assert re.search(r"^interrupted: .* to go on|^interrupted; .* again to go on", said, re.M)
+        assert not hidden(out.parent), hidden(out.parent)
     check_whole(name, out)
     finish(call, out)
     check_same(out, undisturbed)
@@ -230,6 +243,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--only", help="one command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", type=int, default=signal.SIGKILL, help="2: as by Ctrl-C")
     chosen = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory(prefix="kill-") as scratch:
@@ -252,7 +266,8 @@ def main() -> None:
                     if moment == "two at once":
                         two_at_once(call, out, undisturbed)
                     else:
-                        kill(name, call, out, rng.uniform(0.2, 1.0) * seconds, undisturbed)
+                        share = rng.uniform(0.2, 1.0)
+                        kill(name, call, out, share * seconds, undisturbed, chosen.signal)
                 except Exception as error:
                     failed += 1
                     print(f"FAILED {name}, {moment}: {type(error).__name__}: {error}", flush=True)

@@ -205,6 +205,15 @@ def test_junk_between_frames_is_left_out(length: int, tmp_path: Path) -> None:
         assert abs(len(heard(tmp_path / "x", pictured)) - samples) < 3 * 576
 
 
+@pytest.mark.filterwarnings("error::xplain.XplainWarning")
+def test_an_mp3_may_begin_amid_a_frame_or_after_another_tag(tmp_path: Path) -> None:
+    data, samples = mp3()
+    frames = data[data.index(b"\xff\xf3", 4) :]
+    tag = b"APETAGEX" + struct.pack("<4I", 2000, 50, 0, 0xA0000000) + bytes(48)
+    assert len(heard(tmp_path / "x", frames[7:])) == pytest.approx(samples, abs=2 * 576)
+    assert len(heard(tmp_path / "x", tag + frames)) == pytest.approx(samples, abs=2 * 576)
+
+
 def test_a_cut_file_is_called_truncated(tmp_path: Path) -> None:
     for kind in ("wav", "rf64", "w64", "au", "caf", "aiff", "flac", "vorbis", "opus", "mp3"):
         data = encoded(kind, rate=48000 if kind == "opus" else RATE)

@@ -73,8 +73,10 @@ def parts_of(data: mmap) -> list[Part]:
     while (mark := data[start : start + 4]) in KINDS:
         parts.append(_chunked(data, start, KINDS[mark]))
         start = parts[-1].place.stop
-    if not parts and (start or data[:1] == b"\xff"):
-        parts = mpeg(data, start)
+    if not parts:
+        frames = mpeg(data, start)  # which a recorded stream begins amid one
+        if start or data[:1] == b"\xff" or 2 * sum(len(p.place) for p in frames) > len(data):
+            parts = frames
     return parts or [Part(range(len(data)), mpeg=True)]
 
 
