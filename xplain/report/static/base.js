@@ -65,10 +65,10 @@ function significant(value, digits = 2) {
 
 /** A probability in words: whole percents, decimals only near the ends. */
 function percent(p) {
-  if (p >= 0.01 && p < 0.985) return `${number(100 * p, 0)} %`;
-  if (p >= 0.9995) return t("over", { value: `${number(99.9, 1)} %` });
-  if (p < 0.0005) return t("under", { value: `${number(0.1, 1)} %` });
-  return `${number(100 * p, 1)} %`;
+  if (p >= 0.01 && p < 0.985) return `${number(100 * p, 0)}\u00a0%`;
+  if (p >= 0.9995) return t("over", { value: `${number(99.9, 1)}\u00a0%` });
+  if (p < 0.0005) return t("under", { value: `${number(0.1, 1)}\u00a0%` });
+  return `${number(100 * p, 1)}\u00a0%`;
 }
 
 function ratioText(ratio) { return `${significant(100 * ratio, 4)} %`; }

@@ -66,7 +66,9 @@ function enough(d) {
   const both = changed.filter((v) => v.kind === "keep" && agrees("remove", v.ratio) !== undefined).map((v) => v.ratio);
   if (!both.length || !own(d)) return null;
   const ratio = Math.min(...both), kept = agrees("keep", ratio), needed = !agrees("remove", ratio);
-  return t(kept ? (needed ? "enough_needed" : "enough_only") : needed ? "needed_only" : "neither", { part: ratioText(ratio) });
+  const found = t(kept ? (needed ? "enough_needed" : "enough_only") : needed ? "needed_only" : "neither", { part: ratioText(ratio) });
+  const without = changed.find((v) => v.kind === "remove" && v.ratio === ratio).reencoded.label;
+  return needed && without === d.target.versus ? `${found} ${t("without_it", { versus: quoted(without) })}` : found;
 }
 
 function whatAnElementIs(d) {
@@ -261,8 +263,8 @@ function explanationPage(d, main) {
       h("kbd", { "aria-hidden": "true" }, String(i + 1)), " ", () => t(kind))));
   repeat = h("button", { type: "button", "aria-pressed": () => String(transport.loop !== null), onclick: () => timeline.setRegion(timeline.region ? null : [timeline.start, timeline.end]) }, () => t("loop"));
   const layer = (key) => h("label", {}, () => t(key), h("input", { type: "range", min: 0, max: 1, step: 0.05, value: state[key], oninput: (e) => { state[key] = Number(e.target.value); timeline.draw(); } }));
-  const sign = (key) => h("label", {}, h("input", { type: "checkbox", checked: true, onchange: (e) => { state[key] = e.target.checked; repaint(); } }),
-    h("span", { class: `swatch ${key}`, "aria-hidden": "true" }), " ", () => t(`evidence_${key}`, { label: quoted(d.target.label) }));
+  const sign = (key) => h("label", { class: "legend" }, h("input", { type: "checkbox", checked: true, onchange: (e) => { state[key] = e.target.checked; repaint(); } }),
+    h("span", { class: `swatch ${key}`, "aria-hidden": "true" }), " ", () => t(d.target.versus === null ? `evidence_${key}` : `evidence_${key}_versus`, { label: quoted(d.target.label), versus: quoted(d.target.versus ?? "") }));
 
   keys(transport, timeline, {
     ...Object.fromEntries(kinds.map((kind, i) => [String(i + 1), () => choose(kind, state.ratio)])),
@@ -289,7 +291,7 @@ function explanationPage(d, main) {
       h("span", { class: "name" }, label, label === d.target.label ? h("span", { class: "tag" }, () => t("explained")) : null,
         label === d.target.versus ? h("span", { class: "tag" }, () => t("against_this")) : null),
       h("span", { class: "value" }, () => percent(version().probabilities[i])),
-      h("span", { class: "bar", "aria-hidden": "true" }, h("i", { class: label === d.target.label ? "explained" : "", style: {} }))))),
+      h("span", { class: "bar", "aria-hidden": "true" }, h("i", { class: label === d.target.label ? "explained" : label === d.target.versus ? "versus" : "", style: {} }))))),
     d.multilabel ? h("p", { class: "soft" }, () => t("multilabel")) : null);
   bars.querySelectorAll("i").forEach((bar, i) => follow(bar, () => { bar.style.width = `${100 * version().probabilities[i]}%`; }));
   const value = h("section", { class: "bars" }, h("h2", {}, () => t("predictions")), h("p", { class: "value" }, () => `${d.target.label}: ${reading(version())}`),
@@ -316,7 +318,7 @@ function explanationPage(d, main) {
     main.append(h("section", {}, h("h2", {}, () => t("where")), d.bands.length ? h("p", {}, () => where(d)) : null,
       h("p", { class: "soft" }, () => (d.attribution.limit === null ? t("zero_everywhere") : t("full_colour", { limit: significant(d.attribution.limit), largest: significant(d.attribution.largest) }))),
       h("p", { class: "soft" }, () => whatAnElementIs(d))),
-    h("details", {}, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text"))), facts(d.facts));
+    h("details", { class: "tools" }, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text"))), facts(d.facts));
   }
 
   picture(d.versions[0]);

@@ -234,7 +234,7 @@ async function recordingPage(d, main) {
     const [first, last] = [Number(start.value), Math.min(d.duration, Number(end.value))];
     return first >= 0 && last > first ? { start: first, end: last, label: label.value } : null;
   };
-  const editor = h("section", {}, h("h2", {}, () => t("correct")), h("p", { class: "soft" }, () => t("correct_how")),
+  const editor = h("section", { class: "tools" }, h("h2", {}, () => t("correct")), h("p", { class: "soft" }, () => t("correct_how")),
     h("div", { class: "controls" }, label, start, "–", end,
       h("button", { type: "button", disabled: () => !selected, onclick: () => { const to = read(); if (to) edit(() => Object.assign(selected, to, { bands: null, parts: [], score: null })); } }, () => t("change")),
       h("button", { type: "button", onclick: () => {
@@ -268,9 +268,9 @@ async function recordingPage(d, main) {
   h("section", {}, h("h2", {}, () => t("segments")), h("div", { class: "controls" }, h("label", {}, () => t("column_name"),
     h("select", { onchange: (e) => { filter.label = e.target.value; table.update(); } }, h("option", { value: "" }, () => t("all")), d.labels.map((name) => h("option", { value: name }, name))))), table.node),
   editor,
-  h("section", {}, h("h2", {}, () => t("export")), h("div", { class: "controls" }, Object.entries(formats).map(([name, format]) =>
+  h("section", { class: "tools" }, h("h2", {}, () => t("export")), h("div", { class: "controls" }, Object.entries(formats).map(([name, format]) =>
     h("button", { type: "button", onclick: () => download(`${d.name}${format.ending}`, format.write(d, [...segments].sort(byStart))) }, () => t(`format_${name}`))))),
-  ...(d.compact ? [] : [h("details", {}, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts({ ...d.facts, explanation: d.method && { ...d.method, parts: undefined } })]));
+  ...(d.compact ? [] : [h("details", { class: "tools" }, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts({ ...d.facts, explanation: d.method && { ...d.method, parts: undefined } })]));
   let told = "";
   follow(evidence, () => { // made again for another segment alone, so that a button keeps its focus
     const key = selected && [segments.indexOf(selected), selected.label, selected.start, selected.end, language].join(" ");
