@@ -168,3 +168,23 @@ def test_another_attribution_in_its_place_is_judged_for_itself(clips: list[Plant
     other = replace(e, attribution=torch.randn_like(e.attribution))
     assert other.check().kind == "unfaithful"
     assert not torch.equal(other.keep(0.1), e.keep(0.1))
+
+
+class Restless(torch.nn.Module):
+    """Draws random numbers at every call."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        loud = waveform.square().mean(dim=1, keepdim=True)
+        return torch.cat([loud, -loud], dim=1) + 0.1 * torch.randn(len(waveform), 2)
+
+
+def test_what_cannot_be_tested_is_said_in_a_word(clips: list[PlantedClip]) -> None:
+    one = explained(clips[0], grouping="block:9999x9999").check()
+    assert one.kind == "inconclusive" and "too few parts to remove (1)" in str(one)
+    restless = xplain.wrap(Restless(), sample_rate=RATE, labels=("a", "b"))
+    with pytest.warns(xplain.XplainWarning, match="random"):
+        e = xplain.explain(tone(440), restless, explainer=Given(torch.randn(129, 63)))
+    assert e.check().kind == "inconclusive" and "random" in str(e.check())
+    unknown = torch.full_like(explained(clips[0]).attribution, torch.nan)
+    with pytest.raises(xplain.XplainError, match="NaN"):
+        against(clips[0], unknown)
