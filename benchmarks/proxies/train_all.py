@@ -28,18 +28,15 @@ ZOO = ROOT / "plugins" / "xplain-zoo"
 WEIGHTS = ZOO / "src" / "xplain_zoo" / "weights" / "radio-teacher"
 MAPPING = ZOO / "training" / "radio_scenes.json"
 VARIANTS: dict[str, dict[str, Any]] = {
-    "radio-a": {},
-    "radio-b": {"weights": {"contrast": 0.4, "removal": 0.8, "silence": 0.6}},
-    "radio-c": {"weights": {"contrast": 0.4, "removal": 0.8, "separation": 2.0}},
-    "radio-d": {"gates": False, "weights": {"silence": 0.0, "contrast": 0.0, "gating": 0.0}},
-    "multi": {"boxes": ("pyannet", "ina"), "weights": {"contrast": 0.2}},
+    "radio": {},
+    "radio-specific": {"weights": {"contrast": 1.0, "removal": 1.2}},
+    "radio-apart": {"weights": {"separation": 10.0}},
+    "multi": {"boxes": ("pyannet", "ina")},
     "pyannet": {"boxes": ("pyannet",)},
     "ina": {"boxes": ("ina",)},
 }
-"""Proxies: changes to SPECIFIC, whether there are gates and components of no label, and black boxes
-instead of zoo:radio-teacher. radio-d is the causal preset as it is."""
-SPECIFIC = {"silence": 0.3, "contrast": 0.1, "gating": 1.0}
-"""Weights of the terms by which explanations are to be silent elsewhere, and specific."""
+"""Proxies: what is changed of the causal preset's weights, and black boxes instead of
+zoo:radio-teacher."""
 
 
 def main() -> None:
@@ -146,10 +143,8 @@ def train_proxy(options: argparse.Namespace, name: str) -> None:
     )
     features = Features() if boxes else Features(layer_of="zoo:radio-teacher", layer="blocks")
     preset = PRESETS["causal"]
-    changed = {**SPECIFIC, **variant.get("weights", {})}
-    weights = replace(preset.objective.weights, **changed)
-    changes = {"gates": variant.get("gates", True)}
-    objective = replace(preset.objective, weights=weights, resynthesised=8, every=1)
+    weights = replace(preset.objective.weights, **variant.get("weights", {}))
+    objective = replace(preset.objective, weights=weights, resynthesised=8)
     audio = _audio(options, teacher.labels)
     dictionary = Dictionary.load(options.dictionary)
     origin = {"preset": "causal", "changed": variant, "dictionary": dictionary.provenance}
@@ -164,14 +159,14 @@ def train_proxy(options: argparse.Namespace, name: str) -> None:
     # The first steps on a device set it up: how fast it is, those after them say.
     for steps in (10, 60):
         began = time.time()
-        made = build(preset, dictionary, teacher, features, 0, changes)
+        made = build(preset, dictionary, teacher, features, 0)
         train(made, early, teacher, few, trial, settings(steps), None, origin, options.device)
         a_step = (time.time() - began) / steps
         shutil.rmtree(trial)
     answering = len(audio) * 0.02 if options.device != "cpu" else 0.0
     steps = int(max(20, min(12000, (options.until - time.time() - answering - 20) / a_step)))
     print(f"{name}: {a_step:.3f} s a step, {steps} steps of {len(audio)} pieces", flush=True)
-    made = build(preset, dictionary, teacher, features, 0, changes)
+    made = build(preset, dictionary, teacher, features, 0)
     out = options.out / name
     train(made, objective, teacher, audio, out, settings(steps), None, origin, options.device, True)
 

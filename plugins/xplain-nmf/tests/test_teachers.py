@@ -189,11 +189,11 @@ def test_overlap_has_every_third_atom_of_speech(teacher):
 
     spectra = torch.rand(513, 10, generator=torch.Generator().manual_seed(0))
     known = Dictionary(spectra, Spectrum(), ("music",) * 4 + ("speech",) * 6)
-    proxy = build(PRESETS["causal"], known, load_teacher(Four()))
+    proxy = build(PRESETS["causal"], known, load_teacher(Four()), changes={"gates": False})
     kinds = ["music"] * 4 + ["speech"] * 6 + ["overlap"] * 2
     assert proxy.config.component_labels == kinds
     # With gates, what is left is of nobody: every sixth atom of all.
-    gated = build(PRESETS["causal"], known, load_teacher(Four()), changes={"gates": True})
+    gated = build(PRESETS["causal"], known, load_teacher(Four()))
     assert gated.config.component_labels == [*kinds, "rest", "rest"]
     torch.testing.assert_close(gated.dictionary[:, 12:], gated.dictionary[:, [0, 6]])
     assert gated.config.gated == ("music", "speech", "overlap")

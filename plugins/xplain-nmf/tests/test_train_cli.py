@@ -83,7 +83,8 @@ def test_our_preset_without_stems_and_with_a_class_wise_dictionary(teacher_file,
     train("--teacher", teacher_file, *twice, "--dictionary", words, "--out", out)
     proxy = open_proxy(out)
     assert json.loads((out / "training.json").read_text())["audio"]["pieces"] == 2 * 4 * 2
-    assert proxy.config.component_labels == ["speech"] * 3 + ["music"] * 3 + ["overlap"]
+    kinds = ["speech"] * 3 + ["music"] * 3 + ["overlap"] + ["rest"] * 2
+    assert proxy.config.component_labels == kinds
     terms = json.loads((out / "training.json").read_text())["log"][0]
     assert "necessity" in terms and "separation" not in terms
     with pytest.raises(XplainError, match="class-wise"):
@@ -100,7 +101,8 @@ def test_a_proxy_is_gone_on_from(teacher_file, clips, tmp_path):
     assert two.config.component_labels == one.config.component_labels
     moved = (two.dictionary - one.dictionary).abs().max()
     assert 0 < moved < 0.1  # a step from there, not from the dictionary's or drawn weights
-    assert json.loads((tmp_path / "two" / "training.json").read_text())["from"] == "one"
+    record = json.loads((tmp_path / "two" / "training.json").read_text())
+    assert record["from"] == "one" and record["objective"]["start"] == 0
     for wrong in (["--from", tmp_path / "one", "--dictionary", words], []):
         with pytest.raises(XplainError, match="--dictionary or --from"):
             train(*common, *wrong, "--out", tmp_path / "three")

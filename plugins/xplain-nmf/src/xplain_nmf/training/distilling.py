@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
     preset = PRESETS[task.preset]
     teacher = load_teacher(task.teacher, task.labels or None, task.teacher_params)
     origin: dict[str, Any] = {"preset": task.preset}
+    objective = preset.objective
     if task.dictionary is not None and task.begin is None:
         dictionary = Dictionary.load(task.dictionary)
         origin |= {"features": asdict(task.features), "dictionary": dictionary.provenance}
@@ -63,6 +64,8 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
     elif task.begin is not None and task.dictionary is None and task.features == Features():
         proxy = begun(task.begin, teacher, bool(preset.config.get("gates")))
         origin["from"] = task.begin.name
+        # There is something to be necessary from the first step on.
+        objective = replace(objective, start=0.0)
     else:
         raise XplainError(
             "a proxy begins on a dictionary, or goes on from a proxy, with its dictionary and "
@@ -76,7 +79,7 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
         evaluation = read_recordings(task.evaluation, task.seconds, teacher.labels)
     return train(
         proxy,
-        preset.objective,
+        objective,
         teacher,
         audio,
         out,
