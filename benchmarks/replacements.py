@@ -18,7 +18,7 @@ import csv
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -134,17 +134,15 @@ class Natural:
         self.lyra: Synthesizer = registry().create(
             "synthesizer", "lyra", {"folder": str(shared() / "models" / "lyra")}
         )
-        voice = VoiceEncoder.load(folder())
-        self.encoders: Mapping[str, Callable[[Tensor], Tensor]] = {
-            "resemblyzer": voice,
-            "lyra": self._textures,
-        }
+        self.voice = voice = VoiceEncoder.load(folder())
         sounds = []
         for data in ("ravdess", "music", "esc10"):
             for row in recordings(data, "train")[:each]:
                 samples, _ = soundfile.read(row.path, frames=int(1.6 * RATE), dtype="float32")
                 sounds.append(torch.from_numpy(samples))
-        self.pool = {n: torch.cat([e(s[None]) for s in sounds]) for n, e in self.encoders.items()}
+        with torch.no_grad():
+            self.voices = torch.cat([voice(s[None]) for s in sounds])
+            self.textures = torch.cat([self._textures(s[None]) for s in sounds])
 
     def _textures(self, waveform: Tensor) -> Tensor:
         """Mean and deviation over time of Lyra's latents (B, 128)."""
@@ -153,13 +151,14 @@ class Natural:
 
     @torch.no_grad()
     def far(self, waveform: Tensor) -> dict[str, float]:
-        """By each encoder, the distance of a sound (samples,) from the nearest recording."""
-        found = {}
-        for name, encoder in self.encoders.items():
-            spread = self.pool[name].std(dim=0).clamp(min=1e-6)
-            apart = (encoder(waveform[None]) - self.pool[name]) / spread
-            found[name] = float(apart.square().mean(dim=1).sqrt().min())
-        return found
+        """By each encoder, the distance of a sound (samples,) from the nearest recording.
+
+        Of voices 1 − cosine, as they were trained for; of textures in deviations of each.
+        """
+        cosines = F.cosine_similarity(self.voice(waveform[None]), self.voices)
+        apart = (self._textures(waveform[None]) - self.textures) / self.textures.std(dim=0)
+        nearest = float(apart.square().mean(dim=1).sqrt().min())
+        return {"resemblyzer": 1 - float(cosines.max()), "lyra": nearest}
 
 
 def measured(
