@@ -12,10 +12,11 @@ import shortcuts
 import xplain
 from xplain.intervals import Interval
 from xplain_corpus.audit import report
-from xplain_corpus.audit.audit import Finding, audit, mean
+from xplain_corpus.audit.audit import Finding, audit
 from xplain_corpus.audit.cues import BandLimit, Click, Cue, Hum, Level, Silence
 from xplain_corpus.audit.regions import shares
 from xplain_corpus.audit.sound import ends
+from xplain_corpus.averages import mean
 
 RATE = shortcuts.RATE
 CUES = {

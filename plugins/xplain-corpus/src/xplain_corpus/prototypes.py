@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from xplain.errors import XplainError
 from xplain.storage import write_text
-from xplain_corpus.audit.audit import mean
+from xplain_corpus.averages import mean
 from xplain_corpus.corpus import Corpus
 
 TYPICAL = 3

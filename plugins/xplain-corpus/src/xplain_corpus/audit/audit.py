@@ -27,6 +27,7 @@ from xplain.targets import clip_logits
 from xplain_corpus.audit.cues import Cue, all_cues
 from xplain_corpus.audit.regions import shares
 from xplain_corpus.audit.sound import Samples
+from xplain_corpus.averages import mean
 from xplain_corpus.corpus import Corpus
 
 CLIPS = 400
@@ -217,17 +218,6 @@ def audit(
         groups=tuple(g for column in by for g in _groups(corpus, column)),
         unread=unread,
     )
-
-
-def mean(values: Sequence[float] | npt.NDArray[np.float64]) -> Interval:
-    """Mean over clips with Student's interval; none for fewer than two."""
-    if not len(values):
-        return Interval(None, None, None)
-    middle = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(middle, None, None)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return Interval(middle, middle - half, middle + half)
 
 
 def _chosen(corpus: Corpus, clips: int, seed: int) -> list[tuple[str, str, str, str]]:
