@@ -190,8 +190,8 @@ def check(folder: Path, good: int) -> None:
     """Every clip has one row; those without an error are the good ones."""
     read = pq.read_table(folder / "clips", columns=["id", "error"]).to_pylist()
     assert len({row["id"] for row in read}) == len(read) == good + len(KINDS)
-    failed = sorted(row["id"] for row in read if row["error"] is not None)
-    assert failed == sorted(f"wicked-{kind}.wav" for kind in KINDS), failed
+    failed = {row["id"]: row["error"] for row in read if row["error"] is not None}
+    assert sorted(failed) == sorted(f"wicked-{kind}.wav" for kind in KINDS), failed
     assert not list(folder.rglob("*.draft"))
 
 
