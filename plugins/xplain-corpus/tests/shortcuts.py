@@ -10,15 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import torch
+from forking import forked
 from torch import Tensor, nn
 
 import xplain
 from xplain.job import Job
-from xplain_corpus import run
+from xplain_corpus import Corpus, run
 from xplain_corpus.audit.audit import Audit, Finding, Heard, asked, audit, findings_of
 
 RATE = 8000
@@ -116,9 +118,11 @@ def trained(cue: str | None, seed: int, steps: int = 150) -> Network:
     return network.eval()
 
 
-def audited(folder: Path, cue: str | None, seed: int, planted: str | None) -> Audit:
+def audited(
+    folder: Path, cue: str | None, seed: int, planted: str | None, steps: int = 150
+) -> Audit:
     """Train a network with a cue, explain a corpus with ``planted`` by it, and audit that."""
-    torch.save(trained(cue, seed).state_dict(), folder / "weights.pt")
+    torch.save(trained(cue, seed, steps).state_dict(), folder / "weights.pt")
     (folder / "model.py").write_text(
         "import sys, torch\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -133,22 +137,20 @@ def audited(folder: Path, cue: str | None, seed: int, planted: str | None) -> Au
     for number, (clip, label) in enumerate(zip(clips, labels, strict=True)):
         soundfile.write(folder / "clips" / f"{number:03}-{LABELS[label]}.wav", clip, RATE)
     reference = f"{folder / 'model.py'}:make"
-    corpus = run(
-        folder / "clips",
-        reference,
-        folder / "run",
-        settings={"explainer": "input-x-gradient"},
-        check=False,
-        keep=(),
-        remove=(),
-        workers=1,
+    settings = {"explainer": "input-x-gradient"}
+    asked: dict[str, Any] = {"check": False, "keep": (), "remove": (), "workers": 1}
+    explained = forked(
+        lambda: run(folder / "clips", reference, folder / "run", settings=settings, **asked)
     )
-    return audit(corpus, model=reference)
+    assert explained == 0
+    return audit(Corpus(folder / "run"), model=reference)
 
 
-def found_by(cue: str | None, planted: str, seed: int, clips: int = 120) -> list[Finding]:
+def found_by(
+    cue: str | None, planted: str, seed: int, clips: int = 120, steps: int = 150
+) -> list[Finding]:
     """Train a network with a cue, and audit it over a corpus with ``planted`` in this process."""
-    model = xplain.wrap(trained(cue, seed), sample_rate=RATE, labels=LABELS)
+    model = xplain.wrap(trained(cue, seed, steps), sample_rate=RATE, labels=LABELS)
     job = Job.prepare(model, {"explainer": "input-x-gradient"})
     sounds, _ = corpus_of(clips, planted, 1000 + seed)
     decided = asked(job, sounds).argmax(1)

@@ -98,9 +98,9 @@ def test_one_change_alone_is_no_proof() -> None:
 
 
 def test_a_shortcut_is_named_first_and_proved_and_a_clean_network_has_none(tmp_path: Path) -> None:
-    clean = shortcuts.found_by(None, "hum", 0, clips=60)
+    clean = shortcuts.found_by(None, "hum", 0, clips=60, steps=80)
     assert [f.cue for f in clean if f.proved] == []
-    found = shortcuts.audited(tmp_path, "hum", 0, "hum")
+    found = shortcuts.audited(tmp_path, "hum", 0, "hum", steps=80)
     first = found.findings[0]
     assert first.cue == "mains hum at 50 Hz" and first.label == "ah" and first.proved
     assert first.association > 0.9 and (first.planted.mean or 0) > 0.5

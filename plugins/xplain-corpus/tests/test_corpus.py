@@ -11,8 +11,7 @@ import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import typer
+from forking import forked, start_forked
 from wicked import KINDS, write_clips
 
 import xplain
@@ -42,26 +42,6 @@ QUICK: dict[str, Any] = {
     "workers": 1,
     "lease": 3,
 }
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Do work in a process forked from this one, which has imported everything; its status."""
-    pid = start_forked(work)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def start_forked(work: Callable[[], object]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
 
 
 def shards(folder: Path) -> dict[str, bytes]:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from test_corpus import MODEL, QUICK, forked, shards
+from forking import forked
+from test_corpus import MODEL, QUICK, shards
 from wicked import write_clips
 
 import xplain
