@@ -27,6 +27,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import captum.attr  # noqa: F401
 import pyarrow.parquet as pq
 from wicked import KINDS, write_clips
 
@@ -34,7 +35,7 @@ import xplain_captum.gradients  # noqa: F401
 import xplain_corpus.running  # noqa: F401
 from xplain.cli.main import main as main_of_xplain
 
-LIMIT = "4"
+LIMIT = "10"
 SIZE, FREE = 2_000_000, 1_900_000
 """Bytes of the small disk, and of what fills it at first."""
 MODEL = f"{Path(__file__).with_name('wicked.py')}:make"

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import captum.attr  # noqa: F401, workers that are forked from here need not import it
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +36,7 @@ from xplain_corpus.place import Place
 from xplain_corpus.rows import restored, stored
 
 MODEL = f"{Path(__file__).with_name('wicked.py')}:make"
-LIMIT = 2
+LIMIT = 3
 QUICK: dict[str, Any] = {
     "settings": {"explainer": "input-x-gradient"},
     "check": False,
