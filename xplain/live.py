@@ -350,9 +350,12 @@ class LiveClip:
         audible = route.decoded(variants, self.latents.context, self.clip.samples)
         files = [to_pcm16(waveform) for waveform in audible]
         written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.job.device)
-        # A model that reads audio gets the variants as audio anyway.
-        logits = route.model(variants) if route.direct else route.hear(route.at_model(audible))
-        reencoded = target.decisions(route.hear(route.at_model(written)))
+        # A model that reads audio gets the variants as audio anyway: a batch with the files.
+        given = route.at_model(written if route.direct else torch.cat([audible, written]))
+        most = min(self.max_batch, self.job.memory.most)
+        heard = torch.cat([route.hear(part) for part in torch.split(given, most)])
+        logits = route.model(variants) if route.direct else heard[: len(written)]
+        reencoded = target.decisions(heard[-len(written) :])
         decisions, said = target.decisions(logits), target.answers(logits)
         return [
             Rendering(
