@@ -42,7 +42,7 @@ def app(
         title=title,
         script=Markup("\n".join(static(name) for name in ("base.js", *scripts))),
         allowed=allowed,
-        words=_json(json.loads(static("words.json"))),
+        words=Markup(static("words.json")),
         data=_json({"kind": kind, **data}),
     )
 
@@ -62,8 +62,8 @@ def render(
     Every text is escaped, and its control characters are shown instead of obeyed. The content
     policy lets the page's own style and script run, by their hashes, and nothing else.
     """
-    environment = _environment(package).overlay()
-    environment.filters = {**environment.filters, **filters}
+    environment = _environment(package)  # an overlay would begin with no template compiled
+    environment.filters.update(filters)
     styles = static("page.css") + style
     policy = (
         "default-src 'none'; img-src data: blob:; media-src data: blob:; base-uri 'none'; "
