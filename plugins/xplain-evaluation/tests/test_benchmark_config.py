@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import xplain
 from xplain import audio
 from xplain_evaluation.benchmark import Config, Data, Item, Method, run
+from xplain_evaluation.benchmark.data import sets
 from xplain_evaluation.controls import Chance, Loudness
 from xplain_evaluation.event import Event
 from xplain_evaluation.planted.planted import planted_clips
@@ -457,3 +459,19 @@ class TestManifest:
         (tmp_path / "m.csv").write_bytes("path\ncafé.wav\n".encode("latin-1"))
         with pytest.raises(xplain.XplainError, match=r"m\.csv cannot be read.*save it as CSV in U"):
             Data.read({"name": "d", "manifest": "m.csv"}, tmp_path)
+
+
+def test_same_and_new_speakers_are_two_sets(tmp_path: Path) -> None:
+    for name in "abc":
+        audio.write(tmp_path / f"{name}.wav", torch.zeros(800), 8000)
+    lines = ("path,speaker", "a.wav,anna", "b.wav,ben", "c.wav,cleo")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    table = {"name": "words", "manifest": "clips.csv", "heard": ["anna", "cleo"]}
+    same, new = sets(table, tmp_path)
+    assert (same.name, [item.name for item in same.items]) == (
+        "words, heard speakers",
+        ["a.wav", "c.wav"],
+    )
+    assert (new.name, [item.speaker for item in new.items]) == ("words, new speakers", ["ben"])
+    with pytest.raises(xplain.XplainError, match="no clips of new speakers"):
+        list(sets({**table, "heard": ["anna", "ben", "cleo"]}, tmp_path))

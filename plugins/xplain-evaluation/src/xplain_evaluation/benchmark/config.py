@@ -19,7 +19,7 @@ from xplain.metric import Metric
 from xplain.models import runs_file
 from xplain.registry import registry
 from xplain.validated import convert, decode_toml
-from xplain_evaluation.benchmark.data import Data, Item, Natural, Text, known
+from xplain_evaluation.benchmark.data import Data, Item, Natural, Text, known, sets
 from xplain_evaluation.controls import Chance, Loudness
 from xplain_evaluation.intervals import DRAWS
 from xplain_evaluation.metrics.proxy import EVIDENCE
@@ -217,7 +217,7 @@ class Config:
         given = convert("the benchmark", table, Table)
         own: dict[str, Any] = {
             "models": tuple(given.models),
-            "data": tuple(Data.read(entry, home) for entry in given.data),
+            "data": tuple(data for entry in given.data for data in sets(entry, home)),
             "explainers": tuple(map(_method, given.explainers)),
             "metrics": tuple(map(_metric, () if given.metrics is UNSET else given.metrics)),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import isfile  # False for names that are too long, where Path's raises
 from pathlib import Path
@@ -35,15 +35,20 @@ class DataTable(msgspec.Struct, frozen=True):
     manifest: Text | UnsetType = UNSET
     where: dict[str, str | int | float] | UnsetType = UNSET
     every: Natural = 1
+    heard: list[Text] | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
 class Item:
-    """A clip: a file or samples, its annotated label (None: not known), the event marked in it."""
+    """A clip: a file or samples, its annotated label (None: not known), the event marked in it.
+
+    speaker: who speaks, where the manifest says so.
+    """
 
     audio: Path | Audio
     label: str | None = None
     event: Event | None = None
+    speaker: str | None = None
 
     @property
     def name(self) -> str:
@@ -93,6 +98,26 @@ class Data:
         return cls(given.name, tuple(items))
 
 
+def sets(table: object, home: Path) -> Iterator[Data]:
+    """Read one [[data]] table; two sets where ``heard`` names the speakers the model learnt from.
+
+    The clips of these, and those of speakers that are new to it: side by side, since a model may
+    know a voice. Raises XplainError where a clip has no speaker, or a set no clip.
+    """
+    whole = Data.read(table, home)
+    heard = table.get("heard") if isinstance(table, Mapping) else None
+    if heard is None:
+        yield whole
+        return
+    if any(item.speaker is None for item in whole.items):
+        raise XplainError(f"the data {whole.name!r} has a heard, and its manifest no speakers")
+    for what, wanted in (("heard speakers", True), ("new speakers", False)):
+        items = tuple(item for item in whole.items if (item.speaker in heard) == wanted)
+        if not items:
+            raise XplainError(f"the data {whole.name!r} has no clips of {what}; correct its heard")
+        yield Data(f"{whole.name}, {what}", items)
+
+
 def known(table: object, names: Iterable[str], where: str) -> None:
     """Refuse settings of a table that do not exist, saying which were probably meant."""
     for name in table if isinstance(table, Mapping) else ():
@@ -124,7 +149,8 @@ def _files(patterns: Sequence[str], home: Path) -> list[Path]:
 
 
 def _item(row: Row) -> Item:
-    return Item(row.file, row["label"] or None, _event(row, f"{row.place}: {row['path']}"))
+    event = _event(row, f"{row.place}: {row['path']}")
+    return Item(row.file, row["label"] or None, event, row["speaker"] or None)
 
 
 def _event(row: Row, place: str) -> Event | None:
