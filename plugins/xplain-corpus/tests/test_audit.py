@@ -110,6 +110,9 @@ def test_a_shortcut_is_named_first_and_proved_and_a_clean_network_has_none(tmp_p
     assert "1. mains hum at 50 Hz → ah: planted" in text
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (tmp_path / "report" / link).is_file()
+    for said in ("Sample: 45 of 45 clips", "Cues looked for: mains hum at 50 Hz", "(Bonferroni)"):
+        assert said in text and said in page.read_text("utf-8")
+    assert f"audit {found.corpus.place} --clips 45 --seed 0" in text
     html = page.read_text("utf-8")
     assert html.count("<audio") == 2 * sum(len(f.examples) for f in found.findings)
     with pytest.raises(xplain.XplainError, match="no clip has anything in the column"):

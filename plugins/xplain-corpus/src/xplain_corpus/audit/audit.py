@@ -70,7 +70,8 @@ class Finding:
     more: whether clips of the label have more of it, or less. association: the chance that a clip
     of the label has more (or less) of it than another. having, lacking: medians, in ``unit``.
     planted, removed: mean change of the label's probability; turned: share of the clips in which
-    it was planted that came to have the label.
+    it was planted that came to have the label. tried: in how many clips it was planted, and from
+    how many removed.
     """
 
     cue: str
@@ -85,6 +86,7 @@ class Finding:
     removed: Interval
     turned: Interval
     examples: tuple[Example, ...]
+    tried: tuple[int, int] = (0, 0)
 
     @property
     def proved(self) -> bool:
@@ -136,7 +138,9 @@ class Audit:
 
     findings: cues that go with a label, the proved ones first, by effect. regions: where positive
     evidence lies. groups: by column, where the interval does not hold the share elsewhere.
-    unread: clips whose recordings are not there any more, with the reason.
+    unread: clips whose recordings are not there any more, with the reason. seed: by which clips
+    were drawn, out of ``decided`` with a decision. labels: that were compared; few: those of which
+    too few clips were called, or all but too few. cues: that were looked for.
     """
 
     corpus: Corpus
@@ -146,6 +150,11 @@ class Audit:
     regions: tuple[Region, ...]
     groups: tuple[Group, ...]
     unread: Mapping[str, str]
+    seed: int
+    decided: int
+    labels: tuple[str, ...]
+    few: tuple[str, ...]
+    cues: tuple[str, ...]
 
     @property
     def shortcuts(self) -> tuple[Finding, ...]:
@@ -217,6 +226,11 @@ def audit(
         ),
         groups=tuple(g for column in by for g in _groups(corpus, column)),
         unread=unread,
+        seed=seed,
+        decided=int(corpus.query("SELECT count(*) FROM clips WHERE decision IS NOT NULL")[1][0][0]),
+        labels=tuple(labels),
+        few=tuple(sorted({one.decision for one in heard} - set(labels))),
+        cues=tuple(cue.name for cue in all_cues()),
     )
 
 
@@ -320,6 +334,7 @@ def _tried(
         removed=mean(without[:, place] - full[:, place]),
         turned=share([float(row.argmax() == place) for row in after]),
         examples=tuple(examples[:EXAMPLES]),
+        tried=(len(after), len(without)),
     )
 
 

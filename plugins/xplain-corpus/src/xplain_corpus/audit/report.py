@@ -35,6 +35,31 @@ METHOD = (
 )
 
 
+def scope(audit: Audit) -> list[str]:
+    """What was looked at and what was not, and how to do it again: for whoever signs."""
+    failed, tests = len(audit.corpus.failures), len(audit.cues) * len(audit.labels)
+    origin, question = audit.corpus.header.origin, audit.corpus.header.question
+    told = [
+        f"Sample: {audit.clips} of {audit.decided} clips with a decision, drawn evenly over labels "
+        f"by the seed {audit.seed}; {failed} clips of the run failed and are not in it.",
+        f"Labels compared: {', '.join(audit.labels)}."
+        + (f" Too few clips for: {', '.join(audit.few)}." if audit.few else ""),
+        f"Cues looked for: {', '.join(audit.cues)}. Nothing else was: no words, voices, rooms, "
+        "music, nor cues that two labels share.",
+        f"Tests: {tests} associations ({len(audit.cues)} cues, {len(audit.labels)} labels), each "
+        f"at {LEVEL / max(tests, 1):.2g}, so that one by chance among all has {LEVEL:.0%} "
+        "(Bonferroni). The intervals of proofs are 95 % each and are not corrected; a proof asks "
+        "for two of them.",
+        "Planting and removing change a recording in other ways, too; listen to the examples.",
+        f"To do it again: xplain corpus audit {audit.corpus.place} --clips {audit.clips} --seed "
+        f"{audit.seed}, with xplain {origin['xplain']}, torch {origin['torch']}, and the model "
+        f"{question.model}.",
+    ]
+    if audit.unread:
+        told.append(f"Not readable any more: {', '.join(sorted(audit.unread)[:20])}.")
+    return told
+
+
 def write(audit: Audit, folder: Path) -> Path:
     """Write the report, the page and the examples into a folder; returns the page's name."""
     with whole_folder(folder, ours=OURS, record=REPORT) as draft:
@@ -58,6 +83,7 @@ def write(audit: Audit, folder: Path) -> Path:
             regions=list(named_regions(audit)),
             sounds=sounds,
             method=METHOD,
+            scope=scope(audit),
         )
         write_text(draft / PAGE, page)
     return folder / PAGE
@@ -86,11 +112,12 @@ def markdown(audit: Audit) -> str:
     lines += ["", "## Cues that go with a label", ""]
     if audit.findings:
         lines += [
-            "| cue | label | association | with the label | else | planted | removed | proved |",
-            "|---|---|---|---|---|---|---|---|",
+            "| cue | label | association | p | of the label | else | planted | removed | proved |",
+            "|---|---|---|---|---|---|---|---|---|",
             *(
-                f"| {f.cue} | {_cell(f.label)} | {f.association:.2f} | {f.having:.3g} | "
-                f"{f.lacking:.3g} {f.unit} | {interval(f.planted)} | {interval(f.removed)} | "
+                f"| {f.cue} | {_cell(f.label)} | {f.association:.2f} | {f.p:.1g} | "
+                f"{f.having:.3g} | {f.lacking:.3g} {f.unit} | {interval(f.planted)}, {f.tried[0]} clips | "
+                f"{interval(f.removed)}, {f.tried[1]} clips | "
                 f"{'yes' if f.proved else 'no'} |"
                 for f in audit.findings
             ),
@@ -137,6 +164,10 @@ def markdown(audit: Audit) -> str:
         "## Method",
         "",
         METHOD,
+        "",
+        "## What was looked at, and what was not",
+        "",
+        *(f"- {_cell(line)}" for line in scope(audit)),
         "",
         "Read by: ____________________  Date: __________",
         "",
