@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shortcuts
-from xplain_corpus.averages import mean
 
 import xplain
 from xplain.intervals import Interval
@@ -17,6 +16,7 @@ from xplain_corpus.audit.audit import Finding, audit
 from xplain_corpus.audit.cues import BandLimit, Click, Cue, Hum, Level, Silence
 from xplain_corpus.audit.regions import shares
 from xplain_corpus.audit.sound import ends
+from xplain_corpus.averages import mean
 
 RATE = shortcuts.RATE
 CUES = {

@@ -116,7 +116,8 @@ def markdown(audit: Audit) -> str:
             "|---|---|---|---|---|---|---|---|---|",
             *(
                 f"| {f.cue} | {_cell(f.label)} | {f.association:.2f} | {f.p:.1g} | "
-                f"{f.having:.3g} | {f.lacking:.3g} {f.unit} | {interval(f.planted)}, {f.tried[0]} clips | "
+                f"{f.having:.3g} | {f.lacking:.3g} {f.unit} | "
+                f"{interval(f.planted)}, {f.tried[0]} clips | "
                 f"{interval(f.removed)}, {f.tried[1]} clips | "
                 f"{'yes' if f.proved else 'no'} |"
                 for f in audit.findings
