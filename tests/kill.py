@@ -214,7 +214,8 @@ def kill(
     out.parent.mkdir()
     command = Command(call, out)
     command.finish(seconds)
-    os.kill(int(command.process.pid or 0), number)
+    if command.process.is_alive():
+        os.kill(int(command.process.pid or 0), number)
     status, said = command.finish(), command.said()
     if number == signal.SIGINT and status != 0:
         assert status == 130 and "Traceback" not in said, (status, said[-2000:])

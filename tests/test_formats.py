@@ -147,6 +147,7 @@ def test_audacity_with_frequencies_and_points(tmp_path: Path) -> None:
         ("x.rttm", "SPEAKER m 1 1.50 2.25 <NA> <NA> spk1\n", 1),
         ("x.csv", "label,start,end\na,1,2\nb,2,1\n", 3),
         ("x.csv", "label,start,end\na,1,2,3\n", 2),
+        ("x.csv", 'label,start,end\na,1,2\n"b,2,3\n', 3),
         ("x.csv", "label,start,end\n,1,2\n", 2),
         ("x.csv", "label,start,end,score\na,1,2,nan\n", 2),
         ("x.csv", "label,start,start,end\na,1,2,3\n", 1),

@@ -14,9 +14,10 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from xplain.errors import ArtifactError
 from xplain.segmentation.segment import Segment
@@ -182,7 +183,7 @@ def _read_csv(text: str, name: str | None) -> tuple[Segment, ...]:
         fault = f"no column {', '.join(missing)}" if missing else "two columns of one name"
         raise ValueError(f"line 1: {fault}; it has {', '.join(map(repr, columns)) or 'nothing'}")
     segments = []
-    for row in rows:
+    for row in _rows(rows):
         number = rows.line_num
         if not any(field.strip() for field in row):
             continue
@@ -200,6 +201,13 @@ def _read_csv(text: str, name: str | None) -> tuple[Segment, ...]:
                 segment = replace(segment, score=_score(number, score, separator))
             segments.append(segment)
     return tuple(segments)
+
+
+def _rows(rows: Any) -> Iterator[list[str]]:
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num}: {error}") from None
 
 
 def _score(number: int, text: str, separator: str) -> float:

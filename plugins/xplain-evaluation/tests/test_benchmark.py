@@ -26,6 +26,7 @@ from xplain import audio
 from xplain.cli.main import main
 from xplain_evaluation import sanity
 from xplain_evaluation.benchmark import Config, Method, Results, run
+from xplain_evaluation.benchmark.journal import Journal
 from xplain_evaluation.planted.planted import planted_clips
 
 RATE = 8000
@@ -519,3 +520,14 @@ def test_a_file_that_is_no_toml_is_named(
         main()
     assert done.value.code == 2
     assert "bad.toml cannot be read as TOML" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_of_the_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", {})
+    journal._file = open("/dev/full", "r+b")  # noqa: SIM115
+    with pytest.raises(
+        xplain.ArtifactError, match=r"journal\.jsonl cannot be written: .*again to go on"
+    ):
+        journal.add([])
+    journal.close()

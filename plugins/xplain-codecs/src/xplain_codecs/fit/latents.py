@@ -108,17 +108,20 @@ def encode(
     for entry, digest in track(numbered, len(entries), "encoding"):
         name = hashlib.sha256(f"{identity}\n{digest}".encode()).hexdigest()
         file = folder / f"{name}.safetensors"
+        content: bytes | None = None
         try:
             edited = editable and entry.part == "train"
             frames = _frames(file, codec.channels, identity, edited)
             if frames is None:
                 tensors = _encoded(entry.file, codec, synthesizer, device, edited)
-                write_bytes(file, to_bytes(tensors, identity))
                 frames = tensors["values"].shape[1]
+                content = to_bytes(tensors, identity)
         except XplainError as error:
             failures.append(Failed(entry.name, str(error)))
             say(f"left out: {error}")
             continue
+        if content is not None:  # where this fails the clip is not to blame, and the next would too
+            write_bytes(file, content)
         done.append(LatentClip(entry, labels.index(entry.label), frames, file))
     if len(failures) > MOST_FAILED * len(entries):
         named = ", ".join(f.name for f in failures[:NAMED])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -56,6 +57,7 @@ class Journal:
         Raises ArtifactError where it was written for something else, saying what differs;
         where it is damaged; where another run is writing it; and where it cannot be written.
         """
+        self._path = path
         self.records: dict[Key, Record] = {}
         self._findings: dict[Tried, tuple[Finding, ...]] = {}
         first = json.dumps(header, sort_keys=True)
@@ -74,7 +76,7 @@ class Journal:
             if not whole:
                 self._line(first)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def _read(self, path: Path, whole: bytes, first: str) -> None:
@@ -120,11 +122,18 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written was said
+            self._file.close()
 
     def _line(self, text: str) -> None:
-        self._file.write(text.encode("utf-8") + b"\n")
-        self._file.flush()
+        try:
+            self._file.write(text.encode("utf-8") + b"\n")
+            self._file.flush()
+        except OSError as error:  # a full disk: what is there is read as far as it is whole
+            raise ArtifactError(
+                f"{self._path} cannot be written: {error}; free some space there, and run the same "
+                "benchmark again to go on"
+            ) from error
 
 
 def _record(data: Mapping[str, Any]) -> Record:
