@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xplain.errors import PluginError
 from xplain.interfaces import Clip, Replacement, Synthesizer
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
@@ -39,8 +40,11 @@ class Gap:
     clip: Clip
 
     def filled(self, replacement: Replacement) -> Tensor:
-        """What a replacement gives."""
-        return replacement.fill(self.latents, self.keep, self.clip)
+        """What a replacement gives; NotApplicable where it is for other latents than these."""
+        try:
+            return replacement.fill(self.latents, self.keep, self.clip)
+        except PluginError as refusal:
+            raise NotApplicable(f"it refuses these latents: {refusal}") from refusal
 
 
 def gap(subject: Subject, *, kept: bool = False, seed: int = 0, device: str = "cpu") -> Gap:
