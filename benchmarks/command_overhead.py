@@ -24,7 +24,7 @@ import torch
 from recordings import recordings
 
 import xplain
-from xplain.cli.explain import KEEP, REMOVE, run
+from xplain.cli.explain import explain
 from xplain.models import make_synthesizer
 from xplain.progress import hush
 
@@ -87,7 +87,8 @@ def run_all(clips: list[str], model: xplain.Model, codec: xplain.Synthesizer) ->
     with tempfile.TemporaryDirectory() as folder:
         # The command takes a reference; a loaded model goes the same way.
         asked: Any = model
-        run(clips, asked, {"synthesizer": codec}, KEEP, REMOVE, Path(folder, "out"))
+        representation: Any = codec
+        explain(clips, asked, synthesizer=representation, out=Path(folder, "out"))
 
 
 if __name__ == "__main__":

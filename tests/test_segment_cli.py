@@ -159,6 +159,26 @@ def test_black_boxes_are_explained_and_the_method_is_named(xplain_segment) -> No
     assert "feature-ablation" in page
 
 
+@pytest.mark.parametrize("made", ["make", "black_box"])
+def test_segments_are_explained_by_the_method_that_is_named(xplain_segment, made: str) -> None:
+    method = ("--explainer", "occlusion", "--param", "window=9x999", "--param", "stride=9x999")
+    nothing = ("--baseline", "zero", "--replacement", "zero")
+    asked = ("--segmenter", f"s.py:{made}", "--explain", *method, *nothing, "--json")
+    done = xplain_segment("radio.wav", *asked)
+    assert done.status == 0
+    data = json.loads(done.out)
+    assert data["explanation"]["explainer"]["name"] == "xplain-captum/occlusion"
+    assert data["explanation"]["baseline"]["name"] == "xplain-codecs/zero"
+    for found, hertz in zip(data["segments"], (500, 3500), strict=True):
+        assert found["bands"][0]["low"] - 320 <= hertz <= found["bands"][0]["high"] + 320
+
+
+def test_a_method_without_explain_is_refused(xplain_segment) -> None:
+    done = xplain_segment("radio.wav", "--segmenter", "s.py:make", "--explainer", "occlusion")
+    assert done.status == 2
+    assert "--explain" in done.err
+
+
 def test_the_others_go_on_and_the_failed_are_named(xplain_segment) -> None:
     Path("empty.wav").touch()
     done = xplain_segment("empty.wav", "radio.wav", "no.wav", "--segmenter", "s.py:make", "--json")

@@ -144,48 +144,6 @@ def explain(
     if model is None:
         raise typer.BadParameter(_models(), param_hint="--model")
     settings = settings_of(locals())
-    ratios = keep or KEEP, remove or REMOVE
-    run(
-        recordings(audio),
-        model,
-        settings,
-        *ratios,
-        out,
-        judge,
-        overwrite=overwrite,
-        as_json=as_json,
-    )
-
-
-def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the settings of xplain.explain() from the options of the same names."""
-    from xplain.job import Settings
-    from xplain.targets import SimilarTo
-
-    settings = {name: given.get(name) for name in Settings.__annotations__}
-    for name in [name for name in settings if name.endswith("params")]:
-        option = name.removesuffix("s")
-        settings[name] = parameters(f"--{option.replace('_', '-')}", given[option])
-    if given["similar_to"]:
-        if given["target"] is not None:
-            raise typer.BadParameter("give --target or --similar-to, not both")
-        settings["target"] = SimilarTo(given["similar_to"])
-    return {name: value for name, value in settings.items() if value not in (None, {})}
-
-
-def run(
-    clips: Sequence[str],
-    model: str,
-    settings: dict[str, Any],
-    keep: Sequence[float],
-    remove: Sequence[float],
-    out: Path,
-    judge: str | None = None,
-    *,
-    overwrite: bool = False,
-    as_json: bool = False,
-) -> None:
-    """Explain and save each clip with its page, then write the page of the folder."""
     from xplain.explaining import explain_each
     from xplain.models import load_model
     from xplain.progress import track
@@ -194,6 +152,7 @@ def run(
     from xplain.selection import checked_ratio
     from xplain.verdict import WORDS
 
+    keep, remove, clips = keep or [*KEEP], remove or [*REMOVE], recordings(audio)
     for ratio in (*keep, *remove):
         checked_ratio(ratio)
     check_out(out)
@@ -229,6 +188,22 @@ def run(
         batch.finish()
     if not written:
         raise typer.Exit(1)
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the settings of xplain.explain() from the options of the same names."""
+    from xplain.job import Settings
+    from xplain.targets import SimilarTo
+
+    settings = {name: given.get(name) for name in Settings.__annotations__}
+    for name in [name for name in settings if name.endswith("params")]:
+        option = name.removesuffix("s")
+        settings[name] = parameters(f"--{option.replace('_', '-')}", given[option])
+    if given["similar_to"]:
+        if given["target"] is not None:
+            raise typer.BadParameter("give --target or --similar-to, not both")
+        settings["target"] = SimilarTo(given["similar_to"])
+    return {name: value for name, value in settings.items() if value not in (None, {})}
 
 
 def summary(told: Sequence[tuple[str, str]]) -> list[str]:

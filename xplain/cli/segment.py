@@ -70,6 +70,17 @@ def segment(
         bool,
         typer.Option("--explain", help="List the frequencies of each segment  [default: no]"),
     ] = False,
+    explainer: Annotated[
+        str | None,
+        typer.Option(help="With --explain: the method  [default: what fits the segmenter]"),
+    ] = None,
+    param: Annotated[Pairs, parameter_of("the method")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="What the method compares with  [default: auto]")
+    ] = None,
+    replacement: Annotated[
+        str | None, typer.Option(help="What replaces removed elements  [default: auto]")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, …  [default: the segmenter's device]")
     ] = None,
@@ -89,12 +100,15 @@ def segment(
     Examples:
       xplain segment radio.wav
       xplain segment radio.wav --explain --format rttm --format textgrid
-      xplain segment archive/ --segmenter my_file.py:make --out out/archive
+      xplain segment archive/ --segmenter my_file.py:make --explain --explainer occlusion
     """
     keep_freed_memory()
+    method = {"explainer": explainer, "params": parameters("--param", param)}
+    method |= {"baseline": baseline, "replacement": replacement}
     settings: dict[str, Any] = {
         "params": parameters("--segmenter-param", segmenter_param),
         "explain": explain,
+        "explaining": {name: value for name, value in method.items() if value},
         "device": device,
     }
     formats = format_ or (Format.rttm,)
@@ -158,14 +172,8 @@ def _write(segmentation: Segmentation, kind: Format | None, out: Path) -> Path:
         from xplain.report.segments import write_page
 
         return write_page(segmentation, path, segmentation.provenance["audio"].get("path"))
-    writers = {
-        Format.rttm: segmentation.to_rttm,
-        Format.json: segmentation.to_json,
-        Format.csv: segmentation.to_csv,
-        Format.audacity: segmentation.to_audacity,
-        Format.textgrid: segmentation.to_textgrid,
-    }
-    return writers[kind](path)
+    written: Path = getattr(segmentation, f"to_{kind.value}")(path)
+    return written
 
 
 def _is_same(segmentation: Segmentation, out: Path) -> bool:

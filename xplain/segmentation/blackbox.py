@@ -42,17 +42,22 @@ Part: TypeAlias = Callable[[float, float], Audio]
 class BlackBox:
     """Explains the segments that a segmenter found but says nothing of."""
 
-    def __init__(self, model: Model, context: float, device: torch.device) -> None:
-        """Explain what a model decided, with ``context`` seconds around each segment."""
+    def __init__(self, model: Model, context: float, device: torch.device, asked: Settings) -> None:
+        """Explain what a model decided, with ``context`` seconds around each segment.
+
+        asked: of explain(); where no explainer is among it, one that fits the model is chosen.
+        """
         self._context = context
-        settings: Settings = {"device": device, "synthesizer": "stft"}
-        job = Job.prepare(model, {**settings, "explainer": "feature-ablation"})
-        channels = len(job.route.synthesizer.frequencies or ())
-        if model.differentiable and not job.route.broken_at:
-            settings["explainer"] = "integrated-gradients"
-        else:
-            settings["params"] = {"grouping": f"block:{-(-channels // RANGES)}x{10**9}"}
-            settings["explainer"] = "feature-ablation"
+        settings: Settings = {"synthesizer": "stft", **asked, "device": device}
+        if "explainer" not in asked:
+            job = Job.prepare(model, {**settings, "explainer": "feature-ablation", "params": {}})
+            channels = len(job.route.synthesizer.frequencies or ())
+            if model.differentiable and not job.route.broken_at:
+                settings["explainer"] = "integrated-gradients"
+            else:
+                block = f"block:{-(-channels // RANGES)}x{10**9}"
+                settings["params"] = {"grouping": block, **asked.get("params", {})}
+                settings["explainer"] = "feature-ablation"
         self._job = Job.prepare(model, settings)
 
     @property

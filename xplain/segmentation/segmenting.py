@@ -30,6 +30,7 @@ from xplain.clips import (
 )
 from xplain.errors import AudioError, PluginError, XplainError, nearest, shown
 from xplain.interfaces import AdditiveSegmenter, Segmenter, Thresholds
+from xplain.job import Settings
 from xplain.segmentation.additive import Relevance
 from xplain.segmentation.blackbox import BlackBox
 from xplain.segmentation.decoder import Decoder
@@ -50,6 +51,9 @@ class SegmentSettings(TypedDict, total=False):
     """Per label, in place of the segmenter's own."""
     explain: bool
     """Whether segments say which frequencies speak for them; default False."""
+    explaining: Settings
+    """Settings of xplain.explain() for the excerpt of each segment (explainer, params, baseline,
+    replacement, …), also where the segmenter could explain itself; with explain alone."""
     device: str | torch.device | None
     """Where to compute; default: where the segmenter is."""
     sample_rate: int | None
@@ -81,8 +85,8 @@ def segment(
     segmenter: a Segmenter, a registered one's name, a model that decides per frame, or a
     reference to one such as "zoo:radio".
 
-    settings: see SegmentSettings. params, thresholds, explain (False), device, sample_rate,
-    hook.
+    settings: see SegmentSettings. params, thresholds, explain (False), explaining, device,
+    sample_rate, hook.
 
     Returns a Segmentation, or for a list a list of them. Raises a subclass of XplainError;
     for a list RecordingsError, after every recording that can be segmented was.
@@ -141,8 +145,12 @@ class SegmentJob:
                 known = nearest(name, SegmentSettings.__annotations__)
                 raise TypeError(f"segment() has no setting {name!r}; {known}")
         segmenter, record = resolve(asked, settings.get("params") or {})
-        explain = settings.get("explain", False)
-        additive = segmenter if isinstance(segmenter, AdditiveSegmenter) else None
+        explain, how = settings.get("explain", False), settings.get("explaining") or {}
+        if how and not explain:
+            raise XplainError(
+                "how segments are explained is said, but not explain=True (--explain)"
+            )
+        itself = isinstance(segmenter, AdditiveSegmenter) and not how
         thresholds = _thresholds(segmenter, settings.get("thresholds") or {})
         windows = Windows.of(
             segmenter.sample_rate,
@@ -152,12 +160,12 @@ class SegmentJob:
             fade=segmenter.fade,
         )
         device = usable_device(settings.get("device"), _modules(segmenter))
-        relevance = Relevance(additive) if explain and additive else None
+        relevance = Relevance(cast(AdditiveSegmenter, segmenter)) if explain and itself else None
         blackbox = None
-        if explain and not additive:
+        if explain and not itself:
             model = as_model(segmenter, record["name"])
             heard = max(segmenter.context, segmenter.latency)
-            blackbox = BlackBox(model, heard, device)
+            blackbox = BlackBox(model, heard, device, how)
         return cls(
             segmenter=segmenter,
             windows=windows,
@@ -173,7 +181,7 @@ class SegmentJob:
                 "torch": torch.__version__,
                 "segmenter": record,
                 "device": str(device),
-                "explanation": how.record if (how := relevance or blackbox) else None,
+                "explanation": by.record if (by := relevance or blackbox) else None,
             },
         )
 
