@@ -62,10 +62,10 @@ def main(out: str = "out/black_box_speech", path: str | None = None) -> None:
     e = xplain.explain(
         clip,
         silero(path),
-        synthesizer="stft",
         explainer="feature-ablation",
         params={"grouping": "block:257x12"},
         target=xplain.Target("speech", start=1.0, end=1.0 + len(word) / RATE),
+        replacement="silence",  # which the clip begins with, but for faint noise
     )
     frames = e.attribution.sum(dim=0)
     seconds = torch.arange(len(frames)) * len(clip) / RATE / (len(frames) - 1)

@@ -262,6 +262,7 @@ def to_json(
     """What ``--json`` prints of a clip."""
     data = explanation.to_dict(keep, remove)
     provenance, target = data["provenance"], data["target"]
+    by = provenance.get("judge")
     for result in data["results"]:
         del result["probabilities"]
         result |= {"file": str(folder / result["file"]), "reencoded": _shown(result["reencoded"])}
@@ -275,9 +276,7 @@ def to_json(
         "target": _shown({name: value for name, value in target.items() if name != "frames"}),
         **{name: provenance[name] for name in ("explainer", "synthesizer", "route")},
         **{name: data[name] for name in (*shown, "verdict", "warnings")},
-        "judge": {**provenance["judge"], "results": data["extras"]["judge"]}
-        if "judge" in provenance
-        else None,
+        **({"judge": {**by, "results": data["extras"]["judge"]}} if by else {}),
         "files": {
             "folder": str(folder),
             "explanation": str(folder / "explanation.json"),

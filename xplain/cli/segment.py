@@ -72,7 +72,7 @@ def segment(
     ] = False,
     explainer: Annotated[
         str | None,
-        typer.Option(help="With --explain: the method  [default: what fits the segmenter]"),
+        typer.Option(help="The method for segments  [default: what fits the segmenter]"),
     ] = None,
     param: Annotated[Pairs, parameter_of("the method")] = None,
     baseline: Annotated[

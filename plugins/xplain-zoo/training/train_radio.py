@@ -192,6 +192,7 @@ def fit(
         optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.15
     )
     total, count, started = torch.zeros((), device=device), 0, time.monotonic()
+    print(f"at the start {keeping.look(model)}", file=sys.stderr, flush=True)
     looked = started
     for step in range(1, recipe.steps + 1):
         model.train()
