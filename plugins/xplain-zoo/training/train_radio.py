@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -210,7 +210,8 @@ def fit(
         last = step == recipe.steps or over >= 1
         if last or time.monotonic() - looked >= keeping.every:
             line = f"step {step}/{recipe.steps} loss {float(total) / count:.4f}"
-            line += f" {keeping.look(mean.module)} ({time.monotonic() - started:.0f} s)"
+            line += f" {keeping.look(cast(RadioSegmenter, mean.module))}"
+            line += f" ({time.monotonic() - started:.0f} s)"
             print(line, file=sys.stderr, flush=True)
             total, count, looked = torch.zeros((), device=device), 0, time.monotonic()
         if last:
