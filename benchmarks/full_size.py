@@ -12,7 +12,6 @@ come, and what is there is not done again.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
 import subprocess
@@ -25,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from rows import add, read
 from torch import Tensor, nn
 
 import xplain
@@ -66,21 +66,8 @@ def main() -> None:
         command = [sys.executable, __file__, "--one", name]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         row = {"name": name, **json.loads(done.stdout.splitlines()[-1])}
-        new = not options.out.is_file()
-        with options.out.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        add(options.out, COLUMNS, row)
     show(read(options.out))
-
-
-def read(file: Path) -> list[dict[str, str]]:
-    """The rows there are."""
-    if not file.is_file():
-        return []
-    with file.open(newline="") as rows:
-        return list(csv.DictReader(rows))
 
 
 def show(rows: list[dict[str, str]]) -> None:

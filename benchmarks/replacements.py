@@ -14,7 +14,6 @@ distance of the unchanged clip: 1 is as natural as the clip itself.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import warnings
 from collections import defaultdict
@@ -25,6 +24,7 @@ import numpy as np
 import soundfile
 import torch
 from recordings import recordings, shared
+from rows import add, read
 from third_party.cases import CASES, RATE, Case, cases, folder
 from third_party.speaker import VoiceEncoder
 from torch import Tensor
@@ -100,30 +100,12 @@ def main() -> None:
                 rows = measured(model, case, representation, natural, read(options.out))
                 if rows is None:
                     break
-                add(options.out, rows)
+                add(options.out, COLUMNS, *rows)
             else:
                 sure += 1
             if sure == options.clips:
                 break
     show(read(options.out))
-
-
-def read(file: Path) -> list[dict[str, str]]:
-    """The rows there are."""
-    if not file.is_file():
-        return []
-    with file.open(newline="") as rows:
-        return list(csv.DictReader(rows))
-
-
-def add(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows at the end."""
-    new = not file.is_file()
-    with file.open("a", newline="") as opened:
-        writer = csv.DictWriter(opened, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 class Natural:

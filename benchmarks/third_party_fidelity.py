@@ -4,7 +4,8 @@ For each clip whose decision has a probability of at least .6 (a regression's al
 10 and 20 % are kept and removed by each method, by loudness (the latents themselves) and at
 random, decoded, and the model is asked again: does the decision survive, and what is its
 probability (a regression's value, a cosine)? Rows are added to a CSV as they come; what is there
-is not done again, so that a run goes on where it was stopped.
+is not done again, so that a run goes on where it was stopped. The pitch of singing is Praat's:
+pip install praat-parselmouth.
 
     python benchmarks/third_party_fidelity.py --clips 30 --out out/third_party.csv
     python benchmarks/third_party_fidelity.py --show out/third_party.csv
@@ -13,7 +14,6 @@ is not done again, so that a run goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 import warnings
 from collections import defaultdict
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rows import add, read
 from scipy import stats
 from third_party.cases import CASES, TRAINING, Case, cases
 from torch import Tensor
@@ -66,14 +67,6 @@ def main() -> None:
     show(read(options.show or options.out))
 
 
-def read(file: Path) -> list[dict[str, str]]:
-    """The rows there are."""
-    if not file.is_file():
-        return []
-    with file.open(newline="") as rows:
-        return list(csv.DictReader(rows))
-
-
 def measure(name: str, options: argparse.Namespace) -> None:
     """Add a model's rows."""
     done = {(row["model"], row["clip"], row["method"]) for row in read(options.out)}
@@ -89,20 +82,10 @@ def measure(name: str, options: argparse.Namespace) -> None:
             if row is None:
                 break
             sure = True
-            add(options.out, {"model": name, "clip": case.name, **row})
+            add(options.out, COLUMNS, {"model": name, "clip": case.name, **row})
         found += sure
         if found == options.clips:
             break
-
-
-def add(file: Path, row: Mapping[str, object]) -> None:
-    """Write a row at the end."""
-    new = not file.is_file()
-    with file.open("a", newline="") as rows:
-        writer = csv.DictWriter(rows, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def explained(

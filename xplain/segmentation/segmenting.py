@@ -147,9 +147,7 @@ class SegmentJob:
         segmenter, record = resolve(asked, settings.get("params") or {})
         explain, how = settings.get("explain", False), settings.get("explaining") or {}
         if how and not explain:
-            raise XplainError(
-                "how segments are explained is said, but not explain=True (--explain)"
-            )
+            raise XplainError(f"{', '.join(how)} is for explain=True (--explain); add that")
         itself = isinstance(segmenter, AdditiveSegmenter) and not how
         thresholds = _thresholds(segmenter, settings.get("thresholds") or {})
         windows = Windows.of(
