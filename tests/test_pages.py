@@ -26,6 +26,7 @@ from xplain.report.page import write_page
 from xplain.report.segments import write_page as write_recording
 from xplain.segmentation.result import read_segments
 from xplain.segmentation.segment import Part, Segment
+from xplain.selection import Group
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 SAID = Path(__file__).with_name("said.js")
@@ -154,13 +155,15 @@ def test_the_slider_moves_what_is_heard_and_the_bars(
     shown.tab.keyboard.press("2")
     for number, ratio in enumerate(RATIOS):
         shown.tab.locator("input.ratio").fill(str(number))
-        assert f"{100 * ratio:g} %" in shown.tab.inner_text(".ratios")
+        assert f"{100 * ratio:g}\xa0%" in shown.tab.inner_text(".ratios")
         width = shown("document.querySelector('i.explained').style.width")
         expected = saved["keep", ratio].probabilities[NASTY]
         assert float(width.rstrip("%")) == pytest.approx(100 * expected, abs=0.01)
     shown.tab.keyboard.press("Escape")
     shown.tab.keyboard.press("3")
-    assert "With the top 50 % of elements removed" in shown.tab.inner_text(".heard")
+    assert "With the top 50\xa0% of elements removed" in shown.tab.inner_text(".heard")
+    shown.tab.keyboard.press("ArrowDown")
+    assert "With the top 30\xa0% of elements removed" in shown.tab.inner_text(".heard")
 
 
 def test_click_seeks_drag_repeats_and_plus_zooms(folder: Path, show: Callable[..., Shown]) -> None:
@@ -209,6 +212,55 @@ def test_german_says_the_same(folder: Path, show: Callable[..., Shown]) -> None:
     assert not shown("document.body.innerText.match(/\\b[a-z]+_[a-z_]+\\b/)")
     shown.tab.select_option(".preferences select", "en")
     assert "The model predicts" in shown.tab.inner_text(".lead")
+
+
+def test_german_knows_every_reason_of_a_verdict(
+    folder: Path, show: Callable[..., Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What check() finds is written in English; the dictionary has each sentence of it."""
+    from xplain.verdict import Contrast, Trial, judge
+
+    names = ("the opposite", "itself 1 frame later", "itself 3 channels lower")
+    tried = [Trial(groups=2), Trial(groups=9, constant=True), Trial(groups=9, flat=True)]
+    tried.append(Trial(groups=9, margin=0.05))
+    for own, other in ((2.0, -1.25), (1.0, 0.6), (-1.0, 1.0)):
+        for name in names:
+            one = Contrast(name, (own,), (other,))
+            found = {"contrasts": (one,), "first": one, "spread": one, "complete": abs(own)}
+            limits = {"rest": other / 2, "tolerance": own, "probability": 0.5}
+            tried.append(Trial(groups=900, round_trip=False, **found, **limits))  # type: ignore[arg-type]
+    reasons = {text for trial in map(judge, tried) for text in (*trial.reasons, *trial.notices)}
+    shown = show(folder / "a" / "index.html", locale="de-DE")
+    told = {reason: shown("said", reason) for reason in sorted(reasons)}
+    assert len(told) > 15
+    english = {"the", "it", "is", "of", "are", "what", "itself", "its", "not", "later", "lower"}
+    assert not [text for text in told.values() if english & set(text.replace(",", "").split())]
+    assert shown("said", "completeness holds (error 0.17%)").endswith("(Fehler 0,17\xa0%)")
+    assert shown("said", "no such sentence") == "no such sentence"
+
+
+def test_named_groups_and_a_rival_are_told(tmp_path: Path, show: Callable[..., Shown]) -> None:
+    """Bars for words; how many a share is; and the command that contrasts with a near label."""
+    made = explained(tones(500), model=model(("low", "it's high", "noise")))
+    halves = tuple(Group(n, s, s + 0.25, e) for n, s, e in ((NASTY, 0, 2.5), ("b", 0.25, -1.25)))
+    path = str(tmp_path / "it's a.wav")
+    near = {"low": 0.6, "it's high": 0.4, "noise": 0.0}
+    provenance = {**made.provenance, "audio": {"path": path}}
+    provenance["model"] = {**provenance["model"], "name": "zoo:m"}
+    selection = {**made.selection, "grouping": "xplain-units/words"}
+    changed = dataclasses.replace(
+        made, groups=halves, probabilities=near, provenance=provenance, selection=selection
+    )
+    changed.scores(keep=[0.1, 0.3], remove=[0.1])
+    shown = show(write_page(changed, tmp_path / "page.html"))
+    bars = shown.tab.locator(".bars >> nth=1")
+    assert bars.locator(".name").all_inner_texts() == [NASTY, "b"]
+    assert bars.locator(".value").all_inner_texts() == ["+2.5", "−1.3"]
+    assert "(1 of 2) of groups (words)" in shown.tab.inner_text(".ratios")
+    command = shlex.split(shown.tab.inner_text(".bars code"))
+    target = changed.target.label
+    assert command == ["xplain", "explain", path, "--model", "zoo:m", *command[5:-4],
+                       "--target", target, "--versus", "it's high"]  # fmt: skip
 
 
 def test_a_table_of_a_folder_sorts_filters_and_opens(

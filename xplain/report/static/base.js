@@ -57,10 +57,26 @@ function number(value, digits = 2) {
   return new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
 }
 
+/** So many digits of a number; of very small and large ones times a power of ten. */
 function significant(value, digits = 2) {
-  const tiny = value !== 0 && Math.abs(value) < 1e-3, huge = Math.abs(value) >= 1e6;
-  return new Intl.NumberFormat(language, { maximumSignificantDigits: digits, notation: tiny || huge ? "scientific" : "standard" })
-    .format(value).replace("-", "−");
+  const power = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(value)) + 1e-9), scientific = power < -3 || power >= 6;
+  const shown = new Intl.NumberFormat(language, { maximumSignificantDigits: digits }).format(scientific ? value / 10 ** power : value).replace("-", "−");
+  return scientific ? `${shown} × 10${[...String(power)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻").join("")}` : shown;
+}
+
+/**
+ * A sentence of the program (a reason of a verdict, a warning) in the reader's language: the
+ * dictionary's "_said" holds patterns of the English one. What it does not hold stays English.
+ */
+function said(text) {
+  for (const [pattern, own] of Object.entries(words[language]._said ?? {})) {
+    const names = [], literal = pattern.split(/\{(\w+)\}/).map((part, i) => (i % 2 ? (names.push(part), "(.+?)") : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")));
+    const found = text.match(new RegExp(`^${literal.join("")}$`));
+    if (found) return own.replace(/\{(\w+)\}/g, (_, name) => said(found[1 + names.indexOf(name)]));
+  }
+  const figure = text.match(/^(-?)(\d+)(?:\.(\d+))?(%?)$/); // written as the language writes numbers
+  if (figure) return `${figure[1] && "−"}${number(Number(`${figure[2]}.${figure[3] ?? 0}`), figure[3]?.length ?? 0)}${figure[4] && "\u00a0%"}`;
+  return text.replace(/(\d)%/g, "$1\u00a0%").replace(/(^|[\s(])-(?=\d)/g, "$1−");
 }
 
 /** A probability in words: whole percents, decimals only near the ends. */
@@ -71,7 +87,7 @@ function percent(p) {
   return `${number(100 * p, 1)}\u00a0%`;
 }
 
-function ratioText(ratio) { return `${significant(100 * ratio, 4)} %`; }
+function ratioText(ratio) { return `${significant(100 * ratio, 4)}\u00a0%`; }
 
 function quoted(label) { return t("quoted", { label }); }
 
@@ -86,6 +102,17 @@ function clock(seconds, digits = 2) {
   if (minutes < 60) return `${minutes}:${shown}`;
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${shown}`;
 }
+
+/** A moment of a recording of `total` seconds: in seconds, or as a clock where it lasts minutes. */
+function moment(seconds, total, digits = 2) {
+  return total < 60 ? `${number(Math.max(0, seconds), digits)}\u00a0s` : clock(seconds, digits);
+}
+
+/** A command line to copy, broken between its words alone. */
+function command(...args) { return h("code", {}, args.flatMap((arg, i) => [i ? " " : "", h("span", {}, shell(arg))])); }
+
+/** An argument as a shell takes it. */
+function shell(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`; }
 
 // --- packed data --------------------------------------------------------------------------
 
@@ -123,7 +150,7 @@ function preferences(repaint) {
 
 function warned(warnings) {
   return warnings.length === 0 ? null : h("div", { class: "warn", role: "note" },
-    h("strong", {}, () => t("warnings")), h("ul", {}, warnings.map((w) => h("li", {}, w))));
+    h("strong", {}, () => t("warnings")), h("ul", {}, warnings.map((w) => h("li", {}, () => said(w)))));
 }
 
 /** Nested values as [dotted name, text]; a list of plain ones reads as one. */

@@ -6,7 +6,15 @@
 /** Whether what is explained is the model's own decision. */
 const own = (d) => (d.probabilities.length ? d.decided.includes(d.target.label) : d.target.threshold === null || d.target.value >= d.target.threshold);
 const elements = (d) => t(`elements_${d.elements.grouping}`) === `elements_${d.elements.grouping}`
-  ? t("elements_group", { grouping: d.elements.grouping }) : t(`elements_${d.elements.grouping}`);
+  ? t("elements_group", { grouping: grouping(d) }) : t(`elements_${d.elements.grouping}`);
+const grouping = (d) => d.elements.grouping.split("/").at(-1); // without its distribution
+
+/** A share of the elements; of a few named groups also how many these are, which is at least one. */
+function part(d, ratio) {
+  const total = d.groups.length, exact = ratio * total, half = Math.abs((exact % 1) - 0.5) < 1e-9;
+  const count = Math.max(1, half ? 2 * Math.round(exact / 2) : Math.round(exact)); // as Python rounds
+  return total && total <= 50 ? t("part_of_groups", { part: ratioText(ratio), count, total }) : ratioText(ratio);
+}
 
 /** What a model says of the target: a probability, or a value and its unit. */
 function reading(r) {
@@ -54,7 +62,7 @@ function decision(d) {
 function versionSentence(d, v) {
   if (v.kind === "original") return t("is_original");
   if (v.kind === "reencoded") return t("is_reencoded", { predicts: predicts(d, v.reencoded) });
-  return t(`is_${v.kind}`, { part: ratioText(v.ratio), elements: elements(d), predicts: predicts(d, v.reencoded) });
+  return t(`is_${v.kind}`, { part: part(d, v.ratio), elements: elements(d), predicts: predicts(d, v.reencoded) });
 }
 
 /** Whether the smallest part that was both kept and removed is sufficient and necessary; or null. */
@@ -66,7 +74,7 @@ function enough(d) {
   const both = changed.filter((v) => v.kind === "keep" && agrees("remove", v.ratio) !== undefined).map((v) => v.ratio);
   if (!both.length || !own(d)) return null;
   const ratio = Math.min(...both), kept = agrees("keep", ratio), needed = !agrees("remove", ratio);
-  const found = t(kept ? (needed ? "enough_needed" : "enough_only") : needed ? "needed_only" : "neither", { part: ratioText(ratio) });
+  const found = t(kept ? (needed ? "enough_needed" : "enough_only") : needed ? "needed_only" : "neither", { part: part(d, ratio) });
   const without = changed.find((v) => v.kind === "remove" && v.ratio === ratio).reencoded.label;
   return needed && without === d.target.versus ? `${found} ${t("without_it", { versus: quoted(without) })}` : found;
 }
@@ -83,7 +91,7 @@ function whatAnElementIs(d) {
 
 function bandText(band) {
   const hertz = (value) => new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(value);
-  return `${hertz(band.low)}–${hertz(band.high)} Hz ${number(100 * band.share, 0)} %`;
+  return `${hertz(band.low)}–${hertz(band.high)}\u00a0Hz (${number(100 * band.share, 0)}\u00a0%)`;
 }
 
 function where(d) {
@@ -107,6 +115,34 @@ function extra({ name, audio, text, rows }) {
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((c) => h("td", {}, row[c] ?? ""))))))];
 }
 
+/** What to run to contrast the label that is explained with its rival; null where there is none. */
+function whyNot(d) {
+  const { label, versus } = d.target, rival = d.probabilities.filter(([other]) => other !== label).sort((a, b) => b[1] - a[1])[0];
+  const { audio, model, explainer } = d.facts;
+  if (d.compact || d.multilabel || versus !== null || !rival || rival[1] < NOTABLE || !audio?.path || !model.name.includes(":")) return null;
+  const method = explainer.name === "xplain-captum/integrated-gradients" ? [] : ["--explainer", explainer.name];
+  return h("p", { class: "soft" }, () => t("why_not", { label: quoted(label), versus: quoted(rival[0]) }), " ",
+    command("xplain", "explain", audio.path, "--model", model.name, ...method, "--target", label, "--versus", rival[0]));
+}
+
+const NOTABLE = 0.05; // probability from which another label is worth a contrast
+
+/** The verdict in a word or two; one with a notice says that there is one. */
+function verdictWord({ kind, badge }) {
+  return badge === "noticed" ? t("verdict_noticed", { verdict: t(`verdict_${kind}`) }) : t(`verdict_${kind}`);
+}
+
+const LARGEST = 8; // named groups with a bar of their evidence
+
+/** Named groups by the size of their evidence. */
+function groupBars(d) {
+  const sorted = [...d.groups].sort((a, b) => Math.abs(b.evidence) - Math.abs(a.evidence)), most = Math.abs(sorted[0].evidence) || 1;
+  return h("div", { class: "bars" }, h("ul", {}, sorted.slice(0, LARGEST).map(({ name, evidence }) => h("li", {}, h("span", { class: "name" }, name),
+    h("span", { class: "value" }, () => `${evidence > 0 ? "+" : ""}${significant(evidence)}`),
+    h("span", { class: "bar", "aria-hidden": "true" }, h("i", { class: evidence >= 0 ? "explained" : "versus", style: { width: `${(100 * Math.abs(evidence)) / most}%` } }))))),
+    sorted.length > LARGEST ? h("p", { class: "soft" }, () => t("more_groups", { count: sorted.length - LARGEST })) : null);
+}
+
 const LANES = 8; // of named groups that overlap in time
 
 /** Named groups as bars in time, in as many lanes as it takes that none lies on another. */
@@ -124,11 +160,12 @@ function groupLanes(d, pageTime) {
 // --- the page -------------------------------------------------------------------------------
 
 /** What is shown of the state: kind and ratio pick one of the versions. */
-const state = { kind: "original", ratio: null, spectrogram: 0.6, attribution: 0.9, for: true, against: true };
+const state = { kind: "original", ratio: null, spectrogram: 0.45, attribution: 1, for: true, against: true };
 
 function explanationPage(d, main) {
   const ratios = [...new Set(d.versions.filter((v) => v.ratio !== null && v.kind !== "reencoded").map((v) => v.ratio))].sort((a, b) => a - b);
   state.ratio = ratios.includes(0.1) ? 0.1 : ratios[0] ?? null;
+  if (d.groups.length) [state.spectrogram, state.attribution] = [0.7, 0.6]; // whole words are one colour, in which the sound is to be seen
   const version = () => d.versions.find((v) => v.kind === state.kind && (state.kind === "original" || state.kind === "reencoded" || v.ratio === state.ratio));
   const kinds = ["original", "keep", "remove", "reencoded"].filter((kind) => d.versions.some((v) => v.kind === kind));
   const transport = new Transport(Object.fromEntries(d.versions.map((v) => [v.id, v.audio])), d.rate, d.duration);
@@ -182,8 +219,10 @@ function explanationPage(d, main) {
   const drawSigned = (context, place, bottom, ceiling) => {
     if (!signed) return;
     context.globalAlpha = state.attribution;
+    context.globalCompositeOperation = rgb("paper")[0] > 127 ? "multiply" : "screen"; // so that neither hides the other
     context.imageSmoothingEnabled = false;
     drawImage(context, place, signed, 0, d.attribution.end, d.attribution.bottom, d.attribution.top, bottom, ceiling);
+    context.globalCompositeOperation = "source-over";
     context.globalAlpha = 1;
   };
   const spans = (context, place) => {
@@ -207,7 +246,9 @@ function explanationPage(d, main) {
     spans(context, place);
     const step = steps(top, 5), kilo = top > 2000, unit = kilo ? "kHz" : "Hz";
     const marks = Array.from({ length: Math.floor(top / step - 0.15) }, (_, i) => step * (i + 1));
-    gutterNumbers(context, marks, (hertz) => place.height * (1 - hertz / top), (hertz) => significant(kilo ? hertz / 1000 : hertz, 4));
+    context.strokeStyle = colour("line");
+    context.strokeRect(place.left + 0.5, 0.5, place.width - 1, place.height - 1);
+    gutterNumbers(context, [0, ...marks], (hertz) => place.height * (1 - hertz / top), (hertz) => significant(kilo ? hertz / 1000 : hertz, 4));
     context.fillText(unit, 0, 12);
   } }];
   if (!over && !d.elements.per_sample) {
@@ -223,7 +264,7 @@ function explanationPage(d, main) {
   lanes.push({ height: 70, label: () => t(d.attribution.hertz ? "curve_hertz" : "curve_channels"), draw(context, place) {
     const middle = place.height / 2, n = d.curve.length, first = Math.max(0, Math.floor((place.start / d.attribution.end) * n) - 1);
     for (let i = first; i < n; i++) {
-      const left = place.x((i / n) * d.attribution.end), right = place.x(((i + 1) / n) * d.attribution.end);
+      const [left, right] = [i, i + 1].map((edge) => Math.round(place.x((edge / n) * d.attribution.end))); // on pixels: no seams
       if (left > place.left + place.width) break;
       if (right < place.left) continue;
       context.fillStyle = colour(d.curve[i] > 0 ? "for" : "against");
@@ -237,21 +278,20 @@ function explanationPage(d, main) {
     context.fillText(t("sum"), 0, middle + 4);
     spans(context, place);
   } });
-  for (const items of groupLanes(d, pageTime)) lanes.push(barsLane(() => d.elements.grouping, items));
-  lanes.push(rulerLane((second, digits) => clock(clipTime(second), digits)));
+  groupLanes(d, pageTime).forEach((items, i) => lanes.push(barsLane(i ? "" : grouping(d), items)));
+  lanes.push(rulerLane(d.total, clipTime));
 
   let repeat = null;
   const timeline = new Timeline(transport, lanes, { select: (region) => {
     transport.setLoop(region);
     refresh();
   } });
-  const name = (second) => clock(clipTime(second));
-  const controls = transportControls(transport, timeline, { name });
+  const controls = transportControls(transport, timeline, (second) => moment(clipTime(second), d.total));
   transport.addEventListener("change", refresh);
 
   const slider = h("input", { type: "range", min: 0, max: Math.max(0, ratios.length - 1), step: 1, class: "ratio",
     value: () => String(ratios.indexOf(state.ratio)), "aria-label": () => t("ratio"),
-    "aria-valuetext": () => (state.ratio === null ? "" : t("top_part", { part: ratioText(state.ratio), elements: elements(d) })),
+    "aria-valuetext": () => (state.ratio === null ? "" : t("top_part", { part: part(d, state.ratio), elements: elements(d) })),
     oninput: (e) => choose(["keep", "remove"].includes(state.kind) ? state.kind : "keep", ratios[Number(e.target.value)]) });
   follow(slider, () => { slider.value = ratios.indexOf(state.ratio); });
   const stepRatio = (by) => {
@@ -273,11 +313,12 @@ function explanationPage(d, main) {
 
   const player = h("section", { class: "player", "aria-label": () => t("player") },
     h("div", { class: "controls" }, controls.button, controls.now, versionButtons,
-      ratios.length < 2 ? null : h("label", { class: "ratios" }, () => (state.ratio === null ? "" : t("top_part", { part: ratioText(state.ratio), elements: elements(d) })), slider)),
+      ratios.length < 2 ? null : h("label", { class: "ratios" }, h("span", {}, () => (state.ratio === null ? "" : t("top_part", { part: part(d, state.ratio), elements: elements(d) }))), slider)),
     h("p", { class: "heard", "aria-live": "polite" }, () => versionSentence(d, version())),
     timeline.node, controls.position,
+    h("div", { class: "controls legends" }, sign("for"), sign("against")),
     h("div", { class: "controls" }, zoomControls(timeline, repeat), h("label", {}, () => t("speed"), " ", controls.speed),
-      layer("spectrogram"), layer("attribution"), sign("for"), sign("against")),
+      h("div", { class: "controls layers" }, layer("spectrogram"), layer("attribution"))),
     h("p", { class: "soft" }, () => [
       d.excerpts ? t("excerpts", { shown: number(d.duration, 0), total: number(d.total, 0) }) : "",
       d.lossy ? t("lossy") : "",
@@ -292,33 +333,33 @@ function explanationPage(d, main) {
         label === d.target.versus ? h("span", { class: "tag" }, () => t("against_this")) : null),
       h("span", { class: "value" }, () => percent(version().probabilities[i])),
       h("span", { class: "bar", "aria-hidden": "true" }, h("i", { class: label === d.target.label ? "explained" : label === d.target.versus ? "versus" : "", style: {} }))))),
-    d.multilabel ? h("p", { class: "soft" }, () => t("multilabel")) : null);
+    d.multilabel ? h("p", { class: "soft" }, () => t("multilabel")) : null, whyNot(d));
   bars.querySelectorAll("i").forEach((bar, i) => follow(bar, () => { bar.style.width = `${100 * version().probabilities[i]}%`; }));
   const value = h("section", { class: "bars" }, h("h2", {}, () => t("predictions")), h("p", { class: "value" }, () => `${d.target.label}: ${reading(version())}`),
     h("p", { class: "soft" }, () => criterion(d)));
 
-  const badge = d.verdict && h("span", { class: `badge ${d.verdict.badge}` }, () => t(`verdict_${d.verdict.kind}`));
+  const verdictBadge = () => h("span", { class: `badge ${d.verdict.badge}` }, () => verdictWord(d.verdict));
   const figures = Object.entries(d.verdict?.figures ?? {}).filter(([, value]) => value !== null);
   const verdict = h("section", { class: "verdict" }, h("h2", {}, () => t("trust")),
     d.verdict === null ? h("p", {}, () => t("not_checked")) : [
-      h("p", {}, badge.cloneNode(true), " ", () => t(`checked_${d.verdict.kind}`)),
-      h("ul", {}, [...d.verdict.notices, ...d.verdict.reasons].map((reason) => h("li", {}, reason))),
+      h("p", {}, verdictBadge(), " ", () => t(`checked_${d.verdict.kind}`)),
+      h("ul", {}, [...d.verdict.notices.map((notice) => h("li", { class: "notice" }, () => said(notice))), ...d.verdict.reasons.map((reason) => h("li", {}, () => said(reason)))]),
       figures.length ? h("table", { class: "figures" }, h("caption", {}, () => t("effect_sizes")), h("tbody", {}, figures.map(([key, value]) =>
         h("tr", {}, h("th", { scope: "row" }, () => (t(`figure_${key}`) === `figure_${key}` ? key.replaceAll("_", " ") : t(`figure_${key}`))), h("td", {}, () => (typeof value === "number" ? significant(value, 3) : String(value))))))) : null],
     h("p", {}, () => completeness(d)),
     d.reconstruction === null ? null : h("p", {}, () => t("control", { predicts: predicts(d, d.reconstruction) })));
-  if (d.verdict) follow(verdict, () => { verdict.querySelector(".badge").textContent = t(`verdict_${d.verdict.kind}`); });
+  const place = d.compact ? null : h("section", {}, h("h2", {}, () => t("where")),
+    d.groups.length ? groupBars(d) : d.bands.length ? h("p", {}, () => where(d)) : null,
+    h("p", { class: "soft" }, () => (d.attribution.limit === null ? t("zero_everywhere") : t("full_colour", { limit: significant(d.attribution.limit), largest: significant(d.attribution.largest) }))),
+    h("p", { class: "soft" }, () => whatAnElementIs(d)));
 
   main.append(
     h("header", {}, d.compact ? null : preferences(repaint), h("h1", {}, d.name), d.compact ? null : h("p", { class: "soft" }, d.made),
-      h("p", { class: "lead" }, () => `${decision(d)} `, badge), enough(d) === null ? null : h("p", { class: "enough" }, () => enough(d))),
-    ...[warned(d.warnings)].filter(Boolean), player, h("div", { class: "columns" }, d.probabilities.length ? bars : value, verdict));
+      h("p", { class: "lead" }, () => `${decision(d)} `, d.verdict && verdictBadge()), enough(d) === null ? null : h("p", { class: "enough" }, () => enough(d))),
+    ...[warned(d.warnings)].filter(Boolean), player, h("div", { class: "columns" }, h("div", {}, d.probabilities.length ? bars : value, place), verdict));
   if (d.extras.length) main.append(h("section", {}, h("h2", {}, () => t("extras")), d.extras.flatMap(extra)));
   if (!d.compact) {
-    main.append(h("section", {}, h("h2", {}, () => t("where")), d.bands.length ? h("p", {}, () => where(d)) : null,
-      h("p", { class: "soft" }, () => (d.attribution.limit === null ? t("zero_everywhere") : t("full_colour", { limit: significant(d.attribution.limit), largest: significant(d.attribution.largest) }))),
-      h("p", { class: "soft" }, () => whatAnElementIs(d))),
-    h("details", { class: "tools" }, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text"))), facts(d.facts));
+    main.append(h("details", { class: "tools" }, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text"))), facts(d.facts));
   }
 
   picture(d.versions[0]);

@@ -298,7 +298,7 @@ function spectrogram(samples, rate) {
   return { columns, rows, decibels, step: hop / rate, top: (rows * rate) / size };
 }
 
-/** A picture of a spectrogram: the page's ink, the more opaque the louder. */
+/** A picture of a spectrogram: the page's ink, the more opaque the louder; faint sound is fainter. */
 function paintLevels({ columns, rows, decibels }, loudest) {
   const canvas = new OffscreenCanvas(columns, rows), context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows), ink = rgb("ink");
@@ -306,7 +306,7 @@ function paintLevels({ columns, rows, decibels }, loudest) {
     for (let row = 0; row < rows; row++) {
       const place = 4 * ((rows - 1 - row) * columns + column);
       image.data.set(ink, place);
-      image.data[place + 3] = 255 * Math.min(1, Math.max(0, 1 + (decibels[column * rows + row] - loudest) / RANGE));
+      image.data[place + 3] = 255 * Math.min(1, Math.max(0, 1 + (decibels[column * rows + row] - loudest) / RANGE)) ** 1.5;
     }
   }
   context.putImageData(image, 0, 0);
@@ -330,6 +330,7 @@ function paintSigned(values, rows, columns, shown, canvas = new OffscreenCanvas(
 // --- the timeline ---------------------------------------------------------------------------
 
 const GUTTER = 52; // pixels for the axes' numbers
+const FONT = "12px Inter, system-ui, sans-serif";
 
 /** Lanes over one axis of time, with a play head, a selected region, zoom and a scroll bar. */
 class Timeline {
@@ -435,7 +436,7 @@ class Timeline {
       const context = canvas.getContext("2d");
       context.setTransform(scale, 0, 0, scale, 0, 0);
       context.clearRect(0, 0, width, lane.height);
-      context.font = "12px system-ui, sans-serif";
+      context.font = FONT;
       lane.draw(context, this.place(lane.height));
     });
     this.tick();
@@ -467,10 +468,13 @@ function steps(range, count, time = false) {
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= raw * 0.999);
 }
 
-function rulerLane(name) {
+/** The axis of time of a recording of `total` seconds; clip: the moment that a place on it is of. */
+function rulerLane(total, clip = (second) => second) {
+  const name = (second, digits) => (total < 60 ? number(clip(second), digits) : clock(clip(second), digits));
   return { height: 22, label: () => t("ruler"), draw(context, place) {
     const step = steps(place.end - place.start, place.width / 90, true);
     context.fillStyle = colour("soft");
+    context.fillText(total < 60 ? "s" : total < 3600 ? "min:s" : "h:min:s", 0, 16);
     for (let second = Math.ceil(place.start / step) * step; second <= place.end + 1e-9; second += step) {
       const x = place.x(second), text = name(second, Math.max(0, Math.min(3, -Math.floor(Math.log10(step) + 1e-9))));
       context.fillRect(x, 0, 1, 5);
@@ -485,8 +489,9 @@ function gutterNumbers(context, values, y, text) {
   context.fillStyle = colour("soft");
   context.textAlign = "right";
   context.textBaseline = "middle";
+  const lowest = context.canvas.height / (devicePixelRatio || 1) - 6; // none is cut off
   for (const value of values) {
-    context.fillText(text(value), GUTTER - 7, y(value));
+    context.fillText(text(value), GUTTER - 7, Math.min(lowest, Math.max(7, y(value))));
     context.fillRect(GUTTER - 4, Math.round(y(value)), 4, 1);
   }
   context.textAlign = "left";
@@ -495,9 +500,9 @@ function gutterNumbers(context, values, y, text) {
 
 /** Bars with names, as words, groups or segments lie in time. items: {label, start, end, kind}. */
 function barsLane(name, items, height = 26) {
-  return { height, items, label: () => name(), draw(context, place) {
+  return { height, items, label: () => `${name}: ${items.map((item) => item.label).join(", ")}`, draw(context, place) {
     context.fillStyle = colour("soft");
-    context.fillText(fitted(context, name(), GUTTER - 6), 0, height / 2 + 4);
+    context.fillText(fitted(context, name, GUTTER - 6), 0, height / 2 + 4);
     for (const item of items) {
       if (item.end < place.start || item.start > place.end) continue;
       const left = Math.max(place.left, place.x(item.start)), right = Math.min(place.left + place.width, place.x(item.end));
@@ -509,7 +514,7 @@ function barsLane(name, items, height = 26) {
       if (shade === "against") { // by its shape too, not by its colour alone
         context.fillRect(left, height - 4, width, 2);
       } else context.fillRect(left, 2, width, 2);
-      if (width > 24) { context.fillStyle = colour("ink"); context.fillText(fitted(context, item.label, width - 6), left + 3, height / 2 + 4); }
+      if (width > 24) { context.fillStyle = colour("ink"); context.fillText(fitted(context, item.label, width - 10), left + 5, height / 2 + 4); }
     }
   } };
 }
@@ -522,7 +527,7 @@ function fitted(context, text, width) {
 }
 
 /** Play, clock, position and speed, the controls that both kinds of player have. */
-function transportControls(transport, timeline, { name = (s) => clock(s) } = {}) {
+function transportControls(transport, timeline, name) {
   const button = h("button", { type: "button", class: "play", onclick: () => transport.toggle(), "aria-keyshortcuts": "Space" },
     h("span", { "aria-hidden": "true" }, () => (transport.playing ? "❚❚" : "▶")), " ", () => t(transport.playing ? "pause" : "play"));
   const now = h("span", { class: "clock" });

@@ -69,9 +69,6 @@ function bark(hertz) {
 
 const AROUND = 2; // seconds that are heard before and after a segment whose evidence is left out
 
-/** An argument as a shell takes it. */
-function shell(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`; }
-
 /** How segments were explained: by the segmenter itself, or asked as a black box. */
 function method(how) {
   return how.method ?? t("black_box", { explainer: how.explainer.name, synthesizer: how.synthesizer.name, longest: significant(how.longest) });
@@ -118,8 +115,8 @@ async function recordingPage(d, main) {
     context.setLineDash([]);
     gutterNumbers(context, [0, 1], y, String);
     context.fillStyle = colour("ink");
-    context.font = "600 12px system-ui, sans-serif";
-    context.fillText(fitted(context, label, place.width), place.left + 2, 11);
+    context.font = `600 ${FONT}`;
+    context.fillText(fitted(context, label, place.width), place.left + 8, 11);
   } });
   const highest = bark(Math.max(8000, ...d.segments.flatMap((s) => (s.bands ?? []).map((b) => b.high))));
   const bandsLane = (label) => ({ height: 56, label: () => t("bands_over_time", { label }), draw(context, place) {
@@ -139,7 +136,7 @@ async function recordingPage(d, main) {
     gutterNumbers(context, [300, 1270, 5300], y, (hertz) => (hertz < 1000 ? `${hertz} Hz` : `${significant(hertz / 1000)} k`));
   } });
   const lanes = d.labels.flatMap((label) => (explained ? [curveLane(label), bandsLane(label)] : [curveLane(label)]));
-  lanes.push(rulerLane((second, digits) => clock(second, digits)));
+  lanes.push(rulerLane(d.duration));
   const laneLabels = d.labels.flatMap((label) => (explained ? [label, label] : [label]));
 
   const timeline = new Timeline(transport, lanes, { select: (region) => { transport.setLoop(region); refresh(); }, click: (second, y) => {
@@ -148,21 +145,22 @@ async function recordingPage(d, main) {
     const hit = segments.find((s) => s.label === laneLabels[lane] && s.start <= second && s.end >= second);
     if (hit) pick(hit, true);
   } });
-  const controls = transportControls(transport, timeline, { name: (s) => clock(s) });
+  const at = (second) => moment(second, d.duration);
+  const controls = transportControls(transport, timeline, at);
   transport.addEventListener("change", refresh);
 
   // The table of segments.
   const columns = [
-    { key: "start", value: (s) => s.start, cell: (s) => clock(s.start) }, { key: "end", value: (s) => s.end, cell: (s) => clock(s.end) },
+    { key: "start", value: (s) => s.start, cell: (s) => at(s.start) }, { key: "end", value: (s) => s.end, cell: (s) => at(s.end) },
     { key: "name", value: (s) => s.label, cell: (s) => s.label },
     { key: "probability", value: (s) => s.score, cell: (s) => (s.score === null ? "" : percent(s.score)) },
     { key: "bands", cell: (s) => (s.bands === null ? "" : s.bands.map((b) => `${Math.round(b.low)}–${Math.round(b.high)} Hz ${Math.round(100 * b.share)} %`).join(", ") || t("no_evidence")) },
     { key: "parts", value: (s) => s.parts?.[0]?.number, cell: (s) => (s.parts ?? []).map((p) => `${p.number} (${significant(p.relevance)})`).join(", ") },
-    { key: "listen", cell: (s) => h("button", { type: "button", "aria-label": t("play_segment", { label: s.label, start: clock(s.start) }), onclick: () => pick(s, true) }, "▶") },
+    { key: "listen", cell: (s) => h("button", { type: "button", "aria-label": t("play_segment", { label: s.label, start: at(s.start) }), onclick: () => pick(s, true) }, "▶") },
   ].filter((c) => (c.key !== "bands" || explained) && (c.key !== "parts" || d.segments.some((s) => s.parts?.length)));
   const filter = { label: "" };
   const rows = [];
-  const table = virtualTable(columns, rows, { label: () => t("segments"), keep: (s) => !filter.label || s.label === filter.label });
+  const table = virtualTable(columns, rows, { label: () => t("segments"), keep: (s) => !filter.label || s.label === filter.label, mark: (s) => s === selected });
   const update = () => { rows.splice(0, rows.length, ...segments); table.update(); timeline.draw(); refresh(); };
 
   function pick(segment, play) {
@@ -171,6 +169,7 @@ async function recordingPage(d, main) {
     if (segment.start < timeline.start || segment.end > timeline.end) timeline.show(segment.start - timeline.span * 0.2, timeline.span);
     if (play) listen("segment");
     timeline.draw();
+    table.repaint();
     refresh();
   }
 
@@ -192,12 +191,12 @@ async function recordingPage(d, main) {
     const line = (text, ...nodes) => h("div", { class: "controls" }, h("span", { class: "soft" }, text), h("div", { class: "group" }, nodes.flat()));
     const explained_ = s.bands?.length > 0, parts = (s.parts ?? []).filter((part) => d.method?.parts?.[part.number]?.length);
     return [h("h2", {}, t("selected")),
-      h("p", {}, h("strong", {}, s.label), ` ${clock(s.start)} – ${clock(s.end)}${s.score === null ? "" : ` (${percent(s.score)})`}`),
+      h("p", {}, h("strong", {}, s.label), ` ${at(s.start)} – ${at(s.end)}${s.score === null ? "" : ` (${percent(s.score)})`}`),
       line(t("listen_to"), button(t("the_segment"), "segment"), explained_ ? button(t("alone"), "alone") : "", explained_ ? button(t("without"), "without") : ""),
       explained_ && line(t("column_bands"), s.bands.map((b, i) => button(`${hertz(b)} (${Math.round(100 * b.share)} %)`, "alone", [b], `band ${i}`))),
-      parts.length && line(t("column_parts"), parts.map((part) => h("span", { class: "component" }, button(`${part.number}: ${part.relevance > 0 ? "+" : ""}${significant(part.relevance)}`, "alone", d.method.parts[part.number], `part ${part.number}`), h("span", { class: "soft" }, d.method.parts[part.number].map(hertz).join(", "))))),
+      parts.length && h("div", { class: "components" }, h("span", { class: "soft" }, t("column_parts")), parts.map((part) => h("span", { class: "component" }, button(`${part.number}: ${part.relevance > 0 ? "+" : ""}${significant(part.relevance)}`, "alone", d.method.parts[part.number], `part ${part.number}`), h("span", { class: "soft" }, d.method.parts[part.number].map(hertz).join(", "))))),
       h("p", { class: "soft" }, t(explained_ ? "evidence_how" : s.bands ? "evidence_none" : "evidence_not_asked", { label: quoted(s.label) })),
-      /:/.test(d.segmenter) && d.file ? h("p", { class: "soft" }, t("evidence_verify"), " ", h("code", {}, `xplain explain ${shell(d.file)} --model ${shell(d.segmenter)} --target ${shell(`${s.label}@${s.start}-${s.end}`)}`)) : ""].filter(Boolean);
+      /:/.test(d.segmenter) && d.file ? h("p", { class: "soft" }, t("evidence_verify"), " ", command("xplain", "explain", d.file, "--model", d.segmenter, "--target", `${s.label}@${s.start}-${s.end}`)) : ""].filter(Boolean);
   }
 
   const apply = () => {
@@ -234,7 +233,7 @@ async function recordingPage(d, main) {
     const [first, last] = [Number(start.value), Math.min(d.duration, Number(end.value))];
     return first >= 0 && last > first ? { start: first, end: last, label: label.value } : null;
   };
-  const editor = h("section", { class: "tools" }, h("h2", {}, () => t("correct")), h("p", { class: "soft" }, () => t("correct_how")),
+  const editor = h("section", {}, h("h2", {}, () => t("correct")), h("p", { class: "soft" }, () => t("correct_how")),
     h("div", { class: "controls" }, label, start, "–", end,
       h("button", { type: "button", disabled: () => !selected, onclick: () => { const to = read(); if (to) edit(() => Object.assign(selected, to, { bands: null, parts: [], score: null })); } }, () => t("change")),
       h("button", { type: "button", onclick: () => {
@@ -252,7 +251,7 @@ async function recordingPage(d, main) {
   keys(transport, timeline, { 1: () => selected && listen("segment"), 2: () => selected?.bands?.length && listen("alone"), 3: () => selected?.bands?.length && listen("without") });
 
   main.append(h("header", {}, d.compact ? "" : preferences(() => timeline.draw()), h("h1", {}, d.name),
-    h("p", {}, () => t("segmented", { duration: clock(d.duration), segmenter: d.segmenter }), d.method ? h("span", {}, " ", () => t("bands_by", { method: method(d.method) })) : "")),
+    h("p", {}, () => t("segmented", { duration: at(d.duration), segmenter: d.segmenter }), d.method ? h("span", {}, " ", () => t("bands_by", { method: method(d.method) })) : "")),
   ...[warned(d.warnings)].filter(Boolean),
   h("section", { class: "player", "aria-label": () => t("player") },
     h("div", { class: "controls", hidden: () => !transport.ready }, controls.button, controls.now, zoomControls(timeline), h("label", {}, () => t("speed"), " ", controls.speed)),
@@ -260,16 +259,15 @@ async function recordingPage(d, main) {
     timeline.node, controls.position,
     h("p", { class: "soft" }, () => t("segments_marked"))),
   evidence,
+  h("div", { class: "columns tools" }, editor, h("section", {}, h("h2", {}, () => t("export")), h("p", { class: "soft" }, () => t("export_how")), h("div", { class: "controls" }, Object.entries(formats).map(([name, format]) =>
+    h("button", { type: "button", onclick: () => download(`${d.name}${format.ending}`, format.write(d, [...segments].sort(byStart))) }, () => t(`format_${name}`)))))),
   h("section", {}, h("h2", {}, () => t("labels")), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": () => t("labels") }, h("table", {}, h("thead", {}, h("tr", {},
     ["column_name", "column_count", "column_total", ...limits.map(([key]) => key)].map((key) => h("th", { scope: "col" }, () => t(key))))),
-  h("tbody", {}, d.labels.map((name) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, () => String(many(name))), h("td", {}, () => clock(lasting(name))),
+  h("tbody", {}, d.labels.map((name) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, () => String(many(name))), h("td", {}, () => at(lasting(name))),
     limits.map(([key, most, step]) => h("td", {}, threshold(name, key, most, step)))))))),
     h("p", { class: "soft" }, () => t("thresholds_how"))),
   h("section", {}, h("h2", {}, () => t("segments")), h("div", { class: "controls" }, h("label", {}, () => t("column_name"),
     h("select", { onchange: (e) => { filter.label = e.target.value; table.update(); } }, h("option", { value: "" }, () => t("all")), d.labels.map((name) => h("option", { value: name }, name))))), table.node),
-  editor,
-  h("section", { class: "tools" }, h("h2", {}, () => t("export")), h("div", { class: "controls" }, Object.entries(formats).map(([name, format]) =>
-    h("button", { type: "button", onclick: () => download(`${d.name}${format.ending}`, format.write(d, [...segments].sort(byStart))) }, () => t(`format_${name}`))))),
   ...(d.compact ? [] : [h("details", { class: "tools" }, h("summary", {}, () => t("keys")), h("p", {}, () => t("keys_text_recording"))), facts({ ...d.facts, explanation: d.method && { ...d.method, parts: undefined } })]));
   let told = "";
   follow(evidence, () => { // made again for another segment alone, so that a button keeps its focus

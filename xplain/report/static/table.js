@@ -4,10 +4,11 @@
 const ROW = 46; // pixels, of every row
 
 /**
- * columns: {key, cell(row): node or text, value(row): number or text to sort by, wide}.
+ * columns: {key, cell(row): node or text, value(row): number or text to sort by}. keep(row):
+ * whether it passes the filters; mark(row): whether it is the one that is chosen.
  * Returns {node, update(): filter and sort again}.
  */
-function virtualTable(columns, rows, { label, keep }) {
+function virtualTable(columns, rows, { label, keep, mark = () => false }) {
   let sorted = null, descending = false, shown = rows, painted = "", made = new Map();
   const heads = columns.map((column) => h("th", { scope: "col", class: column.key, "aria-sort": () => (sorted === column ? (descending ? "descending" : "ascending") : null) },
     column.value ? h("button", { type: "button", onclick: () => {
@@ -18,9 +19,12 @@ function virtualTable(columns, rows, { label, keep }) {
   const body = h("tbody"), above = h("tr", { "aria-hidden": "true" }, h("td", { colspan: columns.length })), below = above.cloneNode(true);
   const table = h("table", { class: "rows", "aria-rowcount": () => String(shown.length + 1) }, h("thead", {}, h("tr", {}, heads)), body);
   const node = h("div", { class: "window", tabindex: "0", role: "group", "aria-label": label }, table);
-  const line = (row, index) => h("tr", { "aria-rowindex": String(index + 2), class: row.error ? "damaged" : "" },
+  const line = (row, index) => h("tr", { "aria-rowindex": String(index + 2), class: row.error ? "damaged" : mark(row) ? "chosen" : "" },
     row.error ? [columns[0].cell(row), h("span", { class: "why" }, row.error)].map((content, i) => h("td", { colspan: i ? columns.length - 1 : 1, class: i ? "" : columns[0].key }, content))
-      : columns.map((column) => h("td", { class: column.key }, column.cell(row))));
+      : columns.map((column) => {
+        const content = column.cell(row);
+        return h("td", { class: column.key, title: typeof content === "string" && content.length > 20 ? content : null }, content);
+      }));
   const paint = (force) => {
     const first = Math.max(0, Math.min(shown.length - 1, Math.floor(node.scrollTop / ROW) - 5));
     const last = Math.min(shown.length, first + Math.ceil((node.clientHeight || 600) / ROW) + 12);
@@ -84,7 +88,7 @@ function folderPage(d, main) {
     { key: "prediction", value: (row) => row.prediction, cell: (row) => row.prediction },
     { key: "label", value: (row) => row.label, cell: (row) => row.label },
     { key: "probability", value: (row) => row.probability, cell: (row) => (row.probability === null ? row.reading : percent(row.probability)) },
-    { key: "verdict", value: (row) => (row.verdict === null ? null : ["unfaithful", "inconclusive", "partly", "faithful"].indexOf(row.verdict)), cell: (row) => h("span", { class: row.verdict ? `badge ${row.badge}` : "soft" }, t(row.verdict ? `verdict_${row.verdict}` : "not_checked")) },
+    { key: "verdict", value: (row) => (row.verdict === null ? null : ["unfaithful", "inconclusive", "partly", "faithful"].indexOf(row.verdict)), cell: (row) => (row.verdict === null ? h("span", { class: "soft" }, t("not_checked")) : h("span", { class: `badge ${row.badge}` }, t(row.badge === "noticed" ? "verdict_noticed" : `verdict_${row.verdict}`, { verdict: t(`verdict_${row.verdict}`) }))) },
     { key: "kept", value: (row) => (row.kept.length ? row.kept.reduce((sum, [, p]) => sum + p, 0) / row.kept.length : null), cell: (row) => sparkline(row.kept) },
     { key: "method", value: (row) => row.method, cell: (row) => h("span", { class: "soft" }, row.method) },
     { key: "file", value: (row) => row.file, cell: (row) => h("span", { class: "soft" }, row.file) },
