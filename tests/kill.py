@@ -9,7 +9,8 @@ undisturbed run, apart from those in which times or paths are written down. With
 interrupted instead, as by Ctrl-C: it says what is done and how to go on, and leaves no draft.
 
 Then two processes are started at once with the same --out: each is done or refused in words, and
-what lies there is the undisturbed run's.
+what lies there is the undisturbed run's. With --disks N each command meets N full disks instead:
+small ones, where the system lets one be mounted, that hold a share of what it writes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,14 +39,16 @@ DIFFER = (".html", ".png", "timings.csv", "journal.jsonl")
 """Ends of the names of files that are drawn, with folders' names in them, or hold times."""
 TIMES = re.compile(r"seconds|minutes|(train|eval)_(runtime|\w+_per_second)")
 """Names of values in JSON that say how long the work took."""
+PAGE = 2 * 4096
+"""Bytes of the smallest disk: some folders and a short file."""
 BENCHMARK = """
 models = ["planted:"]
-explainers = ["input-x-gradient", {name = "occlusion", window = "4x16", stride = "4x16"}]
+explainers = ["input-x-gradient", {name = "occlusion", window = "32x32", stride = "32x32"}]
 metrics = ["relevance-mass", "removal"]
 
 [[data]]
 name = "cues"
-planted = 3
+planted = 2
 """
 
 
@@ -226,6 +230,35 @@ def kill(
     check_same(out, undisturbed)
 
 
+def full(name: str, call: Sequence[str], out: Path, size: int, undisturbed: Path) -> int:
+    """Run a command on a disk of so many bytes, which grows until it is done; how often it failed.
+
+    Each failure is said in one line, and leaves what can be read and nothing else.
+    """
+    disk = out.parent
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    subprocess.run([*mount, f"size={size}", "tmpfs", str(disk)], check=True)
+    try:
+        times = 0
+        while True:
+            command = Command(call, out)
+            status, said = command.finish(), command.said()
+            if status == 0:
+                break
+            errors = [line for line in said.splitlines() if line.startswith("error: ")]
+            assert status == 1 and "Traceback" not in said, (status, said[-2000:])
+            assert errors and all("free some space" in line for line in errors), said[-2000:]
+            check_whole(name, out)
+            assert not hidden(disk), hidden(disk)
+            times, size = times + 1, size * 3 // 2
+            subprocess.run([*mount, f"remount,size={size}", "tmpfs", str(disk)], check=True)
+        check_same(out, undisturbed)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    return times
+
+
 def two_at_once(call: Sequence[str], out: Path, undisturbed: Path) -> None:
     """Start a command twice at once: both are done, or one is refused in words."""
     out.parent.mkdir()
@@ -245,6 +278,7 @@ def main() -> None:
     parser.add_argument("--only", help="one command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signal", type=int, default=signal.SIGKILL, help="2: as by Ctrl-C")
+    parser.add_argument("--disks", type=int, help="full disks, in place of moments")
     chosen = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory(prefix="kill-") as scratch:
@@ -261,10 +295,16 @@ def main() -> None:
             undisturbed = place / "undisturbed" / "out"
             undisturbed.parent.mkdir(parents=True)
             seconds = finish(call, undisturbed)
-            for moment in [*range(chosen.moments), "two at once"]:
+            written = sum(len(data) for data in files(undisturbed).values())
+            moments = [*range(chosen.moments), "two at once"]
+            for moment in moments if chosen.disks is None else range(chosen.disks):
                 out = place / str(moment) / "out"
                 try:
-                    if moment == "two at once":
+                    if chosen.disks is not None:
+                        size = round(rng.uniform(0.1, 0.9) * written)
+                        times = full(name, call, out, max(size, PAGE), undisturbed)
+                        print(f"{name}: full {times} times", flush=True)
+                    elif moment == "two at once":
                         two_at_once(call, out, undisturbed)
                     else:
                         share = rng.uniform(0.2, 1.0)
@@ -272,7 +312,8 @@ def main() -> None:
                 except Exception as error:
                     failed += 1
                     print(f"FAILED {name}, {moment}: {type(error).__name__}: {error}", flush=True)
-            print(f"{name}: {chosen.moments} moments within {seconds:.1f} s", flush=True)
+            tried = f"{chosen.moments} moments" if chosen.disks is None else f"{chosen.disks} disks"
+            print(f"{name}: {tried} within {seconds:.1f} s", flush=True)
     raise SystemExit(f"{failed} failed" if failed else 0)
 
 

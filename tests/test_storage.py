@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
+from xplain import audio
 from xplain.errors import ArtifactError
 from xplain.storage import only_writer, whole_folder, write_bytes, write_text
 
@@ -173,7 +176,9 @@ def test_the_advice_fits_the_cause(tmp_path, monkeypatch):
 def test_a_full_disk_is_said_to_be_full():
     with pytest.raises(ArtifactError, match="free some space"):
         write_text("/dev/full", "a" * 10**6)
-    assert os.strerror(errno.ENOSPC)
+    with pytest.raises(OSError) as told:
+        audio.write(Path("/dev/full"), torch.zeros(10**5), 8000)
+    assert told.value.errno == errno.ENOSPC
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import warnings
 from collections import deque
@@ -205,8 +206,9 @@ def from_pcm16(samples: npt.NDArray[np.int16]) -> Tensor:
 def write(path: Path, waveform: Tensor, rate: int) -> float:
     """Write (samples,) as 16-bit WAV; returns the gain that kept it from clipping."""
     samples, gain = to_pcm16(waveform)
-    with path.open("wb") as file:
-        soundfile.write(file, samples, rate, subtype="PCM_16", format="WAV")
+    held = io.BytesIO()  # libsndfile says nothing of a file that takes no more
+    soundfile.write(held, samples, rate, subtype="PCM_16", format="WAV")
+    path.write_bytes(held.getbuffer())
     return gain
 
 

@@ -24,10 +24,6 @@ LOUDEST = 16.0
 def hertz(rate: object, where: str) -> int:
     """Read a sample rate in Hz: any whole number over 0; AudioError for what is none."""
     number = rate.item() if isinstance(rate, np.generic | np.ndarray | Tensor) else rate
-    if isinstance(number, str):
-        raise AudioError(
-            f"{where}: the sample rate is a number in Hz, such as 16000, and not the text {rate!r}"
-        )
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise AudioError(f"{where}: the sample rate is a number in Hz, such as 16000, not {rate!r}")
     if number in KILOHERTZ:

@@ -38,6 +38,8 @@ ADVICE = {
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a file in UTF-8; ArtifactError where that is not possible."""

@@ -17,6 +17,7 @@ from xplain.cli.batch import give_up
 from xplain.cli.commands import Commands
 from xplain.errors import XplainError, XplainWarning
 from xplain.progress import say
+from xplain.storage import FULL
 
 PLAIN = str.maketrans(
     {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "→": "->", "\N{NO-BREAK SPACE}": " "}
@@ -63,7 +64,7 @@ def main() -> None:
             say("interrupted; what is finished is kept, run the command again to go on")
     except XplainError as error:
         say(f"error: {error}")
-        status = 2
+        status = 1 if getattr(error.__cause__, "errno", None) in FULL else 2
     except OSError as error:
         status = 1
         if error.filename is None:

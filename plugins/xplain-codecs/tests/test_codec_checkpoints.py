@@ -80,6 +80,22 @@ def test_pickled_missing_and_damaged_weights_are_refused(
         CODECS[name](str(tmp_path))
 
 
+@pytest.mark.parametrize("name", list(CODECS))
+@pytest.mark.parametrize("named", ["adapter_model.bin", "../weights.safetensors"])
+def test_a_configuration_that_names_other_weights_is_refused(
+    name: str, named: str, tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    # transformers reads what it names, also where it is told use_safetensors=True.
+    folder = Path(shutil.copytree(folders[name], tmp_path / name))
+    weights = load_file(folder / "model.safetensors")
+    write = save_file if named.endswith("tensors") else torch.save
+    write(weights, folder / named)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "transformers_weights": named}))
+    with pytest.raises(PluginError, match="no weights as safetensors"):
+        CODECS[name](str(folder))
+
+
 def test_settings_that_cannot_be_are_refused(make: Make) -> None:
     for settings in ({"chunk": 0}, {"dtype": "int8"}, {"codebooks": 0}, {"codebooks": 4}):
         with pytest.raises(ValueError, match=next(iter(settings))):

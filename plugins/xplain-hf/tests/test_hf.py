@@ -453,10 +453,12 @@ def test_pickled_weights(folder: Path) -> None:
     refused(folder, "no weights as safetensors", "save_pretrained(FOLDER)")
 
 
-def test_a_configuration_that_names_pickled_weights(folder: Path) -> None:
-    # transformers reads this file even where it is told use_safetensors=True.
-    torch.save(load_file(folder / "model.safetensors"), folder / "adapter_model.bin")
-    edit(folder / "config.json", transformers_weights="adapter_model.bin")
+@pytest.mark.parametrize("named", ["adapter_model.bin", "../weights.safetensors"])
+def test_a_configuration_that_names_other_weights(folder: Path, named: str) -> None:
+    # transformers reads what it names, also where it is told use_safetensors=True.
+    write = save_file if named.endswith("tensors") else torch.save
+    write(load_file(folder / "model.safetensors"), folder / named)
+    edit(folder / "config.json", transformers_weights=named)
     refused(folder, "no weights as safetensors")
 
 
