@@ -17,8 +17,8 @@ summed in another order, and on GPUs in TF32."""
 TOLERANCE_HALF = 3e-2
 """The same of models that compute in 16 bits."""
 
-LOUDER = 4.0
-"""Factor of the latents beside which a clip is asked about."""
+FAINT = 0.1
+"""Factor of a clip that is asked about to see what a model makes of loudness, and of a batch."""
 
 LEVELS = (32.0, 1 / 32, -1.0)
 """Factors of the latents for which a model is asked once more, before its answers are called
@@ -26,61 +26,51 @@ probabilities because all are between 0 and 1."""
 
 
 def doubts_about(
-    route: Route, latents: Latents, original: Tensor, ends: Tensor, max_batch: int
+    route: Route, latents: Latents, original: Tensor, said: Tensor, alone: Tensor
 ) -> tuple[str, ...]:
     """Say why a model's answers may not be what they are taken for; nothing for most models.
 
-    original: its logits (1, …, L) of the clip. ends: of its latents and of the baseline,
-    (n, …, L), asked together. Asks about the clip's latents twice alone and once beside louder
-    ones: four evaluations; three more where the answers differ or all are between 0 and 1.
+    original: its logits (1, …, L) of the clip. said: of its latents, of a faint clip's and of the
+    baseline, asked together, since a maximum over a batch may be a clip's own. alone: of the first
+    two, each by itself. Asks again, three times, where they differ or all are between 0 and 1.
     """
-    if not (torch.isfinite(original).all() and torch.isfinite(ends).all()):
+    if not (torch.isfinite(original).all() and torch.isfinite(said).all()):
         return ()
-    found = (_dependence(route, latents, ends, max_batch), _output(route, latents, original, ends))
+    found = (_dependence(route, latents, alone, said[:2]), _output(route, latents, original, said))
     return tuple(doubt for doubt in found if doubt)
 
 
-def _dependence(route: Route, latents: Latents, ends: Tensor, max_batch: int) -> str:
+def _dependence(route: Route, latents: Latents, alone: Tensor, among: Tensor) -> str:
     """On what the answers depend beside the clip: earlier calls, chance, or the batch."""
     kinds = {p.dtype for p in route.module.parameters()}
     half = bool(kinds & {torch.float16, torch.bfloat16})
-    allowed = float(ends.abs().max()) * (TOLERANCE_HALF if half else TOLERANCE)
+    allowed = float(among.abs().max()) * (TOLERANCE_HALF if half else TOLERANCE)
 
-    def ask() -> Tensor:
-        logits: Tensor = route(latents.values, latents.context)
-        return logits
+    def ask(seed: int) -> Tensor:
+        with seeded(seed, among.device):
+            return route(latents.values, latents.context)  # type: ignore[no-any-return]
 
     def differ(one: Tensor, other: Tensor) -> bool:
         return one.shape != other.shape or bool((one - other).abs().max() > allowed)
 
-    first, second = ask(), ask()
-    if differ(first, second):
-        answers: list[Tensor] = []
-        for seed in (0, 0, 1):
-            with seeded(seed, first.device):
-                answers.append(ask())
-        # Chance follows its seed; a state may have settled by now.
-        if differ(*answers[:2]) or not differ(*answers[1:]):
-            return (
-                "the model keeps a state from call to call, so that it answers differently when "
-                "the same clip is asked again; reset the state in its forward"
-            )
+    if not differ(alone, among):
+        return ""
+    first, second, other = ask(0), ask(0), ask(1)
+    if not differ(first, second) and differ(second, other):  # chance follows its seed
         return (
             "the model draws random numbers, so that it answers differently when the same clip is "
             "asked again; switch that off in evaluation mode (functional dropout needs "
             "training=self.training)"
         )
-    among = ends[:1]
-    if max_batch > 1:
-        # Louder ones beside it, since a maximum over the batch may be the clip's own.
-        others = torch.cat([latents.values, LOUDER * latents.values])
-        among = torch.cat([among, route(others, latents.context)[:1]])
-    if any(differ(first, other[None]) for other in among):
+    if differ(first, second) or differ(first, alone[:1]):  # a state may have settled by now
         return (
-            "the model answers differently when a clip is alone and when it is in a batch with "
-            "others; give max_batch=1, or have it compute each row of the batch by itself"
+            "the model keeps a state from call to call, so that it answers differently when "
+            "the same clip is asked again; reset the state in its forward"
         )
-    return ""
+    return (
+        "the model answers differently when a clip is alone and when it is in a batch with "
+        "others; give max_batch=1, or have it compute each row of the batch by itself"
+    )
 
 
 def _output(route: Route, latents: Latents, original: Tensor, ends: Tensor) -> str:

@@ -118,7 +118,7 @@ def _open(clip: AudioLike, name: str, job: Job) -> tuple[Audio, Tensor, LiveClip
     waveform = audio_io.resample(audio, job.route.synthesizer.sample_rate).waveform
     with torch.inference_mode(False), borrowed(job.route, job.device):
         live = LiveClip.open(audio.name, waveform, at_model, job, _clip_seed(job.seed, audio))
-        live = chosen(live, waveform)
+        live = chosen(live)
     for doubt in live.doubts:
         warnings.warn(f"{audio.name}: {doubt}", XplainWarning, stacklevel=2)
     return audio, waveform, live

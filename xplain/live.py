@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -16,7 +17,7 @@ from xplain.audio import from_pcm16, to_pcm16
 from xplain.borrowing import borrowed, seeded
 from xplain.clips import naming
 from xplain.curves import Curves
-from xplain.doubts import doubts_about
+from xplain.doubts import FAINT, doubts_about
 from xplain.errors import ModelError, XplainWarning
 from xplain.interfaces import Attribution, Clip, Groups, Latents, Replacement, Score
 from xplain.job import Job
@@ -75,8 +76,9 @@ class LiveClip:
     clip: its waveform at the synthesizer's rate and its latents (1, D, N). grouped: its elements,
     as was asked. baseline: (D, N), or draws (S, D, N). answers: (K,), of the model to the clip.
     own: the decision about the clip. reconstruction: about its unchanged latents, the control of
-    every change. ends: scores (1 + S,) of the latents and of each draw of the baseline. doubts:
-    why the model's answers may not be what they are taken for; see doubts_about.
+    every change. ends: scores (1 + S,) of the latents and of each draw of the baseline. faint: the
+    score of the clip 20 dB fainter. doubts: why the model's answers may not be what they are taken
+    for; see doubts_about.
     """
 
     name: str
@@ -91,6 +93,7 @@ class LiveClip:
     own: Decision
     reconstruction: Decision
     ends: Tensor
+    faint: float
     doubts: tuple[str, ...]
     _nothing: dict[Replacement, Tensor] = field(default_factory=dict)
 
@@ -112,23 +115,29 @@ class LiveClip:
             values = latents.values[0]
             none = torch.zeros_like(values, dtype=torch.bool)
             nothing = route.fill(job.baseline, clip, none, seed)
-            variants, context = torch.cat([values[None], nothing]), latents.context
-            max_batch = job.memory.batch(route, latents.values, context, gradients=False)
-            original, ends = job.memory.within(
+            faint = FAINT * latents.values
+            if job.instead:
+                faint = route.encoded(FAINT * waveform.to(device)[None]).values
+            # The faint one beside the loud one, however small the batches are.
+            variants, context = torch.cat([values[None], faint, nothing]), latents.context
+            ask = partial(job.memory.alone, route, context, job.explainer.uses_gradients)
+            alone = torch.cat([ask(variants[:1]), ask(variants[1:2])])
+            max_batch = job.memory.batch(route, context, False, variants[:1])
+            original, said = job.memory.within(
                 max_batch, lambda most: route.ask(asked, variants, context, most)
             )
             grouped = route.grouped(job.grouping, clip)
-            doubts = doubts_about(route, latents, original, ends, max_batch)
+            doubts = doubts_about(route, latents, original, said, alone)
         if not torch.isfinite(original).all():
             raise ModelError(
                 f"{name}: the model {model.name!r} gave logits that are NaN or infinite, "
                 "so there is nothing to explain; mend the model, or leave this clip out"
             )
         target = resolve(job.target, original, route.model)
-        scores = target.score(ends).cpu()
-        target = target.moving(float(scores[0] - scores[1:].mean()))
+        scores = target.score(said).cpu()
+        target = target.moving(float(scores[0] - scores[2:].mean()))
         (own,) = target.decisions(original)
-        (reconstruction,) = target.decisions(ends[:1])
+        (reconstruction,) = target.decisions(said[:1])
         return cls(
             name=name,
             job=job,
@@ -141,7 +150,8 @@ class LiveClip:
             answers=target.answers(original)[0].cpu(),
             own=own,
             reconstruction=reconstruction,
-            ends=scores,
+            ends=torch.cat([scores[:1], scores[2:]]),
+            faint=float(scores[1]),
             doubts=doubts,
             _nothing={job.baseline: nothing},
         )
@@ -170,11 +180,6 @@ class LiveClip:
     def probabilities(self) -> dict[str, float]:
         """The probability of each label; nothing where the task has none."""
         return self.target.named(self.answers)
-
-    @property
-    def hears(self) -> bool:
-        """Whether variants come to the model as audio, so that decoding changes nothing."""
-        return not self.job.route.direct
 
     @property
     def difference(self) -> float:
@@ -223,10 +228,9 @@ class LiveClip:
     @property
     def batch(self) -> int:
         """Variants that the method may ask about at once."""
-        gradients = self.job.explainer.uses_gradients
-        return self.job.memory.batch(
-            self.job.route, self.latents.values, self.latents.context, gradients
-        )
+        job, latents = self.job, self.latents
+        gradients = job.explainer.uses_gradients
+        return job.memory.batch(job.route, latents.context, gradients, latents.values)
 
     def completeness_error(self, attribution: Attribution) -> float | None:
         """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
@@ -316,10 +320,6 @@ class LiveClip:
             said = self.job.memory.within(self.max_batch, asked)
         return said.view(len(keeps), -1, *said.shape[1:]).mean(dim=1)
 
-    def variants(self, keeps: Tensor) -> Tensor:
-        """The latents with what is not kept replaced, one draw to listen to: (n, D, N)."""
-        return self.draws(keeps)[:, 0]
-
     def draws(self, keeps: Tensor) -> Tensor:
         """The latents with what is not kept, bool (n, D, N), replaced: draws (n, S, D, N)."""
         values, keeps = self.latents.values[0], keeps.to(self.job.device)
@@ -346,7 +346,7 @@ class LiveClip:
 
     def _render_batch(self, keeps: Tensor, wanted: Sequence[tuple[Kind, float]]) -> list[Rendering]:
         route, target = self.job.route, self.target
-        variants = self.variants(keeps)
+        variants = self.draws(keeps)[:, 0]  # one draw, to listen to
         audible = route.decoded(variants, self.latents.context, self.clip.samples)
         files = [to_pcm16(waveform) for waveform in audible]
         written = torch.stack([from_pcm16(samples) for samples, _ in files]).to(self.job.device)
@@ -388,11 +388,5 @@ def _distinct(keeps: Tensor) -> tuple[list[int], list[int]]:
     """Where each different one of n masks is first, and which of those each mask is."""
     # By their bytes: torch.unique would sort whole masks, and take longer than the model.
     numbers: dict[bytes, int] = {}
-    firsts: list[int] = []
-    which: list[int] = []
-    for place, keep in enumerate(keeps):
-        number = numbers.setdefault(keep.numpy().tobytes(), len(numbers))
-        if number == len(firsts):
-            firsts.append(place)
-        which.append(number)
-    return firsts, which
+    which = [numbers.setdefault(keep.numpy().tobytes(), len(numbers)) for keep in keeps]
+    return [which.index(number) for number in range(len(numbers))], which

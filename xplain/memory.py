@@ -8,12 +8,13 @@ import re
 import warnings
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -33,19 +34,29 @@ SHORTER = "give --memory more, or the seconds in question alone: xplain segment 
 
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
-sizes: weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[int, int]]] = (
-    weakref.WeakKeyDictionary()
-)
-"""Of modules that were asked: (route, gradients) → elements of a variant, bytes that one held."""
+sizes: weakref.WeakKeyDictionary[nn.Module, dict[Any, list[int]]] = weakref.WeakKeyDictionary()
+"""Of modules that were asked: route → elements of a variant, bytes that one held, and bytes with
+what a backward pass needs, 0 where that was not measured."""
 
 
 class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of tensors that are made while it is entered; ``most`` at one time."""
+    """Counts the bytes of tensors that are made while it is entered; ``most`` at one time.
+
+    saved: of those, what a backward pass would need; it is counted by ``drop`` instead of held.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.most = 0
+        self.now = self.most = self.saved = 0
         self._counted: set[int] = set()
+        self._dropped: set[int] = set()
+
+    def drop(self, tensor: Tensor) -> Any:
+        """Count a tensor that autograd would save, in place of saving it."""
+        place = _place(tensor)
+        if place in self._counted - self._dropped:
+            self._dropped.add(place)
+            self.saved += tensor.untyped_storage().nbytes()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -68,6 +79,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _freed(self, place: int, size: int) -> None:
         self._counted.discard(place)
+        self._dropped.discard(place)
         self.now -= size
 
 
@@ -98,26 +110,40 @@ class Memory:
                 raise XplainError(f"memory is a number of bytes, such as 2GB, not {asked!r}")
         return cls(budget, fixed)
 
-    def batch(self, route: nn.Module, values: Tensor, context: Context, gradients: bool) -> int:
+    def alone(self, route: nn.Module, context: Context, gradients: bool, values: Tensor) -> Tensor:
+        """Logits of one variant (1, D, N), asked about without gradients.
+
+        For a model, and the longest clip so far, what it holds is measured meanwhile.
+        """
+        known = _known(route, values)
+
+        def ask(_: int) -> Tensor:
+            if self.fixed is not None or (known[0] >= values.numel() and known[1 + gradients]):
+                return route(values, context)  # type: ignore[no-any-return]
+            said, known[1], known[2] = _measured(route, values, context, gradients)
+            known[0] = values.numel()
+            if (held := max(known[1:])) > self.budget:
+                much = f"one variant holds {held / self.budget:.1f} times the memory of a batch"
+                warnings.warn(f"{much}; {SHORTER}", XplainWarning, stacklevel=2)
+            return said
+
+        with torch.no_grad():
+            return self.within(1, ask)
+
+    def batch(self, route: nn.Module, context: Context, gradients: bool, values: Tensor) -> int:
         """How many variants like values (1, D, N) fit at once; at least 1.
 
-        What one holds is measured once for a model and the longest clip so far, by one
-        evaluation, with its gradient where a method needs them: tensors on the processor, the
-        device's own counter on a GPU. Shorter clips are taken to hold their share; a power of two,
-        so that how much a neighbour held changes nothing.
+        Shorter clips are taken to hold their share. A power of two, so that how much a neighbour
+        held changes nothing.
         """
         if self.fixed is not None:
             return min(self.fixed, self.most) if self.most < MOST else self.fixed
-        known = sizes.setdefault(route.get_submodule("module"), {})
-        key, size = (type(route.synthesizer), values.shape[1], gradients), values.numel()
-        if key not in known or known[key][0] < size:
-            one = self.within(1, lambda _: _measured(route, values, context, gradients))
-            known[key] = size, one
-            if one > self.budget:
-                said = f"one variant holds {one / self.budget:.1f} times the memory of a batch"
-                warnings.warn(f"{said}; {SHORTER}", XplainWarning, stacklevel=2)
-        measured, held = known[key]
-        fits = self.budget * measured // max(1, held * size)
+        known, size = _known(route, values), values.numel()
+        if known[0] < size or not known[1 + gradients]:
+            # A state that the model keeps, and the generators, are as if it had not been asked.
+            with borrowed(route, values.device, again=True):
+                self.alone(route, context, gradients, values)
+        fits = self.budget * known[0] // (known[1 + gradients] * size)
         return 1 << (max(1, min(self.most, fits)).bit_length() - 1)
 
     def within(self, batch: int, work: Callable[[int], T]) -> T:
@@ -136,28 +162,37 @@ class Memory:
                 torch.cuda.empty_cache()
 
 
-def _measured(route: nn.Module, values: Tensor, context: Context, gradients: bool) -> int:
-    """Bytes that one variant holds at most while it is asked about."""
-    device = values.device
+def _known(route: nn.Module, values: Tensor) -> list[int]:
+    """What was measured of a route, to be filled in; see sizes."""
+    key = type(route.synthesizer), values.shape[1]
+    return sizes.setdefault(route.get_submodule("module"), {}).setdefault(key, [0, 0, 0])
 
-    def ask() -> None:
-        # Borrowed once more, so that a state that the model keeps, and the generators, are as if
-        # it had not been asked: this is done for the first clip alone.
-        with borrowed(route, device, again=True), torch.set_grad_enabled(gradients):
-            variant = values.detach().clone().requires_grad_(gradients)
-            said = route(variant, context)
-            if gradients and said.requires_grad:
-                with suppress(RuntimeError):  # the method meets it again, and says it better
-                    torch.autograd.grad(said.sum(), variant, allow_unused=True)
 
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        ask()
-        return int(torch.cuda.max_memory_allocated(device)) - before
-    with _Tally() as tally:
-        ask()
-    return int(tally.most)
+def _measured(
+    route: nn.Module, values: Tensor, context: Context, gradients: bool
+) -> tuple[Tensor, int, int]:
+    """Logits of one variant, the bytes it holds at most, and those with gradients, else 0.
+
+    One forward pass for both: what autograd would save is counted and let go, and a backward pass
+    is taken to hold as much more as the forward pass does at one time.
+    """
+    cuda, tally = values.device.type == "cuda", _Tally()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(values.device)
+        before = torch.cuda.memory_allocated(values.device)
+    dropped = saved_tensors_hooks(tally.drop, lambda _: Tensor()) if gradients else nullcontext()
+    try:
+        with torch.set_grad_enabled(gradients), dropped, tally:
+            said = route(values.detach().clone().requires_grad_(gradients), context).detach()
+    except Exception as error:
+        if not gradients or _ran_out(error):
+            raise
+        # The method meets the error again, and says it better.
+        said, most, _ = _measured(route, values, context, gradients=False)
+        return said, most, 2 * most
+    if cuda:
+        tally.most = int(torch.cuda.max_memory_allocated(values.device)) - before
+    return said, tally.most, (tally.most + tally.saved) * gradients
 
 
 def _free(device: torch.device) -> int:

@@ -203,11 +203,8 @@ def check(asked: Asked | Reference | None, model: Model) -> None:
     if model.task in TEXT and asked is None:
         return
     if not isinstance(asked, kinds):
-        ask = {
-            "embedding": "give target=xplain.SimilarTo(RECORDING), or --similar-to FILE",
-            "ctc": "give a word of what it writes, xplain.Word or xplain.Token",
-        }
-        ask["seq2seq"] = ask["ctc"]
+        ask = dict.fromkeys(TEXT, "give a word of what it writes, xplain.Word or xplain.Token")
+        ask["embedding"] = "give target=xplain.SimilarTo(RECORDING), or --similar-to FILE"
         what = "no target" if asked is None else f"{asked!r}"
         raise TargetError(
             f"{model.name} is a model for {model.task}, and {what} cannot be asked of it; "
@@ -292,11 +289,9 @@ def _text(asked: Word | Token | None, output: Tensor, model: Model) -> LiveTarge
     if not whole:
         raise TargetError(f"{model.name} writes nothing for this clip: there is no text to explain")
     if asked is None:
-        first, last = 0, len(pieces)
-        label = whole
+        found = [(0, len(pieces))]
     elif isinstance(asked, Token):
         found = [(n, n + 1) for n, piece in enumerate(pieces) if piece.text == asked.text]
-        (first, last), label = _nth(found, asked, whole), asked.text
     else:
         owners = [n for n, piece in enumerate(pieces) for _ in piece.text]
         text = "".join(piece.text for piece in pieces)
@@ -305,26 +300,21 @@ def _text(asked: Word | Token | None, output: Tensor, model: Model) -> LiveTarge
             for match in re.finditer(r"\S+", text)
             if match[0] == asked.text
         ]
-        (first, last), label = _nth(found, asked, whole), asked.text
+    (first, last), label = (
+        (found[0], whole) if asked is None else (_nth(found, asked, whole), asked.text)
+    )
     tokens = torch.tensor([piece.token for piece in pieces[first:last]])
     if model.task == "seq2seq":
         picks, reads = _told(tokens, first, model)
-        live = _live(label, 0, model, picks=picks, reads=reads)
+        where: dict[str, Any] = {}
     else:
         # All that lies between the tokens around it is its own.
         start = pieces[first - 1].end if first else 0
         end = pieces[last].start if last < len(pieces) else output.shape[1]
         picks, reads = _aligned(tokens, (start, end), model)
-        step = model.frame_step or 0.0
-        live = _live(
-            label,
-            0,
-            model,
-            picks=picks,
-            reads=reads,
-            frames=((start, end),),
-            **({} if asked is None else {"start": start * step, "end": end * step}),
-        )
+        step, where = model.frame_step or 0.0, {"frames": ((start, end),)}
+        where |= {} if asked is None else {"start": start * step, "end": end * step}
+    live = _live(label, 0, model, picks=picks, reads=reads, **where)
     value = float(live.score(output))
     return replace(live, value=value, probability=_share(value), unit=LOGARITHM)
 

@@ -160,7 +160,7 @@ def _said(cell: Cell, live: LiveClip, keeps: Tensor) -> dict[str, list[int]]:
     said: dict[str, list[int]] = {}
     with borrowed(route, live.job.device), seeded(live.seed, live.job.device):
         for part in torch.split(keeps, live.max_batch):
-            variants = live.variants(part)
+            variants = live.draws(part)[:, 0]
             again = route.reads.encode(route.audible(variants, live.latents.context)).values
             for where, latents in [
                 ("reencoded", again),

@@ -129,7 +129,7 @@ def _curves(
     explanation: Explanation, ratios: Sequence[float], needs: set[str]
 ) -> tuple[Curves | None, Curves | None]:
     """Curves of the variants and of their re-encoded audio, each computed if needed."""
-    if explanation.live.hears:
+    if not explanation.live.job.route.direct:
         curves = explanation.curves(ratios) if needs & (CURVES | REENCODED) else None
         return curves, curves
     curves = explanation.curves(ratios) if needs & CURVES else None
