@@ -93,5 +93,6 @@ def _output(route: Route, latents: Latents, original: Tensor, ends: Tensor) -> s
     advice = ", multilabel=True" if why == BETWEEN and not model.multilabel else ""
     return (
         f"the model's answers look like {output} ({why}), and were taken for logits, so {wrong}; "
-        f"wrap it with output={output!r}{advice}, or output='logits' where they are logits"
+        f"say output={output!r}{advice} where it is wrapped (?output={output} in a reference), "
+        "or 'logits' where they are logits"
     )
