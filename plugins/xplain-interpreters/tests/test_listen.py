@@ -67,7 +67,7 @@ def test_the_loss_is_the_sum_of_its_three_means(model: xplain.Model) -> None:
     route = Route(model, make_synthesizer("stft", RATE))
     weights = Training(reconstruction=3.0, quiet=0.5)
     got = network.cost(route, hidden, xplain.Latents(values, {}), values, logits, weights)
-    h, a = (t.detach().numpy() for t in network(hidden, 7))
+    h, a = (t.detach().numpy() for t in network(hidden, (2, 4, 7)))
     z = np.einsum("bkt,bt->bk", h, a)
     said = z @ network.theta.weight.detach().numpy().T + network.theta.bias.detach().numpy()
     log = said - np.log(np.exp(said).sum(axis=1, keepdims=True))

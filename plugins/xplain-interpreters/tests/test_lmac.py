@@ -20,7 +20,7 @@ from xplain.models import make_synthesizer
 from xplain.score import Route
 from xplain_devkit.check import check
 from xplain_devkit.rules.rule import Case
-from xplain_interpreters.layers import choose
+from xplain_interpreters.layers import choose, hidden_layers, outputs
 from xplain_interpreters.trained.interpreter import Training
 from xplain_interpreters.trained.lmac import LMac
 from xplain_interpreters.trained.mask import Decoder, loss
@@ -170,10 +170,51 @@ def test_layers_with_time_are_found_whatever_their_order() -> None:
         "pool": torch.zeros(2, 8),
     }
     conv, gru = choose(short, long, 4)
-    assert (conv.channels, conv.rows, conv.grid(short["conv"]).shape) == (8, 40, (2, 8, 40, 10))
-    assert (gru.channels, gru.rows, gru.grid(short["gru"]).shape) == (16, 1, (2, 16, 1, 10))
+    assert (conv.channels, conv.rows, conv.grid(short["conv"], 2).shape) == (8, 40, (2, 8, 40, 10))
+    assert (gru.channels, gru.rows, gru.grid(short["gru"], 2).shape) == (16, 1, (2, 16, 1, 10))
     with pytest.raises(xplain.PluginError, match="no hidden layer"):
         choose({"pool": short["pool"]}, {"pool": long["pool"]}, 4)
+
+
+class Windowed(nn.Module):
+    """Windows of a clip as rows of the batch; those of all clips mixed where ``mixed``."""
+
+    def __init__(self, mixed: bool = False) -> None:
+        super().__init__()
+        self.mixed = mixed
+        self.conv = nn.Conv1d(1, 3, 8, 4)
+        self.rnn = nn.GRU(3, 5, batch_first=True)
+        self.out = nn.Linear(5, 2)
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        windows = waveform.unfold(1, 2000, 1000)  # (B, windows, samples)
+        clips, count = windows.shape[:2]
+        rows = (windows.transpose(0, 1) if self.mixed else windows).flatten(0, 1)
+        each = self.conv(rows[:, None])
+        if self.mixed:
+            each = each.unflatten(0, (count, clips)).transpose(0, 1).flatten(0, 1)
+        said, _ = self.rnn(each.mean(dim=2).unflatten(0, (clips, count)))
+        return self.out(said[:, -1])
+
+
+def test_windows_that_are_rows_of_the_batch_are_put_back_in_time() -> None:
+    torch.manual_seed(0)
+    module = Windowed()
+    route = Route(
+        xplain.wrap(module, sample_rate=RATE, labels=["a", "b"]), make_synthesizer("stft", RATE)
+    )
+    conv, gru = hidden_layers(route, torch.device("cpu"), 4)
+    assert (conv.name, conv.channels, conv.folded) == ("conv", 3, True)
+    assert (gru.name, gru.channels, gru.folded) == ("rnn", 5, False)
+    waveform = torch.randn(3, RATE)
+    with torch.no_grad(), outputs(module, ["conv"]) as held:
+        module(waveform)
+    grid = conv.grid(held["conv"], 3)
+    each = [module.conv(waveform[1:2, None, t : t + 2000]).mean(dim=2)[0] for t in (0, 1000)]
+    torch.testing.assert_close(grid[1, :, 0, :2], torch.stack(each, dim=1), rtol=1e-4, atol=1e-5)
+    mixed = xplain.wrap(Windowed(mixed=True), sample_rate=RATE, labels=["a", "b"])
+    found = hidden_layers(Route(mixed, route.synthesizer), torch.device("cpu"), 4)
+    assert [layer.name for layer in found] == ["rnn"]  # no clip is another's window
 
 
 def test_it_keeps_the_contract_on_the_model_that_it_was_trained_on(

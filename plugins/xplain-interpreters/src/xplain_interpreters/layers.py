@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,27 +20,39 @@ class Layer:
 
     name: in the model's module. axes: of its output without the batch, as they have to be put to
     be (channels, frequencies, time), or (channels, time). channels, rows: their sizes; one row
-    where there are no frequencies.
+    where there are no frequencies. folded: whether windows of a clip are rows of its batch.
     """
 
     name: str
     axes: tuple[int, ...]
     channels: int
     rows: int
+    folded: bool = False
 
-    def grid(self, output: Tensor) -> Tensor:
-        """An output of the submodule as (B, channels, rows, frames)."""
-        placed = output.permute(0, *self.axes)
+    def grid(self, output: Tensor, clips: int) -> Tensor:
+        """An output of the submodule for so many clips as (B, channels, rows, frames)."""
+        placed = (unfolded(output, clips) if self.folded else output).permute(0, *self.axes)
         return placed[:, :, None] if placed.ndim == 3 else placed
+
+
+def unfolded(output: Tensor, clips: int) -> Tensor:
+    """An output (B · windows, channels, ...) as (B, channels, windows), means over the rest."""
+    apart = output.unflatten(0, (clips, -1))
+    return apart.flatten(3).mean(dim=-1).mT if apart.ndim > 3 else apart.mT
 
 
 @contextmanager
 def outputs(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Note what submodules give while the module is used; the last, of one that is used twice."""
+    """Note what submodules give while the module is used; the last, of one that is used twice.
+
+    Of a tuple, as recurrent layers give, the first.
+    """
     held: dict[str, Tensor] = {}
 
     def note(name: str) -> Any:
         def hook(_: nn.Module, __: object, output: object) -> None:
+            if isinstance(output, tuple) and output:
+                output = output[0]
             if isinstance(output, Tensor) and output.is_floating_point():
                 held[name] = output
 
@@ -62,15 +74,30 @@ def hidden_layers(route: Route, device: torch.device, count: int) -> list[Layer]
         name for name, part in route.module.named_modules() if name and not any(part.children())
     ]
     seen: list[dict[str, Tensor]] = []
-    for seconds in (1, 2):
+    for clips, seconds in ((2, 1), (2, 2), (1, 2)):
         chance = torch.Generator().manual_seed(0)
         samples = seconds * route.synthesizer.sample_rate
         waveform = 0.1 * torch.randn(2, samples, generator=chance).to(device)
-        latents = route.synthesizer.encode(waveform)
+        latents = route.synthesizer.encode(waveform[:clips])
         with torch.no_grad(), outputs(route.module, names) as held:
             route(latents.values, latents.context)
-        seen.append({name: tensor for name, tensor in held.items() if len(tensor) == 2})
-    return choose(seen[0], seen[1], count)
+        seen.append(held)
+    short, long, alone = seen
+    folded = {name for name, tensor in long.items() if _folds(tensor, alone.get(name))}
+    for held in (short, long):
+        for name, tensor in list(held.items()):
+            if name in folded:
+                held[name] = unfolded(tensor, 2)
+            elif len(tensor) != 2:
+                del held[name]
+    return [replace(layer, folded=layer.name in folded) for layer in choose(short, long, count)]
+
+
+def _folds(both: Tensor, first: Tensor | None) -> bool:
+    """Whether the windows of two clips lie one clip after the other, as the first alone tells."""
+    if first is None or both.ndim < 2 or len(both) == 2 or len(both) != 2 * len(first):
+        return False
+    return torch.allclose(both[: len(first)], first, rtol=1e-3, atol=1e-4)
 
 
 def choose(short: Mapping[str, Tensor], long: Mapping[str, Tensor], count: int) -> list[Layer]:

@@ -90,9 +90,10 @@ class Tcav(Explainer):
             asked = score(variant[None])
         hidden = held[layer.name]
         (slope,) = torch.autograd.grad(asked.sum(), hidden, retain_graph=True)
-        frames = layer.grid(slope)[0].flatten(0, 1)  # (channels · rows, T)
+        frames = layer.grid(slope, 1)[0].flatten(0, 1)  # (channels · rows, T)
+        frames = frames * (slope.numel() / frames.numel())  # sums, where the grid has means
         along = concept @ frames  # (T,)
-        through = (concept @ layer.grid(hidden)[0].flatten(0, 1) * along.detach()).sum()
+        through = (concept @ layer.grid(hidden, 1)[0].flatten(0, 1) * along.detach()).sum()
         (part,) = torch.autograd.grad(through, variant)
         away = baseline.reshape(-1, *latents.shape).mean(dim=0)
 
@@ -136,7 +137,7 @@ class Tcav(Explainer):
             latents = route.synthesizer.encode(sound.waveform[None].to(device))
             with outputs(route.module, [layer.name]) as held:
                 route(latents.values, latents.context)
-            means.append(layer.grid(held[layer.name])[0].flatten(0, 1).mean(dim=1).cpu())
+            means.append(layer.grid(held[layer.name], 1)[0].flatten(0, 1).mean(dim=1).cpu())
         which = [True] * len(self._files[0]) + [False] * len(self._files[1])
         return torch.stack(means), torch.tensor(which)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import torch
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from xplain.errors import ArtifactError, PluginError, one_line
 from xplain.storage import check_replaceable, whole_folder
@@ -40,6 +40,7 @@ class _Layer(Struct):
     axes: Annotated[tuple[int, ...], Meta(min_length=2, max_length=3)]
     channels: Size
     rows: Size
+    folded: bool = False
 
 
 class Stored(Struct):
@@ -90,7 +91,7 @@ def read(place: Path, kind: type[Kind]) -> tuple[Stored, Kind]:
         for layer in stored.layers:
             if sorted(layer.axes) != list(range(1, len(layer.axes) + 1)):
                 raise ArtifactError(f"{layer.name} has the axes {layer.axes}")
-        layers = [Layer(each.name, each.axes, each.channels, each.rows) for each in stored.layers]
+        layers = [Layer(**structs.asdict(each)) for each in stored.layers]
         with torch.device("meta"):  # no memory for what the file does not hold
             network = kind(layers, stored.sizes)
         network.load_state_dict(tensors, assign=True)

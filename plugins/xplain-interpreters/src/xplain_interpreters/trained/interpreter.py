@@ -68,11 +68,11 @@ class Interpreter(nn.Module, ABC):
             for layer in layers
         )
 
-    def read(self, hidden: Mapping[str, Tensor], size: Sequence[int]) -> Tensor:
-        """Outputs of the layers, by name, on one grid: (B, width, *size)."""
+    def read(self, hidden: Mapping[str, Tensor], clips: int, size: Sequence[int]) -> Tensor:
+        """Outputs of the layers for B clips, by name, on one grid: (B, width, *size)."""
         total = torch.zeros(())
         for layer, reader in zip(self.layers, self.readers, strict=True):
-            grid = layer.grid(hidden[layer.name]).float()
+            grid = layer.grid(hidden[layer.name], clips).float()
             # Layers of any scale: each clip's is brought to that of noise.
             read: Tensor = reader(functional.layer_norm(grid, grid.shape[1:]))
             if layer.rows == 1:

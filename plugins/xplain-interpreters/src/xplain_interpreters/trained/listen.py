@@ -36,7 +36,7 @@ class ListenToInterpret(Trained[Parts]):
             )
         hidden, _ = self.heard(score, latents)
         network = self.network.to(latents.device)
-        activations, attention = network(hidden, latents.shape[1])
+        activations, attention = network(hidden, (1, *latents.shape))
         relevance = network.relevance(activations, attention, label)
         places = network.dictionary / network.dictionary.sum(dim=0).clamp_min(1e-9)
         values = places @ relevance

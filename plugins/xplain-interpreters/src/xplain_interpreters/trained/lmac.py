@@ -33,7 +33,7 @@ class LMac(Trained[Decoder]):
                 "l-mac explains the model's own decision alone; leave the target out, or choose "
                 "a method that takes any, such as integrated-gradients"
             )
-        mask: Tensor = self.network.to(latents.device)(hidden, latents.shape)[0]
+        mask: Tensor = self.network.to(latents.device)(hidden, (1, *latents.shape))[0]
         away = baseline.reshape(-1, *latents.shape).mean(dim=0)
         kept, rest = torch.lerp(away, latents, mask), torch.lerp(latents, away, mask)
         rows: list[dict[str, str | float]] = [

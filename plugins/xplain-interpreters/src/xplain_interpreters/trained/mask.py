@@ -37,8 +37,9 @@ class Decoder(Interpreter):
         self.out = nn.Conv2d(width, 1, 1)
 
     def forward(self, hidden: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor:
-        """Outputs of the layers, by name, for B clips of latents (D, N) → masks (B, D, N)."""
-        total = self.read(hidden, [-(-length // STAGES[0]) for length in shape])
+        """Outputs of the layers, by name, for latents of shape (B, D, N) → masks (B, D, N)."""
+        clips, *shape = shape
+        total = self.read(hidden, clips, [-(-length // STAGES[0]) for length in shape])
         for part, refine in zip(STAGES, self.refine, strict=True):
             size = [-(-length // part) for length in shape]
             total = refine(functional.interpolate(total, size=size, mode="bilinear"))
@@ -55,7 +56,7 @@ class Decoder(Interpreter):
         weights: Training,
     ) -> Tensor:
         """The paper's loss of the masks of these clips."""
-        mask = self(hidden, latents.values.shape[1:])
+        mask = self(hidden, latents.values.shape)
         return loss(route, mask, latents, silence, logits.argmax(dim=1), weights)
 
     @classmethod

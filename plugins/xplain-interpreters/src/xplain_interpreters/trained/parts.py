@@ -43,9 +43,9 @@ class Parts(Interpreter):
         self.attend = nn.Conv1d(components, 1, 1)
         self.theta = nn.Linear(components, sizes["labels"])
 
-    def forward(self, hidden: Mapping[str, Tensor], frames: int) -> tuple[Tensor, Tensor]:
-        """Activations (B, K, N) and attention (B, N), which sums to 1."""
-        read = self.read(hidden, (ROWS, frames)).flatten(1, 2)
+    def forward(self, hidden: Mapping[str, Tensor], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Activations (B, K, N) for latents of shape (B, D, N), and attention (B, N) of sum 1."""
+        read = self.read(hidden, shape[0], (ROWS, shape[-1])).flatten(1, 2)
         activations: Tensor = self.activate(read)
         attention: Tensor = self.attend(activations)[:, 0].softmax(dim=-1)
         return activations, attention
@@ -80,7 +80,7 @@ class Parts(Interpreter):
         The output is followed by cross-entropy with the model's probabilities; the second is a
         share of |X|², and the third a mean.
         """
-        activations, attention = self(hidden, latents.values.shape[2])
+        activations, attention = self(hidden, latents.values.shape)
         said = self.theta((activations * attention[:, None]).sum(dim=2))
         if route.model.multilabel:
             follows = functional.binary_cross_entropy_with_logits(said, logits.sigmoid())
