@@ -37,8 +37,9 @@ class Layer:
 
 def unfolded(output: Tensor, clips: int) -> Tensor:
     """An output (B · windows, channels, ...) as (B, channels, windows), means over the rest."""
-    apart = output.unflatten(0, (clips, -1))
-    return apart.flatten(3).mean(dim=-1).mT if apart.ndim > 3 else apart.mT
+    apart = output.reshape(clips, -1, *output.shape[1:])
+    means: Tensor = apart if apart.ndim == 3 else apart.flatten(3).mean(dim=-1)
+    return means.transpose(1, 2)
 
 
 @contextmanager
