@@ -51,6 +51,25 @@ def test_every_control_takes_as_much_energy_as_the_explanation() -> None:
     assert [name for name, _ in structured(e, RATIOS)] == [n for n in CONTROLS if n != "rolled"]
 
 
+class OwnAlone(xplain.Explainer):
+    """Refuses every target but the model's own decision, as a trained mask does."""
+
+    uses_baseline = False
+
+    def attribute(self, score: xplain.Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        if score.target != "first":
+            raise xplain.PluginError("explains the own decision alone")
+        return latents.abs()
+
+
+def test_a_method_that_refuses_the_runner_up_keeps_its_other_controls() -> None:
+    wave = torch.cat([torch.randn(200, generator=torch.Generator().manual_seed(0)), torch.zeros(9)])
+    model = xplain.wrap(Energies(), sample_rate=RATE, labels=("first", "second"))
+    e = xplain.explain(wave, model, synthesizer="waveform", explainer=OwnAlone())
+    found = [name for name, _ in structured(e, RATIOS)]
+    assert found == [n for n in CONTROLS if n not in ("rolled", "other label")]
+
+
 def test_a_cue_is_lost_with_its_explanation_and_with_no_control() -> None:
     (clip,) = planted_clips(1, 0, sample_rate=RATE)
     e = xplain.explain(clip.waveform, planted_model(RATE), sample_rate=RATE)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from xplain.curves import Curves
+from xplain.errors import PluginError
 from xplain.explanation import Explanation
 from xplain.interfaces import Attribution, Groups
 from xplain.live import LiveClip
@@ -81,8 +82,9 @@ def structured(
     """The model's answers where each control is kept and removed in the explanation's place.
 
     ratios: of the explanation; a control takes the energy that the explanation takes at each.
-    "other label" is left out for a model of one label, and where the task has none; "rolled"
-    where there is one channel.
+    "other label" is left out for a model of one label, where the task has none, and for a method
+    that refuses it, since it explains the model's own decision alone; "rolled" where there is one
+    channel.
     """
     live = explanation.live
     rank = live.rank(claimed(explanation)).cpu()
@@ -131,7 +133,10 @@ def _ranked(clip: _Clip, name: str) -> Tensor | None:
 
 
 def _of_another_label(live: LiveClip) -> Tensor | None:
-    """The ranking by the same method for the most probable label but the explained one."""
+    """The ranking by the same method for the most probable label but the explained one.
+
+    None where there is no other, or where the method refuses to explain it.
+    """
     others = {label: p for label, p in live.probabilities.items() if label != live.target.label}
     if not others:
         return None
@@ -139,7 +144,10 @@ def _of_another_label(live: LiveClip) -> Tensor | None:
     index = live.target.labels.index(label)
     asked = replace(live.target, label=label, index=index, versus=None, versus_index=None)
     other = replace(live, target=asked)
-    return other.rank(other.attribute()).cpu()
+    try:
+        return other.rank(other.attribute()).cpu()
+    except PluginError:
+        return None
 
 
 def _places(values: Tensor) -> Tensor:
