@@ -8,9 +8,19 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from wrong_plugins import Loud, Right, Zeros
+from wrong_plugins import Loud, Right
 
-from xplain import Clip, Context, Explainer, Grouping, Groups, Latents, PluginError, Score
+from xplain import (
+    Clip,
+    Context,
+    Explainer,
+    Grouping,
+    Groups,
+    Latents,
+    PluginError,
+    Replacement,
+    Score,
+)
 from xplain.score import ClipScore
 from xplain_devkit.toys.models import Frames
 
@@ -349,26 +359,82 @@ class LateAndSaysSo(Late):
 # Replacements
 
 
-class Quieter(Zeros):
+class OfTheClip(Replacement):
+    """Each channel's mean, which may be known of a clip: right."""
+
+    depends_on_keep = False
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return latents.mean(dim=1, keepdim=True).expand_as(latents)
+
+
+class GoesOn(Replacement):
+    """The mean of the frames around that are kept, in two draws with noise: right."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        around = self.around(latents * keep) / self.around(keep.float()).clamp(min=1e-3)
+        return torch.stack([around + self.noise(latents, clip) for _ in range(2)])
+
+    def around(self, values: Tensor) -> Tensor:
+        return nn.functional.avg_pool1d(values[None], 5, 1, padding=2)[0]
+
+    def noise(self, latents: Tensor, clip: Clip) -> Tensor:
+        return 0.01 * torch.randn(latents.shape, generator=clip.generator)
+
+
+class GoesOnWithAll(GoesOn):
+    """The mean of the frames around, whether they are kept or not."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return super().fill(latents, torch.ones_like(keep), clip)
+
+
+class AtTheLevelOfAll(GoesOn):
+    """From what is kept, and as loud as what was removed."""
+
+    def noise(self, latents: Tensor, clip: Clip) -> Tensor:
+        return latents.std() * super().noise(latents, clip)
+
+
+class OneDrawKnows(GoesOn):
+    """The last draw is a hundredth of what was there."""
+
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return torch.cat([super().fill(latents, keep, clip), 0.01 * latents[None]])
+
+
+class GoesOnWithTheRecording(GoesOn):
+    """From what is kept, with noise that is as loud as the recording."""
+
+    def noise(self, latents: Tensor, clip: Clip) -> Tensor:
+        return super().noise(latents, clip) * clip.waveform.abs().max()
+
+
+class TheSecondDrawIsTheClip(OfTheClip):
+    def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
+        return torch.stack([super().fill(latents, keep, clip), 0.5 * latents])
+
+
+class Quieter(OfTheClip):
     """A tenth of what was there."""
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         return 0.1 * latents
 
 
-class Inverted(Zeros):
+class Inverted(OfTheClip):
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         return -latents
 
 
-class Blurred(Zeros):
+class Blurred(OfTheClip):
     """The mean of the frames around, removed or not."""
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         return nn.functional.avg_pool1d(latents[None], 5, 1, padding=2)[0]
 
 
-class FromTheRecording(Zeros):
+class FromTheRecording(OfTheClip):
     """Noise, and some of the clip's own recording."""
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
@@ -376,19 +442,19 @@ class FromTheRecording(Zeros):
         return noise + 0.3 * clip.synthesizer.encode(clip.waveform[None]).values[0]
 
 
-class ALittleLater(Zeros):
+class ALittleLater(OfTheClip):
     """What was removed, three frames later."""
 
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         return latents.roll(3, 1)
 
 
-class PlayedBackwards(Zeros):
+class PlayedBackwards(OfTheClip):
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         return latents.flip(1)
 
 
-class FromTheChannelBelow(Zeros):
+class FromTheChannelBelow(OfTheClip):
     def fill(self, latents: Tensor, keep: Tensor, clip: Clip) -> Tensor:
         return 0.5 * latents.roll(1, 0) + 0.05 * torch.randn(
             latents.shape, generator=clip.generator
@@ -452,6 +518,8 @@ RIGHT_TOO: tuple[tuple[str, type], ...] = (
     ("synthesizer", GriffinLim),
     ("synthesizer", ManyRounds),
     ("segmenter", LateAndSaysSo),
+    ("replacement", OfTheClip),
+    ("replacement", GoesOn),
     ("grouping", Thirds),
 )
 
@@ -498,6 +566,11 @@ SUBTLY_WRONG: Mapping[str, Mapping[type, str]] = {
         PlayedBackwards: "leaks-nothing-of-what-was-removed",
         FromTheChannelBelow: "leaks-nothing-of-what-was-removed",
         FromTheRecording: "leaks-nothing-of-what-was-removed",
+        GoesOnWithAll: "leaks-nothing-of-what-was-removed",
+        AtTheLevelOfAll: "leaks-nothing-of-what-was-removed",
+        OneDrawKnows: "leaks-nothing-of-what-was-removed",
+        GoesOnWithTheRecording: "leaks-nothing-of-what-was-removed",
+        TheSecondDrawIsTheClip: "leaks-nothing-of-what-was-removed",
     },
     "grouping": {
         ByFrames: "groups-every-element",

@@ -8,6 +8,7 @@ import torch
 
 import xplain
 from xplain.registry import registry
+from xplain_devkit.check import check
 
 
 def test_what_it_paints_is_nearer_than_the_mean_and_differs_from_draw_to_draw() -> None:
@@ -26,3 +27,12 @@ def test_what_it_paints_is_nearer_than_the_mean_and_differs_from_draw_to_draw() 
     wrong = (painted.mean(dim=0) - values)[~keep].square().mean()
     mean = (values.mean(dim=1, keepdim=True) - values)[~keep].square().mean()
     assert wrong < mean, (wrong, mean)
+
+
+def test_it_keeps_the_rules_of_replacements_in_the_latents_that_it_is_for() -> None:
+    codec = xplain.load_model("zoo:digits-latent").reads
+    report = check("replacement", "zoo-inpainter", {"draws": 2, "rounds": 2}, synthesizer=codec)
+    states = {outcome.rule: outcome.state for outcome in report.outcomes}
+    assert report.verdict == "passed", [o.message for o in report.outcomes if o.state == "failed"]
+    assert states["leaks-nothing-of-what-was-removed"] == "passed"
+    assert [o.message for o in report.outcomes if "refuses" in o.message] == []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xplain.errors import PluginError, nearest
+from xplain.interfaces import Synthesizer
 from xplain.registry import registry
 from xplain_devkit.rules import (
     explainers,
@@ -16,6 +17,7 @@ from xplain_devkit.rules import (
     synthesizers,
 )
 from xplain_devkit.rules.questions import Question
+from xplain_devkit.rules.replacements import ReplacementSubject
 from xplain_devkit.rules.rule import Case, Outcome, Report, Rule, Subject, examine
 from xplain_devkit.toys.models import RATE
 
@@ -35,11 +37,13 @@ def check(
     name: str,
     parameters: Mapping[str, object] | None = None,
     case: Case | None = None,
+    synthesizer: Synthesizer | None = None,
 ) -> Report:
     """Run the contract tests on what is registered as ``name``, short or full.
 
     parameters: what it is made with in place of its defaults, as a codec's weights. case: what
-    an explainer is asked about that explains one model alone. Raises PluginError for a kind
+    an explainer is asked about that explains one model alone. synthesizer: whose latents a
+    replacement fills that is for these alone, as a trained one. Raises PluginError for a kind
     without rules, and for a name that is unknown or ambiguous; XplainError for a case that
     cannot be asked. What cannot be made is a failed report.
     """
@@ -56,6 +60,10 @@ def check(
             raise PluginError(f"a {kind} is tested without a model; leave --model and --audio out")
         Question(case)
     subject = registered(kind, name, parameters, case)
+    if synthesizer is not None:
+        if kind != "replacement":
+            raise PluginError(f"a {kind} is tested in every representation; leave it out")
+        subject = ReplacementSubject(kind, subject.make, subject.name, synthesizer=synthesizer)
     try:
         subject.make()
     except PluginError as error:

@@ -12,8 +12,8 @@ from xplain.cli.parameters import Pairs, parameter_of, parameters
 from xplain.errors import PluginError, nearest
 
 if TYPE_CHECKING:
+    from xplain.interfaces import Synthesizer
     from xplain_devkit.rules.rule import Case, Report
-
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -27,7 +27,10 @@ def check(
     param: Annotated[Pairs, parameter_of("the plugin")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="The model of an explainer that explains it alone, as a trained one"),
+        typer.Option(
+            help="The model of an explainer that explains it alone, as a trained one; or whose "
+            "latents a replacement fills that is for these alone"
+        ),
     ] = None,
     audio: Annotated[Path | None, typer.Option(help="The clip to ask that model about")] = None,
     synthesizer: Annotated[
@@ -46,8 +49,13 @@ def check(
         from xplain_devkit.check import check as run_contract
 
         given = parameters("--synthesizer-param", synthesizer_param)
-        case = _case(model, audio, synthesizer, given)
-        report = run_contract(kind, name, parameters("--param", param), case)
+        own = parameters("--param", param)
+        if kind == "replacement" and (model or synthesizer):
+            report = run_contract(
+                kind, name, own, synthesizer=_filled(model, audio, synthesizer, given)
+            )
+        else:
+            report = run_contract(kind, name, own, _case(model, audio, synthesizer, given))
         if as_json:
             output.tell(report.to_dict(), indent=1)
     if not as_json:
@@ -73,6 +81,24 @@ def _case(
     if made is None or synthesizer is not None:
         made = make_synthesizer(synthesizer or "stft", asked.sample_rate, given)
     return Case(asked, made, resample(read(file), made.sample_rate).waveform)
+
+
+def _filled(
+    model: str | None, file: Path | None, synthesizer: str | None, given: dict[str, object]
+) -> Synthesizer:
+    """Whose latents a replacement fills: those that a model reads, or a synthesizer's."""
+    from xplain.models import load_model, make_synthesizer
+    from xplain.registry import registry
+
+    if file is not None:
+        raise PluginError("a replacement is tested on noise; leave --audio out")
+    if model is None:
+        made: Synthesizer = registry().create("synthesizer", str(synthesizer), given)
+        return made
+    asked = load_model(model)
+    if asked.reads is not None and synthesizer is None:
+        return asked.reads
+    return make_synthesizer(synthesizer or "stft", asked.sample_rate, given)
 
 
 def _kind(name: str) -> str:
@@ -108,8 +134,12 @@ def _show(report: Report) -> None:
     for outcome in report.outcomes:
         if outcome.state == "failed":
             console.print(f"broken: {outcome.message}", soft_wrap=True)
+    refused = [o.message for o in report.outcomes if "refuses these latents" in o.message]
+    if refused:
+        console.print(f"not tested: {refused[0]}; give --model one that reads them", soft_wrap=True)
     console.print(
         f"{report.kind} {report.name}: {report.verdict} in {report.seconds:.1f} s "
-        f"({len(report.outcomes)} rules, {len(report.failed)} broken)",
+        f"({len(report.outcomes)} rules, {len(report.failed)} broken, "
+        f"{sum(o.state == 'not applicable' for o in report.outcomes)} not applicable)",
         soft_wrap=True,
     )

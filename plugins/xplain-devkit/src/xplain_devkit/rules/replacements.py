@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xplain.errors import PluginError
-from xplain.interfaces import Clip, Replacement, Synthesizer
+from xplain.interfaces import Clip, Latents, Replacement, Synthesizer
 from xplain_devkit.rules import parameters as configuration
 from xplain_devkit.rules.rule import Broken, NotApplicable, Rule, Subject, demand
 from xplain_devkit.rules.state import changed, close, copied
@@ -28,7 +28,7 @@ class ReplacementSubject(Subject):
     """A replacement, and the synthesizer whose latents it fills."""
 
     synthesizer: Synthesizer | None = None
-    """At RATE Hz; None stands for Frames."""
+    """None stands for Frames at RATE Hz."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,22 @@ class Gap:
             return replacement.fill(self.latents, self.keep, self.clip)
         except PluginError as refusal:
             raise NotApplicable(f"it refuses these latents: {refusal}") from refusal
+
+    def draws(self, replacement: Replacement) -> Tensor:
+        """What a replacement gives, as draws (S, D, N); NotApplicable for another shape."""
+        got = self.filled(replacement)
+        if got.shape[-2:] != self.latents.shape:
+            raise NotApplicable("it does not give the latents' shape")
+        return got.reshape(-1, *self.latents.shape)
+
+    def of_another_clip(self, other: Gap) -> Gap:
+        """The same where it is kept, and ``other`` in all else: what is removed, the recording."""
+        latents = torch.where(self.keep, self.latents, other.latents)
+        encoded = Latents(latents[None].clone(), other.clip.latents.context)
+        generator = torch.Generator()
+        generator.set_state(self.clip.generator.get_state())
+        clip = Clip(other.clip.synthesizer, other.clip.waveform, encoded, generator)
+        return Gap(latents, self.keep.clone(), clip)
 
 
 def gap(subject: Subject, *, kept: bool = False, seed: int = 0, device: str = "cpu") -> Gap:
@@ -85,23 +101,47 @@ def replaces_something(subject: Subject) -> None:
 
 
 def leaks_nothing_of_what_was_removed(subject: Subject) -> None:
-    """What is filled in does not follow what was there: no correlation over a channel's frames,
-    nor, where nothing is kept, with frames or channels beside them or in reverse."""
+    """What is filled in may follow what is kept, where it depends_on_keep, or the clip's colour
+    and level, where it does not; never what was removed."""
+    made = subject.make()
     for kept in (True, False):
         asked = gap(subject, kept=kept)
-        got = asked.filled(subject.make())
-        if got.shape[-2:] != asked.latents.shape:
-            raise NotApplicable("it does not give the latents' shape")
-        got = got.reshape(-1, *asked.latents.shape)[0]
+        if made.depends_on_keep:
+            _is_the_same_of_another_clip(asked, gap(subject, kept=kept, seed=5), made)
+        else:
+            _does_not_correlate(asked, made)
+
+
+def _is_the_same_of_another_clip(asked: Gap, other: Gap, made: Replacement) -> None:
+    """What goes on with what is kept resembles what was there, and yet has not seen it.
+
+    So the removed latents, and the recording they were made from, are changed, and nothing else.
+    """
+    one, two = asked.of_another_clip(other).draws(made), asked.draws(made)
+    if one.shape != two.shape:
+        raise Broken(f"{len(one)} draws, and {len(two)} where only what was removed is another.")
+    gone = ~asked.keep
+    size = float(one[:, gone].abs().max()) if bool(gone.any()) else 0.0
+    moved = float((one - two)[:, gone].abs().max()) if bool(gone.any()) else 0.0
+    demand(
+        moved <= 1e-5 * max(size, 1.0),
+        f"values that move by {moved:.2g} where only what was removed is another; one that speaks "
+        "of the clip as a whole, as a mean does, sets depends_on_keep = False.",
+    )
+
+
+def _does_not_correlate(asked: Gap, made: Replacement) -> None:
+    """No draw follows what was there over a channel's frames, nor what was beside it."""
+    gone, kept = ~asked.keep, bool(asked.keep.any())
+    places = {"in its place": asked.latents}
+    if not kept:
+        places |= {f"{n} frames off": asked.latents.roll(n, 1) for n in range(-LAGS, LAGS + 1)}
+        places |= {"in a channel beside": asked.latents.roll(1, 0)}
+        places |= {"of channels in reverse": asked.latents.flip(0)}
+        places |= {"in reverse": asked.latents.flip(1)}
+    for got in asked.draws(made):
         if kept and torch.equal(got, asked.latents):
             raise NotApplicable("it gives the latents back")
-        gone = ~asked.keep
-        places = {"in its place": asked.latents}
-        if not kept:
-            places |= {f"{n} frames off": asked.latents.roll(n, 1) for n in range(-LAGS, LAGS + 1)}
-            places |= {"in a channel beside": asked.latents.roll(1, 0)}
-            places |= {"of channels in reverse": asked.latents.flip(0)}
-            places |= {"in reverse": asked.latents.flip(1)}
         for where, there in places.items():
             # Without each channel's mean and level, which may be known of the clip.
             both = [_centred(values, gone)[gone].double() for values in (there, got)]
