@@ -49,7 +49,8 @@ def test_three_commands_lead_from_nothing_to_a_plugin_that_passes(tmp_path: Path
     assert checked.returncode == 0, checked.stdout + checked.stderr
     last = checked.stdout.splitlines()[-1]
     assert re.fullmatch(
-        r"explainer xplain-my-method/my-method: passed in \d+\.\d s \(\d+ rules, 0 broken, \d+ not applicable\)",
+        r"explainer xplain-my-method/my-method: passed in \d+\.\d s "
+        r"\(\d+ rules, 0 broken, \d+ not applicable\)",
         last,
     )
 
