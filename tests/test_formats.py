@@ -190,13 +190,3 @@ def test_what_is_neither_utf_8_nor_marked_utf_16_is_refused_with_its_line(tmp_pa
 def test_an_rttm_is_read_by_a_name_that_has_spaces(tmp_path: Path) -> None:
     path = written(tmp_path, "x.rttm", RTTM + RTTM.replace(" m ", " my_meeting "))
     assert read_segments(path, "my meeting") == (Segment("spk1", 1.5, 3.75),)
-
-
-def test_the_segment_files_that_failed(shared: Path) -> None:
-    cases = shared / "cases" / "segments"
-    for name in ("comment.TextGrid", "u16le.TextGrid"):
-        (segment,) = read_segments(cases / name)
-        assert segment == Segment("\u014ba", 0.0, 1.2), name
-    for name in ("neg.rttm", "space.rttm"):
-        with pytest.raises(ArtifactError, match=rf"{name}.*line 1\b"):
-            read_segments(cases / name)
