@@ -20,7 +20,7 @@ function virtualTable(columns, rows, { label, keep, mark = () => false }) {
   const table = h("table", { class: "rows", "aria-rowcount": () => String(shown.length + 1) }, h("thead", {}, h("tr", {}, heads)), body);
   const node = h("div", { class: "window", tabindex: "0", role: "group", "aria-label": label }, table);
   const line = (row, index) => h("tr", { "aria-rowindex": String(index + 2), class: row.error ? "damaged" : mark(row) ? "chosen" : "" },
-    row.error ? [columns[0].cell(row), h("span", { class: "why" }, row.error)].map((content, i) => h("td", { colspan: i ? columns.length - 1 : 1, class: i ? "" : columns[0].key }, content))
+    row.error ? [columns[0].cell(row), h("span", { class: "why" }, row.error)].map((content, i) => h("td", { colspan: i ? columns.length - 1 : 1, class: i ? "" : columns[0].key, title: i ? row.error : null }, content))
       : columns.map((column) => {
         const content = column.cell(row);
         return h("td", { class: column.key, title: typeof content === "string" && content.length > 20 ? content : null }, content);
@@ -91,17 +91,18 @@ function folderPage(d, main) {
     { key: "verdict", value: (row) => (row.verdict === null ? null : ["unfaithful", "inconclusive", "partly", "faithful"].indexOf(row.verdict)), cell: (row) => (row.verdict === null ? h("span", { class: "soft" }, t("not_checked")) : h("span", { class: `badge ${row.badge}` }, t(row.badge === "noticed" ? "verdict_noticed" : `verdict_${row.verdict}`, { verdict: t(`verdict_${row.verdict}`) }))) },
     { key: "kept", value: (row) => (row.kept.length ? row.kept.reduce((sum, [, p]) => sum + p, 0) / row.kept.length : null), cell: (row) => sparkline(row.kept) },
     { key: "method", value: (row) => row.method, cell: (row) => h("span", { class: "soft" }, row.method) },
-    { key: "file", value: (row) => row.file, cell: (row) => h("span", { class: "soft" }, row.file) },
-  ].filter((column) => column.key !== "method" || new Set(d.rows.map((row) => row.method)).size > 1);
+    { key: "file", value: (row) => row.file, cell: (row) => h("span", { class: "soft", title: row.file }, row.file.split(/[\\/]/).slice(-2).join("/")) },
+  ].filter((column) => column.key !== "method" || new Set(d.rows.filter((row) => !row.error).map((row) => row.method)).size > 1);
   const searched = new Map(d.rows.map((row) => [row, [row.name, row.prediction, row.label, row.file, row.method, row.error].join("\n").toLowerCase()]));
   const table = virtualTable(columns, d.rows, { label: () => t("explanations"), keep: (row) => searched.get(row).includes(filter.text)
     && (!filter.verdict || own(row) === filter.verdict) && (!filter.label || row.label === filter.label) });
   const set = (key) => (e) => { filter[key] = key === "text" ? e.target.value.toLowerCase() : e.target.value; table.update(); };
+  const whole = (count) => number(count, 0), count = (key, value) => d.rows.filter((row) => (key === "verdict" ? own(row) : row[key]) === value).length;
   const verdicts = [...new Set(d.rows.map(own))], labels = [...new Set(d.rows.map((row) => row.label).filter(Boolean))].sort();
   const pick = (key, values, name) => h("label", {}, () => t(`column_${key}`), h("select", { onchange: set(key) },
-    h("option", { value: "" }, () => t("all")), values.map((value) => h("option", { value }, () => name(value)))));
+    h("option", { value: "" }, () => t("all")), values.map((value) => h("option", { value }, () => `${name(value)} (${whole(count(key, value))})`))));
   main.append(preferences(() => table.repaint()), h("h1", {}, d.name),
-    h("p", { role: "status" }, () => t("of_explanations", { shown: table.count(), total: d.rows.length })),
+    h("p", { role: "status" }, () => t("of_explanations", { shown: whole(table.count()), total: whole(d.rows.length) })),
     h("div", { class: "controls" }, h("label", {}, () => t("search"), h("input", { type: "search", oninput: set("text") })),
       pick("verdict", verdicts, (v) => t(v === "damaged" ? "damaged" : v === "none" ? "not_checked" : `verdict_${v}`)), pick("label", labels, String)),
     table.node);
