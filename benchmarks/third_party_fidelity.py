@@ -5,7 +5,7 @@ For each clip whose decision has a probability of at least .6 (a regression's al
 random, decoded, and the model is asked again: does the decision survive, and what is its
 probability (a regression's value, a cosine)? Rows are added to a CSV as they come; what is there
 is not done again, so that a run goes on where it was stopped. The pitch of singing is Praat's:
-pip install praat-parselmouth.
+pip install -c constraints.txt praat-parselmouth.
 
     python benchmarks/third_party_fidelity.py --clips 30 --out out/third_party.csv
     python benchmarks/third_party_fidelity.py --show out/third_party.csv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -69,6 +70,15 @@ def test_a_batch_holds_no_more_than_the_budget() -> None:
         largest[memory] = max(module.seen)
     assert largest["600KB"] <= 3 and largest["3MB"] <= 4 < largest["12MB"] <= 16
     assert largest[None] == 40
+
+
+def test_what_does_not_fit_is_told_what_would() -> None:
+    """What is advised is enough: the memory for all of it, and the seconds for this memory."""
+    (warning,) = [w for w in explained(Wide(), memory="600KB").warnings if "memory" in w]
+    said = re.search(r"1 s hold .* give --memory (\d+MB), or at most ([\d.]+) s at a time", warning)
+    assert said is not None
+    for settings in ({"memory": said[1]}, {"memory": "600KB", "seconds": float(said[2]) - 0.01}):
+        assert "memory" not in str(explained(Wide(), **settings).warnings)
 
 
 def test_a_shorter_clip_is_asked_in_larger_batches() -> None:

@@ -120,9 +120,9 @@ class LiveClip:
                 faint = route.encoded(FAINT * waveform.to(device)[None]).values
             # The faint one beside the loud one, however small the batches are.
             variants, context = torch.cat([values[None], faint, nothing]), latents.context
-            ask = partial(job.memory.alone, route, context, job.explainer.uses_gradients)
+            ask = partial(job.memory.alone, route, clip, job.explainer.uses_gradients)
             alone = torch.cat([ask(variants[:1]), ask(variants[1:2])])
-            max_batch = job.memory.batch(route, context, False, variants[:1])
+            max_batch = job.memory.batch(route, clip, False)
             original, said = job.memory.within(
                 max_batch, lambda most: route.ask(asked, variants, context, most)
             )
@@ -228,9 +228,8 @@ class LiveClip:
     @property
     def batch(self) -> int:
         """Variants that the method may ask about at once."""
-        job, latents = self.job, self.latents
-        gradients = job.explainer.uses_gradients
-        return job.memory.batch(job.route, latents.context, gradients, latents.values)
+        gradients = self.job.explainer.uses_gradients
+        return self.job.memory.batch(self.job.route, self.clip, gradients)
 
     def completeness_error(self, attribution: Attribution) -> float | None:
         """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from xplain.borrowing import borrowed
 from xplain.errors import ModelError, XplainError, XplainWarning
-from xplain.interfaces import Context
+from xplain.interfaces import Clip, Context
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ MOST = 64
 LARGEST = 2 * 2**30
 """Bytes taken where nobody says and the device is no GPU: half of what is free, this at most."""
 
-SHORTER = "give --memory more, or the seconds in question alone: xplain segment --explain cuts them"
+CUT = "at a time (xplain segment --explain cuts what a model that decides per frame finds)"
 
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -110,7 +110,7 @@ class Memory:
                 raise XplainError(f"memory is a number of bytes, such as 2GB, not {asked!r}")
         return cls(budget, fixed)
 
-    def alone(self, route: nn.Module, context: Context, gradients: bool, values: Tensor) -> Tensor:
+    def alone(self, route: nn.Module, clip: Clip, gradients: bool, values: Tensor) -> Tensor:
         """Logits of one variant (1, D, N), asked about without gradients.
 
         For a model, and the longest clip so far, what it holds is measured meanwhile.
@@ -119,30 +119,34 @@ class Memory:
 
         def ask(_: int) -> Tensor:
             if self.fixed is not None or (known[0] >= values.numel() and known[1 + gradients]):
-                return route(values, context)  # type: ignore[no-any-return]
-            said, known[1], known[2] = _measured(route, values, context, gradients)
+                return route(values, clip.context)  # type: ignore[no-any-return]
+            said, known[1], known[2] = _measured(route, values, clip.context, gradients)
             known[0] = values.numel()
             if (held := max(known[1:])) > self.budget:
-                much = f"one variant holds {held / self.budget:.1f} times the memory of a batch"
-                warnings.warn(f"{much}; {SHORTER}", XplainWarning, stacklevel=2)
+                times, length = held / self.budget, clip.duration
+                much = f"{length:.3g} s hold {times:.1f} times the memory of a batch"
+                more = (
+                    f"give --memory {-(-held // 2**20)}MB, or at most {length / times:.3g} s {CUT}"
+                )
+                warnings.warn(f"{much}; {more}", XplainWarning, stacklevel=2)
             return said
 
-        with torch.no_grad():
-            return self.within(1, ask)
+        return self.within(1, ask)
 
-    def batch(self, route: nn.Module, context: Context, gradients: bool, values: Tensor) -> int:
-        """How many variants like values (1, D, N) fit at once; at least 1.
+    def batch(self, route: nn.Module, clip: Clip, gradients: bool) -> int:
+        """How many variants of a clip fit at once; at least 1.
 
         Shorter clips are taken to hold their share. A power of two, so that how much a neighbour
         held changes nothing.
         """
         if self.fixed is not None:
             return min(self.fixed, self.most) if self.most < MOST else self.fixed
+        values = clip.latents.values
         known, size = _known(route, values), values.numel()
         if known[0] < size or not known[1 + gradients]:
             # A state that the model keeps, and the generators, are as if it had not been asked.
             with borrowed(route, values.device, again=True):
-                self.alone(route, context, gradients, values)
+                self.alone(route, clip, gradients, values)
         fits = self.budget * known[0] // (known[1 + gradients] * size)
         return 1 << (max(1, min(self.most, fits)).bit_length() - 1)
 
@@ -155,11 +159,11 @@ class Memory:
                 if not _ran_out(error):
                     raise
                 if batch == 1:
-                    raise ModelError(f"memory ran out with a single variant; {SHORTER}") from error
+                    said = f"memory ran out with a single variant; explain fewer seconds {CUT}"
+                    raise ModelError(said) from error
             self.most = batch = batch // 2
             gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            torch.cuda.empty_cache()
 
 
 def _known(route: nn.Module, values: Tensor) -> list[int]:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -244,17 +244,12 @@ def _advice(explainer: Explainer, error: Exception) -> str:
 
 def _fits(given: object, shape: Sequence[int]) -> bool:
     """Whether a plugin gave a tensor of a shape, with finite numbers."""
-    if not isinstance(given, Tensor) or given.shape != tuple(shape):
-        return False
-    return bool(torch.isfinite(given).all())
+    shaped = isinstance(given, Tensor) and given.shape == tuple(shape)
+    return shaped and bool(cast(Tensor, given).isfinite().all())
 
 
 def same_synthesizer(one: Synthesizer, other: Synthesizer) -> bool:
-    """Whether two synthesizers make the same latents, as far as can be known.
-
-    The same object, or of the same class with the same weights and the same parameters, all of
-    them readable.
-    """
+    """Whether two make the same latents: of one class, with equal weights and parameters."""
     if one is other or type(one) is not type(other):
         return one is other
     names = constructor_parameters(type(one))

@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from third_party.weights import filled, onnx
 
 SAMPLES = 144_160
+POOLED = 8 * 160
+"""Samples of one column after the last pooling."""
 LABELS = ("signal", "background", "overall")
 
 
 class Dnsmos(nn.Module):
     """Waveforms (B, samples) at 16 kHz → opinion scores (B, 3): signal, background, overall.
 
-    Clips are repeated to, or cut at, 9.01 s, as its authors do.
+    Clips are repeated to, or cut at, 9.01 s, as its authors do. Of those that fill columns of the
+    last pooling exactly, whole repetitions in the middle are left out, for a fourth of the time:
+    their columns are those of the repetition before, of which the maximum is the same.
     """
 
     real: Tensor
@@ -56,8 +60,10 @@ class Dnsmos(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Opinion scores (B, 3)."""
-        times = -(-SAMPLES // waveform.shape[1])
-        whole = waveform.repeat(1, times)[:, :SAMPLES]
+        length, samples = waveform.shape[1], SAMPLES
+        if length % POOLED == 0 and length >= 10 * POOLED:
+            samples -= max(0, SAMPLES // length - 2) * length
+        whole = waveform.repeat(1, -(-samples // length))[:, :samples]
         frames = whole.unfold(1, 320, 160).transpose(1, 2)
         power = (self.real[..., 0] @ frames).square() + (self.imaginary[..., 0] @ frames).square()
         x = (power.transpose(1, 2).clamp(min=1e-12).log() / math.log(10))[:, None]
