@@ -9,11 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from xplain import Explainer, Score
 from xplain_captum.adaptive import adaptive_path_integral
 from xplain_captum.captum_calls import mean_over_draws
+from xplain_captum.fusing import fused
 
 
 class IntegratedGradients(Explainer):
@@ -49,7 +51,8 @@ class IntegratedGradients(Explainer):
             along = partial(adaptive_path_integral, score, latents, tolerance=self.tolerance)
         else:
             along = partial(self._fixed, score, latents, self.steps)
-        return mean_over_draws(along, baseline)
+        with fused(score, latents):
+            return mean_over_draws(along, baseline)
 
     @staticmethod
     def _fixed(score: Score, latents: Tensor, steps: int, baseline: Tensor) -> Tensor:
@@ -77,11 +80,7 @@ class Saliency(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline."""
-        from captum.attr import Saliency
-
-        inputs = latents[None].requires_grad_()
-        gradient: Tensor = Saliency(score).attribute(inputs, abs=True)
-        return gradient[0]
+        return _gradient(score, latents).abs()
 
 
 class InputXGradient(Explainer):
@@ -97,8 +96,11 @@ class InputXGradient(Explainer):
 
     def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
         """Attribute latents (D, N), whatever the baseline."""
-        from captum.attr import InputXGradient
+        return latents * _gradient(score, latents)
 
-        inputs = latents[None].requires_grad_()
-        attribution: Tensor = InputXGradient(score).attribute(inputs)
-        return attribution[0].detach()
+
+def _gradient(score: Score, latents: Tensor) -> Tensor:
+    """The score's gradient by latents (D, N)."""
+    variants = latents[None].detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(score(variants).sum(), variants)
+    return gradient[0]
