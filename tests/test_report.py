@@ -447,3 +447,8 @@ def test_a_folder_is_a_table_and_a_damaged_explanation_is_a_row_of_it(tmp_path: 
     )
     assert second["name"] == "b" and second["error"] == damaged[tmp_path / "b"]
     assert third["prediction"] == "noise" and "link" not in third and third["verdict"] is None
+
+
+def test_minutes_of_sound_are_compressed_whole() -> None:
+    sound = np.zeros(8000 * 500, np.int16)  # more than libvorbis has room for at once
+    assert soundfile.info(io.BytesIO(arrays.compressed(sound, 8000, "OGG"))).frames == len(sound)

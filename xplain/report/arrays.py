@@ -156,16 +156,15 @@ def _coarse(sound: npt.NDArray[np.int16], steps: Array) -> npt.NDArray[np.int16]
 
 
 def compressed(samples: npt.NDArray[np.int16], rate: int, kind: str) -> bytes:
-    """16-bit samples at rate Hz as a file that browsers decode: FLAC, MP3 or Ogg Vorbis.
-
-    FLAC is exact; in Ogg a browser goes to any moment of a long file.
-    """
+    """16-bit samples at rate Hz as FLAC (exact), MP3, or Ogg Vorbis (a browser goes anywhere)."""
     if kind == "MP3" and rate not in MP3_RATES:
         higher = next((other for other in MP3_RATES if other > rate), MP3_RATES[-1])
         samples, rate = soxr.resample(samples, rate, higher), higher
-    buffer = io.BytesIO()
     subtype = {"FLAC": "PCM_16", "MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}[kind]
-    soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=kind) as file:
+        for second in np.split(samples, range(rate, len(samples), rate)):
+            file.write(second)  # libvorbis puts all of a call on the stack: minutes would crash
     return buffer.getvalue()
 
 
