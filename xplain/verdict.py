@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["faithful", "partly", "unfaithful", "inconclusive"]
 
@@ -30,12 +30,7 @@ UNDECIDED = 0.1
 """Difference of two probabilities under which a model has not decided between them."""
 UNSURE = 0.6
 """Probability under which a faithful explanation is of a decision that is not sure."""
-WORDS: Mapping[Kind, str] = {
-    "faithful": "faithful",
-    "partly": "partly faithful",
-    "unfaithful": "unfaithful",
-    "inconclusive": "inconclusive",
-}
+WORDS = {kind: "partly faithful" if kind == "partly" else kind for kind in get_args(Kind)}
 
 
 @dataclass(frozen=True)
