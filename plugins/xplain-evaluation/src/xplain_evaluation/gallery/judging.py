@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from xplain.check import check
+from xplain.check import ALIKE, check
 from xplain.clips import AudioLike, Failure
 from xplain.errors import ModelError, XplainError
 from xplain.explaining import compare_each, explain
@@ -59,8 +59,8 @@ class Judgement:
     """What check() said of one attribution of one clip.
 
     right: whether it is one. decided: whether the model is sure of its label, as far as it has
-    probabilities. mild: see Way. seconds: that the check took; gradients: that integrated
-    gradients of the clip take, with as many steps as STEPS.
+    probabilities. mild: see Way. seconds: of the processor that the check took; gradients: that
+    integrated gradients of the clip take, with as many steps as STEPS.
     """
 
     clip: str
@@ -107,7 +107,8 @@ def judged(
     """Check right attributions of every clip, and each way to be wrong about it.
 
     Wrong ones claim no completeness, which would give many of them away. Another clip's
-    attribution is that of the clip before. A Failure for a clip that cannot be explained.
+    attribution is that of the clip before. Where a grouping with names is set, attributions are
+    made wrong group by group alone. A Failure for a clip that cannot be explained.
     """
     known = {p.name for p in registry().plugins if p.kind == "explainer"}
     right = {label: method for label, method in right.items() if method[0] in known}
@@ -142,45 +143,54 @@ def _judged(
     wrong = [
         (way.name, way.mild, way.make(own.attribution, materials))
         for way in ways
-        if way.needs is None or way.needs in materials.others
+        if (own.groups is None if way.needs is None else way.needs in materials.others)
     ]
     if BLOCKS in right:
-        wrong += _by_blocks(right[BLOCKS], materials, ways)
+        wrong += _by_groups(right[BLOCKS], materials, ways)
     for name, mild, attribution in wrong:
         claimed = claiming_nothing(own.live, attribution)
         verdict, seconds = _timed(partial(check, claimed, Attribution(attribution)))
         yield Judgement(own.name, name, False, mild, decided, verdict, seconds, gradients)
 
 
-def _by_blocks(
+def _by_groups(
     own: Explanation, materials: Materials, ways: Sequence[Way]
 ) -> Iterator[tuple[str, bool, Tensor]]:
-    """Wrong attributions that say one thing of every block: names, whether mild, (D, N)."""
+    """Wrong attributions that say one thing of every group: names, whether mild, (D, N).
+
+    Of blocks the means make a small picture; of named groups the sums, one after the other, and
+    what comes out as it was (a shift of what is everywhere alike, say) is left out.
+    """
     values = own.attribution
-    rows, columns = (
-        torch.unique_consecutive(lines, dim=0, return_inverse=True)[1]
-        for lines in (values, values.T)
-    )
-    number = rows[:, None] * (int(columns.max()) + 1) + columns
-    shape = int(rows.max()) + 1, int(columns.max()) + 1
+    if own.groups is not None and own.numbers is not None:
+        unit, number, shape = "groups", own.numbers, (1, len(own.groups))
+    else:
+        rows, columns = (
+            torch.unique_consecutive(lines, dim=0, return_inverse=True)[1]
+            for lines in (values, values.T)
+        )
+        shape = int(rows.max()) + 1, int(columns.max()) + 1
+        unit, number = "blocks", rows[:, None] * shape[1] + columns
     sizes = number.flatten().bincount()
+    counted = torch.ones_like(sizes) if own.groups is None else sizes
 
     def coarse(fine: Tensor) -> Tensor:
         sums = number.flatten().bincount(fine.flatten().double())
-        means: Tensor = (sums / sizes).float().view(*shape)
-        return means
+        return (sums / sizes * counted).float().view(*shape)
 
-    own_blocks, loud = coarse(values), replace(materials, loudness=coarse(materials.loudness))
+    said, loud = coarse(values), replace(materials, loudness=coarse(materials.loudness))
     for way in ways:
         if way.blocks:
-            made = way.make(own_blocks, loud)
-            yield f"{way.name} (blocks)", way.mild, made.flatten()[number]
+            made = way.make(said, loud)
+            same = torch.cosine_similarity(made.flatten(), said.flatten(), dim=0) >= ALIKE
+            if own.groups is None or not same:
+                yield f"{way.name} ({unit})", way.mild, (made.flatten() / counted)[number]
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What some work gives, and the seconds it took."""
-    started = time.perf_counter()
-    return work(), time.perf_counter() - started
+    """What some work gives, and the seconds of the processor it took."""
+    started = time.process_time()
+    return work(), time.process_time() - started
 
 
 def claiming_nothing(live: LiveClip, attribution: Tensor) -> LiveClip:
