@@ -533,6 +533,8 @@ def test_a_served_page_shows_hostile_names_and_plays(
         assert NASTY in frame.locator(".lead").inner_text(timeout=20000)
         frame.locator(".play").click()
         frame.locator(".play", has_text="Pause").wait_for(timeout=5000)
+        shown.tab.select_option(".preferences select", "de")  # and the frame follows, playing on
+        frame.locator(".play", has_text="Pause").and_(frame.locator("html[lang=de] *")).wait_for()
         shown.tab.set_viewport_size({"width": 420, "height": 900})
         assert shown("document.documentElement.scrollWidth <= innerWidth")
     finally:

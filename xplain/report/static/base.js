@@ -6,8 +6,16 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const words = JSON.parse(document.getElementById("words").textContent);
 const followers = new Set(); // what refresh() updates: {node, update}
 
-const chosen = (navigator.language || "en").slice(0, 2);
-let language = chosen in words ? chosen : "en";
+let language = "en";
+const framed = () => new URLSearchParams(location.hash.slice(1)); // what a page around this one has chosen
+
+/** Take the language and the colours of the page around this one; or the reader's language. */
+function adopt() {
+  const wanted = framed().get("language") ?? (navigator.language || "en").slice(0, 2), theme = framed().get("theme");
+  if (Object.hasOwn(words, wanted)) language = wanted;
+  if (theme) document.documentElement.dataset.theme = theme;
+}
+adopt();
 
 /** A text of the dictionary, with {names} filled in; the key itself where it has none. */
 function t(key, values = {}) {
@@ -139,9 +147,10 @@ function preferences(repaint) {
     ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const repainted = () => { colours = {}; refresh(); repaint(); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repainted);
+  addEventListener("hashchange", () => { adopt(); repainted(); });
   const languages = h("select", { "aria-label": () => t("language"), onchange: (e) => { language = e.target.value; refresh(); repaint(); } },
     Object.keys(words).map((code) => h("option", { value: code, lang: code, selected: code === language }, words[code]._)));
-  return h("div", { class: "preferences" }, languages,
+  return h("div", { class: "preferences", hidden: framed().has("theme") }, languages,
     h("button", { type: "button", onclick: () => {
       document.documentElement.dataset.theme = dark() === "dark" ? "light" : "dark";
       repainted();

@@ -34,5 +34,6 @@ def serve(
     from xplain_serve.server import HOST, application
 
     models = {name: load_model(name) for name in model or ["zoo:digits"]}
+    served = application(models, device)
     say(f"page: http://{HOST}:{port}/ (Ctrl-C ends it)")
-    uvicorn.run(application(models, device), host=HOST, port=port, log_level="warning")
+    uvicorn.run(served, host=HOST, port=port, log_level="warning")

@@ -15,7 +15,7 @@ function wav(samples, rate) {
   return new File([view], "recording.wav", { type: "audio/wav" });
 }
 
-let sound = null, recorder = null, busy = false, failure = "";
+let sound = null, recorder = null, busy = false, failure = "", page = null;
 const choose = (file) => { sound = file; failure = ""; refresh(); };
 
 async function record() {
@@ -45,8 +45,7 @@ async function ask(event) {
   try {
     const answer = await fetch("/explain", { method: "POST", body: form, headers: { "X-Xplain": "1" } });
     const said = await answer.text();
-    if (answer.ok) frame.src = `/result/${encodeURIComponent(said)}`;
-    else failure = said;
+    if (answer.ok) { page = `/result/${encodeURIComponent(said)}`; show(); } else failure = said;
   } catch (error) { failure = String(error.message ?? error); }
   busy = false;
   refresh();
@@ -59,16 +58,23 @@ selects.model.addEventListener("change", labels);
 labels();
 selects.explainer.value = data.explainers.find((name) => name === "integrated-gradients") ?? data.explainers[0];
 const file = h("input", { type: "file", accept: "audio/*", id: "sound", onchange: (e) => e.target.files[0] && choose(e.target.files[0]) });
-const frame = h("iframe", { class: "result", sandbox: "allow-scripts allow-downloads", title: "explanation" });
-document.querySelector("main").append(preferences(() => {}), h("h1", {}, () => t("serve_title")),
+const frame = h("iframe", { class: "result", sandbox: "allow-scripts allow-downloads", title: () => t("serve_result"), hidden: () => page === null });
+/** Show the explanation, in this page's language and colours; where it is shown already, these alone change. */
+function show() {
+  if (page === null) return;
+  const theme = rgb("paper")[0] > 127 ? "light" : "dark";
+  frame.src = `${page}#language=${language}&theme=${theme}`;
+}
+document.querySelector("main").append(preferences(show), h("h1", {}, () => t("serve_title")),
   h("form", { class: "player", onsubmit: ask },
-    h("p", {}, h("label", { for: "sound" }, () => t("serve_sound")), ": "),
-    h("div", { class: "controls" }, file, h("button", { type: "button", onclick: record }, () => t(recorder ? "serve_stop" : "serve_record")), h("strong", {}, () => sound?.name ?? "")),
-    h("div", { class: "controls" }, Object.entries(selects).map(([name, node]) => h("label", {}, () => t(`serve_${name}`), node)),
-      h("button", { type: "submit", class: "play", disabled: () => !sound || busy }, () => t("serve_go"))),
-    h("p", { role: "status" }, () => (busy ? t("serve_busy") : failure))),
+    h("div", { class: "controls" }, h("label", { class: "drop" }, file, h("strong", {}, () => sound?.name ?? t("serve_sound")), h("span", { class: "soft" }, () => t(sound ? "serve_other" : "serve_choose"))),
+      h("button", { type: "button", onclick: record, "aria-pressed": () => String(recorder !== null) }, () => `${recorder ? "■" : "●"} ${t(recorder ? "serve_stop" : "serve_record")}`)),
+    h("div", { class: "controls" }, Object.entries(selects).map(([name, node]) => h("label", {}, () => t(`serve_${name}`), node))),
+    h("div", { class: "controls" }, h("button", { type: "submit", class: "play primary", disabled: () => !sound || busy }, () => t("serve_go")),
+      h("span", { role: "status" }, () => (busy ? t("serve_busy") : failure || (sound ? "" : t("serve_first")))))),
   frame);
-frame.style.cssText = "width:100%;height:80vh;border:0";
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]); });
+for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
+  addEventListener(name, (event) => { event.preventDefault(); document.body.classList.toggle("dropping", over); });
+}
+addEventListener("drop", (event) => { if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]); });
 refresh();

@@ -35,8 +35,9 @@ def prototypes(
     found = measure_corpus(model, manifest, split, device)
     _, segmenter = additive(model)
     named = name_components(segmenter, rows(names, ("label",))) if names else ()
-    more = examples(segmenter, found) if isinstance(segmenter, NmfSegmenter) else {}
-    found.save(out, png(found), {**more, PAGE: page(found, named)})
+    sounds = examples(segmenter, found) if isinstance(segmenter, NmfSegmenter) else {}
+    picture = png(found)
+    found.save(out, picture, {PAGE: page(found, picture, sounds, named)})
     for c, label in enumerate(found.labels):
         say(
             f"{label}: {found.segments[c]} segments, {found.seconds[c]:.1f} s; components "

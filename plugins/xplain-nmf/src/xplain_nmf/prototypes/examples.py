@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
 
 import numpy as np
-import soundfile
 import torch
-from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from xplain import AdditiveSegmenter, audio
 from xplain.errors import XplainError
 from xplain.manifest import Row
+from xplain.report import html
+from xplain.report.arrays import compressed
 from xplain_nmf.prototypes.prototypes import Moment, Prototypes
 from xplain_nmf.segmenter import NmfSegmenter
 from xplain_nmf.spectrum import SAMPLE_RATE
@@ -57,18 +58,15 @@ def name_components(
     )
 
 
-def examples(segmenter: NmfSegmenter, found: Prototypes) -> dict[str, bytes]:
-    """WAV files of the labels' components: component-K-N.wav, the recording and then K alone."""
+def examples(segmenter: NmfSegmenter, found: Prototypes) -> dict[int, list[bytes]]:
+    """Sounds (MP3) of each component of a label, at its moments: the recording, then it alone."""
     synthesizer = NmfSynthesizer.of(segmenter.proxy)
-    files = {}
-    for k in sorted({k for label in range(len(found.labels)) for k in found.own(label)}):
-        for number, moment in enumerate(found.moments[k]):
-            files[f"component-{k}-{number}.wav"] = _wav(synthesizer, k, moment)
-    return files
+    shown = sorted({k for label in range(len(found.labels)) for k in found.own(label)})
+    return {k: [_sound(synthesizer, k, moment) for moment in found.moments[k]] for k in shown}
 
 
 @torch.no_grad()
-def _wav(synthesizer: NmfSynthesizer, component: int, moment: Moment) -> bytes:
+def _sound(synthesizer: NmfSynthesizer, component: int, moment: Moment) -> bytes:
     start = max(0.0, moment.seconds - AROUND)
     waveform = read_piece(moment.recording, start, round(2 * AROUND * SAMPLE_RATE))
     latents = synthesizer.encode(waveform[None])
@@ -78,14 +76,17 @@ def _wav(synthesizer: NmfSynthesizer, component: int, moment: Moment) -> bytes:
     pause = torch.zeros(SAMPLE_RATE // 4)
     played = torch.cat([waveform, pause, alone])
     loud = played / played.abs().max().clamp_min(1e-6) * 0.7
-    held = io.BytesIO()
-    soundfile.write(held, loud.numpy(), SAMPLE_RATE, format="WAV", subtype="PCM_16")
-    return held.getvalue()
+    return compressed(np.asarray(audio.to_pcm16(loud)[0]), SAMPLE_RATE, "MP3")
 
 
-def page(found: Prototypes, names: tuple[tuple[str, float] | None, ...] = ()) -> bytes:
-    """The page on which a label's components are heard and named."""
-    environment = Environment(loader=PackageLoader("xplain_nmf.prototypes"), autoescape=True)
+def page(
+    found: Prototypes,
+    picture: bytes,
+    sounds: Mapping[int, Iterable[bytes]],
+    names: tuple[tuple[str, float] | None, ...] = (),
+) -> bytes:
+    """The page on which a label's components are heard and named; picture: a PNG."""
+    here = files("xplain_nmf.prototypes") / "templates"
     labels = []
     for c, label in enumerate(found.labels):
         own = sorted(found.own(c), key=lambda k: -float(found.relevance[c, k]))
@@ -96,7 +97,12 @@ def page(found: Prototypes, names: tuple[tuple[str, float] | None, ...] = ()) ->
                 "peak": float(found.frequencies[int(found.spectra[:, k].argmax())]),
                 "kind": found.kinds[k] if found.kinds else "",
                 "name": names[k] if names else None,
-                "moments": found.moments[k] if found.moments else (),
+                "sounds": [
+                    (moment, html.encoded(sound))
+                    for moment, sound in zip(found.moments[k], sounds[k], strict=True)
+                ]
+                if k in sounds
+                else (),
             }
             for k in own
         ]
@@ -104,7 +110,20 @@ def page(found: Prototypes, names: tuple[tuple[str, float] | None, ...] = ()) ->
             {"name": label, "segments": found.segments[c], "seconds": found.seconds[c],
              "components": components}
         )  # fmt: skip
-    return environment.get_template("page.html").render(labels=labels).encode()
+    return html.render(
+        "xplain_nmf.prototypes",
+        "templates/page.html",
+        {},
+        style=(here / "page.css").read_text("utf-8"),
+        script=Markup((here / "page.js").read_text("utf-8")),
+        kind="prototypes",
+        title="Prototypes",
+        words=Markup("{}"),
+        data=Markup("{}"),
+        labels=labels,
+        named=bool(names),
+        picture=html.encoded(picture),
+    ).encode()
 
 
 def drift(one: Prototypes, other: Prototypes) -> dict[str, dict[str, object]]:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from xplain_nmf.prototypes.prototypes import Prototypes
 
-FOR, AGAINST, QUIET = "#d1350f", "#1558c0", "#c9ced6"
-"""As on xplain's pages: red speaks for the label, blue against it."""
+FOR, AGAINST, QUIET = "#b83a00", "#0a58b8", "#c9ced6"
+"""As on xplain's pages: orange speaks for the label, blue against it."""
 
 
 def png(prototypes: Prototypes) -> bytes:
@@ -67,7 +67,7 @@ def figure(prototypes: Prototypes) -> Figure:
             if c == 0:
                 right.text(places[0], right.get_ylim()[1], f" {kind}", fontsize=8, va="top")
     panes[0, 1].set_title(
-        "relevance of each component, red: the label's own tenth", loc="right", fontsize=9
+        "relevance of each component, orange: the label's own tenth", loc="right", fontsize=9
     )
     panes[-1, 0].set_xlabel("frequency (kHz)")
     panes[-1, 1].set_xlabel("components by mean frequency" + (" within labels" if kinds else ""))

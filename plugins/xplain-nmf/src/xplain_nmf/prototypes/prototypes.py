@@ -33,7 +33,7 @@ SCHEMA = 1
 """Version of the folder; a reader refuses a newer one."""
 RECORD, TENSORS, PICTURE = "prototypes.json", "prototypes.safetensors", "prototypes.png"
 PAGE = "index.html"
-OURS = r"prototypes\.(json|safetensors|png)|index\.html|component-\d+-\d\.wav"
+OURS = r"prototypes\.(json|safetensors|png)|index\.html"
 """Names of the files in the folder."""
 SHARE = 0.1
 """Of all components, those that are called a label's: the ones with the largest relevance."""
