@@ -314,7 +314,7 @@ def make_manifest(folder: Path) -> Sequence[str]:
     lines = [f"clips/{n}.wav,{'train' if n % 3 else 'test'},{n % 2},speaker {n}" for n in range(9)]
     (folder / "clips").mkdir()
     for n in range(9):
-        soundfile.write(folder / "clips" / f"{n}.wav", samples(), RATE)
+        soundfile.write(folder / "clips" / f"{n}.wav", samples() * (1 - n / 20), RATE)
     (folder / "manifest.csv").write_text("\n".join(["path,split,label,speaker", *lines]) + "\n")
     return ["manifest.csv"]
 
@@ -323,6 +323,142 @@ def read_manifest(folder: Path, name: str) -> object:
     from xplain import manifest
 
     return list(manifest.rows(folder / name, required=("path", "split", "label")))
+
+
+def make_labels(folder: Path) -> Sequence[str]:
+    """What names the segments of recordings, and which recordings are speech, music or noise."""
+    import json
+
+    rows = [{"label": label, "start": start, "end": end} for label, start, end in SEGMENTS]
+    (folder / "list.json").write_text(json.dumps(rows))
+    (folder / "named.json").write_text(json.dumps({"clip-0": rows, "other": rows[:1]}))
+    (folder / "kinds.json").write_text(
+        '{"speech": {"a": {}}, "music": {"b": {"share": 2}}, "noise": {"c": {"without": ["x"]}}}'
+    )
+    make_segments(folder)
+    return [path.name for path in sorted(folder.iterdir())]
+
+
+def read_labels(folder: Path, name: str) -> object:
+    """Group a clip's latents by a file of segments, or read a mapping."""
+    import torch
+
+    from xplain.interfaces import Clip
+    from xplain.models import make_synthesizer
+    from xplain_nmf.scenes.sources import read_mapping
+    from xplain_units.file import File
+
+    if name == "kinds.json":
+        return read_mapping(folder / name)
+    stft = make_synthesizer("stft", RATE, {})
+    waveform = torch.zeros(4 * RATE)
+    clip = Clip(stft, waveform, stft.encode(waveform[None]), torch.Generator(), "clip-0")
+    grouping = File(str(folder / name))
+    grouping.fingerprint()
+    return grouping.groups(clip)
+
+
+def trainings(folder: Path) -> dict[str, Callable[[], object]]:
+    """Short trainings, each by the name of its folder: what they are told is the same each time."""
+    import xplain
+    from xplain_codecs.fit import fit as classifiers
+    from xplain_codecs.fit.codec_record import Codec
+    from xplain_codecs.fit.training import Training
+    from xplain_codecs.replacements.inpainting import training as inpainting
+    from xplain_interpreters.trained import training as interpreting
+    from xplain_interpreters.trained.autoencoder import SparseAutoencoder
+    from xplain_interpreters.trained.interpreter import Training as Interpreting
+    from xplain_nmf.scenes.folder import Order, make_scenes
+    from xplain_nmf.training.distilling import Task, distil
+    from xplain_nmf.training.training import Settings
+
+    clips = sorted((folder / "clips").iterdir())
+    codec, stft = Codec.of("stft", {"sample_rate": RATE, "window": 0.016})
+    task = classifiers.Task(
+        folder / "words.csv",
+        "stft",
+        "conv",
+        {"sample_rate": RATE, "window": 0.016},
+        {"width": 4, "layers": 1},
+        Training(epochs=2, batch=4),
+    )
+    paint = inpainting.Training(steps=4, batch=2, frames=8, width=4, every=2)
+    learn = Interpreting(steps=4, batch=2, seconds=0.1, features=4, active=2, every=2)
+
+    proxy = Task(
+        teacher="zoo:radio-teacher",
+        audio=(folder / "long.csv",),
+        dictionary=folder / "dictionary",
+        preset="paper",
+        seconds=1.0,
+        settings=Settings(steps=3, batch=2, every=1),
+    )
+
+    def interpret() -> object:
+        model = xplain.wrap(_bands(), sample_rate=RATE, labels=("low", "mid", "high"))
+        return interpreting.fit(
+            SparseAutoencoder, model, stft, clips, folder / "interpreter", learn
+        )
+
+    return {
+        "classifier": lambda: classifiers.fit(task, folder / "classifier"),
+        "inpainter": lambda: inpainting.fit(codec, stft, clips, folder / "inpainter", paint),
+        "interpreter": interpret,
+        "proxy": lambda: distil(proxy, folder / "proxy"),
+        "scenes": lambda: make_scenes(
+            Order(folder / "kinds.csv", "train", 1.0, 2, mapping=folder / "kinds.json"),
+            folder / "scenes",
+        ),
+    }
+
+
+def _bands() -> Any:
+    from toys import BandEnergies
+
+    return BandEnergies()
+
+
+def make_resumed(folder: Path) -> Sequence[str]:
+    """Folders of trainings that were interrupted where they would have been whole."""
+    from unittest import mock
+
+    make_manifest(folder)
+    parts = ("train", "train", "train", "train", "train", "dev", "dev", "test", "test")
+    rows = [f"clips/{n}.wav,{part},{n % 2}" for n, part in enumerate(parts)]
+    (folder / "words.csv").write_text("\n".join(["path,split,label", *rows]) + "\n")
+    rows = [f"clips/{n}.wav,{kind},train,{kind}" for n, kind in enumerate("aabc")]
+    (folder / "kinds.csv").write_text("\n".join(["path,dataset,split,label", *rows]) + "\n")
+    (folder / "kinds.json").write_text(
+        '{"speech": {"a": {}}, "music": {"b": {}}, "noise": {"c": {}}}'
+    )
+    make_dictionary(folder)
+    (folder / "long.csv").write_text("path\nlong.wav\n")
+    soundfile.write(folder / "long.wav", np.tile(samples(), 12), RATE)
+    ends = {
+        "classifier": "xplain_codecs.fit.fit.save",
+        "inpainter": "xplain_codecs.replacements.inpainting.folder.write",
+        "interpreter": "xplain_interpreters.trained.folder.write",
+        "proxy": "xplain_nmf.training.training._write",
+        "scenes": "xplain_nmf.scenes.folder._manifest",
+    }
+    for name, train in trainings(folder).items():
+        with mock.patch(ends[name], side_effect=KeyboardInterrupt):
+            try:
+                train()
+            except KeyboardInterrupt:
+                continue
+        raise AssertionError(f"{name} was not interrupted")
+    left = [*folder.glob("*.partial/*"), *sorted(folder.glob("*.partial/latents/*"))[:1]]
+    left += [
+        *folder.glob("proxy.partial/checkpoints/checkpoint-3/*"),
+        folder / "scenes/scenes.json",
+    ]
+    return sorted(str(path.relative_to(folder)) for path in left if path.is_file())
+
+
+def read_resumed(folder: Path, name: str) -> object:
+    """Go on with the training whose folder was changed."""
+    return trainings(folder)[name.split("/")[0].removesuffix(".partial")]()
 
 
 BENCHMARK = {
@@ -375,6 +511,8 @@ TARGETS = {
         Target("benchmark", make_toml, read_toml),
         Target("journal", make_journal, read_journal),
         Target("manifest", make_manifest, read_manifest),
+        Target("labels", make_labels, read_labels),
+        Target("resumed", make_resumed, read_resumed),
     )
 }
 if (SHARED / "cases").is_dir():

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from transformers import EvalPrediction
 
 from xplain import ModelError, XplainError
+from xplain.errors import ArtifactError
 from xplain_nmf.proxy_folder import open_proxy
 from xplain_nmf.training.building import gated
 from xplain_nmf.training.objectives import Objective, Weights
@@ -86,6 +88,35 @@ def test_a_training_that_is_interrupted_goes_on_to_the_same_weights(
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "out")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert any(not torch.equal(found[n], w) for n, w in make_proxy().state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "checkpoints/checkpoint-4/trainer_state.json",
+            "training cannot go on from .*checkpoint-4",
+        ),
+        ("checkpoints/checkpoint-4/optimizer.pt", "training cannot go on from .*checkpoint-4"),
+        ("train.safetensors", r"holds answers \(1,\), not \(.*the teacher is asked again"),
+    ],
+)
+def test_damage_to_an_unfinished_training_is_named(run, tmp_path, monkeypatch, name, said):
+    def interrupted(self, *args, **kwargs):
+        if self.state.global_step == 5:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    original = ProxyTrainer.training_step
+    with monkeypatch.context() as patched:
+        patched.setattr(ProxyTrainer, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "out")
+    damaged = tmp_path / "out.partial" / name
+    damaged.write_bytes(save({"teacher": torch.zeros(1)}) if "train." in name else b"\xff{")
+    with pytest.raises(ArtifactError, match=said) as refused:
+        run(tmp_path / "out")
+    assert "\n" not in str(refused.value)
 
 
 def test_another_training_in_the_same_folder_is_refused(run, tmp_path, monkeypatch):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 from xplain import Clip, Grouping, Groups, PluginError
 from xplain.errors import ArtifactError
@@ -33,13 +33,15 @@ class File(Grouping):
             )
         self.path = path
         self._path = Path(path).expanduser()
-        if not self._path.exists():
-            raise PluginError(f"{path} does not exist; give a file of segments, or their folder")
+        if not (self._path.is_file() or self._path.is_dir()):
+            wrong = "is a pipe or a device" if self._path.exists() else "does not exist"
+            raise PluginError(f"{path} {wrong}; give a file of segments, or their folder")
 
     def fingerprint(self) -> str:
         """SHA-256 of the segments."""
-        files = [self._path] if self._path.is_file() else sorted(self._path.iterdir())
-        return of_files({f.name: f.read_bytes() for f in files if f.suffix in ENDINGS})
+        inside = [self._path] if self._path.is_file() else sorted(self._path.iterdir())
+        files = [f for f in inside if f.suffix in ENDINGS and f.is_file()]
+        return of_files({f.name: f.read_bytes() for f in files})
 
     def groups(self, clip: Clip) -> Groups:
         """Group the frames of each segment."""
@@ -69,11 +71,11 @@ def _read(path: Path, name: str) -> list[Segment]:
         # Only an RTTM of several recordings needs the name of one.
         segments = list(read_segments(path, name if path.suffix.lower() == ".rttm" else None))
     else:
-        data = json.loads(path.read_bytes()) if path.is_file() else None
+        data = decode_json(path, dict[str, Any] | list[Any])  # type: ignore[arg-type]
         if isinstance(data, dict) and "segments" in data:
             segments = list(read_segments(path))
         elif isinstance(data, dict):
-            listed = decode_json(path, dict[str, list[Segment]])
+            listed = convert(path, data, dict[str, list[Segment]])
             if name not in listed:
                 raise PluginError(f"{path} has no segments of {name!r}; add them by this name")
             segments = listed[name]

@@ -84,7 +84,7 @@ def _claim(order: Order, folder: Path) -> None:
     record = folder / "scenes.json"
     if not record.exists():
         write_text(record, text)
-    elif record.read_text(encoding="utf-8") != text:
+    elif record.read_bytes() != text.encode():
         raise XplainError(
             f"{folder} holds scenes of another making (see {record.name}); give another folder, or "
             "ask for the same split, seconds, seed, mapping and augmentation to go on with it"

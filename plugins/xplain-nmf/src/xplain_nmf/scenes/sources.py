@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,20 +87,28 @@ def load_sources(manifest: Path, split: str, mapping: Path = DEFAULT) -> list[So
     return [_read(row) for row in track(rows, len(rows), "reading clips")]
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What a mapping says of a data set; see DataSet."""
+
+    share: float = 1.0
+    without: tuple[str, ...] = ()
+
+
 def read_mapping(path: Path) -> list[DataSet]:
     """Read which data set is of which kind; XplainError where the file does not say."""
     try:
-        content = decode_json(path, dict[str, dict[str, dict[str, Any]]])
-        found = [
-            DataSet(kind, name, float(how.get("share", 1)), tuple(how.get("without", ())))
-            for kind, names in content.items()
-            for name, how in names.items()
-        ]
-    except (ArtifactError, ValueError, TypeError) as error:
+        content = decode_json(path, dict[str, dict[str, _Taken]])
+    except ArtifactError as error:
         raise XplainError(
             f"{path} cannot be read as a mapping ({error}); give JSON such as "
             '{"speech": {"my-speech": {}}, "music": {…}, "noise": {…}}'
         ) from error
+    found = [
+        DataSet(kind, name, how.share, how.without)
+        for kind, names in content.items()
+        for name, how in names.items()
+    ]
     for dataset in found:
         if dataset.kind not in KINDS:
             raise XplainError(

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -23,12 +22,14 @@ from torch import Tensor
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
 import xplain
-from xplain.errors import ArtifactError, ModelError, XplainError
+from xplain.borrowing import seeded
+from xplain.errors import ArtifactError, ModelError, XplainError, one_line
 from xplain.progress import say, track
 from xplain.storage import check_replaceable, only_writer, whole_folder, write_bytes, write_text
 from xplain.tensors import read_tensors
 from xplain_nmf.model import NmfProxy, ProxyOutput
 from xplain_nmf.proxy_folder import save_proxy
+from xplain_nmf.spectrum import frame_count
 from xplain_nmf.training.calibration import calibrate
 from xplain_nmf.training.objectives import Objective
 from xplain_nmf.training.recordings import Recordings
@@ -93,6 +94,7 @@ def train(
         if processes.is_main_process:
             check_replaceable(out, ours=OURS, record=RECORD)
             held.enter_context(only_writer(partial))
+        held.enter_context(seeded(settings.seed, torch.device("cpu")))  # Trainer seeds globally
         with processes.main_process_first():
             _claim(partial, job)
             for name, recordings in (("train", audio), ("evaluation", evaluation)):
@@ -107,10 +109,12 @@ def train(
             say(f"resuming from {checkpoint.name} in {partial}")
         try:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        except UnpicklingError as error:  # what holds more than tensors is not unpickled
+        except Exception as error:  # a pickle that holds more than tensors is one: it is not read
+            if checkpoint is None or trainer.goes_on or isinstance(error, XplainError):
+                raise
             raise ArtifactError(
-                f"{checkpoint} holds something other than the state of a training; remove "
-                f"{partial} to start anew"
+                f"training cannot go on from {checkpoint} ({one_line(error)}); where that is "
+                f"damaged, remove it to go on from the one before, or {partial} to start anew"
             ) from error
         if not all(torch.isfinite(p).all() for p in proxy.parameters()):
             raise ModelError(
@@ -179,6 +183,7 @@ class ProxyTrainer(Trainer):
         # A teacher without gradients teaches nothing by segmenting an explanation.
         self._teacher = teacher.to(arguments.device) if teacher.passes_gradients() else None
         self._terms: dict[str, list[float]] = defaultdict(list)
+        self.goes_on = False  # whether a checkpoint was written: all of an older one was right
 
     def compute_loss(
         self,
@@ -202,6 +207,10 @@ class ProxyTrainer(Trainer):
             for name, value in terms.items():
                 self._terms[name].append(float(value.detach()))
         return (loss, {"loss": loss, "logits": output.logits}) if return_outputs else loss
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.goes_on = True
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Trainer's, with the mean of each term since the last."""
@@ -297,7 +306,14 @@ def _claim(partial: Path, job: Mapping[str, Any]) -> None:
 def _answers(teacher: Teacher, recordings: Recordings, kept: Path, device: str) -> Tensor:
     """The teacher's probabilities of all pieces (pieces, T, L); asked for once."""
     if kept.is_file():
-        return read_tensors(kept, ["teacher"])[0]["teacher"]
+        before = read_tensors(kept, ["teacher"])[0]["teacher"]
+        expected = (len(recordings), frame_count(recordings.samples), len(teacher.labels))
+        if before.shape != expected:
+            raise ArtifactError(
+                f"{kept} holds answers {tuple(before.shape)}, not {expected}; remove it, and the "
+                "teacher is asked again"
+            )
+        return before
     answers = []
     place = PartialState(cpu=device == "cpu").device
     teacher.to(place)
