@@ -189,9 +189,19 @@ class Output:
         self.logits = logits
 
 
+class Marked(Tensor):
+    """As libraries of images and of metadata make them of tensors."""
+
+
 @pytest.mark.parametrize(
     "answer",
-    [lambda z: {"logits": z, "loss": None}, Output, lambda z: z.double(), lambda z: z.bfloat16()],
+    [
+        lambda z: {"logits": z, "loss": None},
+        Output,
+        lambda z: z.double(),
+        lambda z: z.bfloat16(),
+        lambda z: z.as_subclass(Marked),
+    ],
 )
 def test_logits_are_taken_out_of_what_holds_them(answer: Callable[[Tensor], object]) -> None:
     e = xplain.explain(noise(), xplain.wrap(Gives(answer), sample_rate=RATE, labels=[*"abc"]))

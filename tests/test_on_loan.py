@@ -150,6 +150,12 @@ def graph() -> nn.Module:
     return torch.fx.symbolic_trace(Net())
 
 
+def exported() -> nn.Module:
+    clips = (noise().expand(2, -1),)
+    batch = torch.export.Dim("batch", max=64)
+    return torch.export.export(Net().eval(), clips, dynamic_shapes=({0: batch},)).module()
+
+
 WORKING = [
     Net,
     Hooked,
@@ -165,6 +171,7 @@ WORKING = [
     scripted,
     traced,
     graph,
+    exported,
 ]
 
 

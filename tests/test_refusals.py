@@ -176,6 +176,9 @@ def test_a_model_can_come_from_a_file(tmp_path: Path) -> None:
 def test_what_cannot_be_a_model_cannot_be_wrapped() -> None:
     with pytest.raises(xplain.ModelError, match=r"torch\.nn\.Module"):
         xplain.wrap(lambda x: x, sample_rate=RATE, labels=[*"ab"])  # type: ignore[arg-type]
+    with pytest.raises(xplain.ModelError, match="its class has no hash"):
+        equal = type("Equal", (Convolutions,), {"__eq__": lambda *_: True})
+        xplain.wrap(equal(), sample_rate=RATE, labels=[*"abc"])
     with pytest.raises(xplain.ModelError, match="each only once"):
         xplain.wrap(Convolutions(), sample_rate=RATE, labels=[*"aab"])
     with pytest.raises(xplain.ModelError, match="give the same rate to both"):

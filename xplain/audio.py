@@ -193,9 +193,8 @@ def to_pcm16(waveform: Tensor) -> tuple[npt.NDArray[np.int16], float]:
     samples = waveform.detach().cpu().double().numpy()
     peak = float(np.abs(samples).max(initial=0.0))
     gain = min(1.0, (FULL_SCALE - 1) / FULL_SCALE / peak) if peak > 0 else 1.0
-    return np.round(samples * gain * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(
-        np.int16
-    ), gain
+    rounded = np.round(samples * gain * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1)
+    return rounded.astype(np.int16), gain
 
 
 def from_pcm16(samples: npt.NDArray[np.int16]) -> Tensor:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,8 @@ def borrowed(module: nn.Module, device: torch.device, *, again: bool = False) ->
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         made: list[str] = []
         try:
-            module.eval()
+            with suppress(NotImplementedError):  # an exported program has one mode alone
+                module.eval()
             for parameter in state.parameters:
                 parameter.requires_grad_(False)
                 parameter.grad = None

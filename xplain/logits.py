@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from xplain.errors import ModelError
+from xplain.errors import ModelError, shown
 
 Output = Literal["logits", "probabilities", "log-probabilities"]
 OUTPUTS: tuple[Output, ...] = ("logits", "probabilities", "log-probabilities")
@@ -29,12 +29,9 @@ def logits_of(answer: object, shape: str) -> Tensor:
     named = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)
     found = answer if isinstance(answer, Tensor) else named
     if not isinstance(found, Tensor):
-        inside = ""
-        if isinstance(answer, tuple | list):
-            shapes = (tuple(a.shape) if isinstance(a, Tensor) else type(a).__name__ for a in answer)
-            inside = f"; it holds {', '.join(map(str, shapes))}"
-        elif isinstance(answer, Mapping):
-            inside = f"; it holds {', '.join(map(str, answer))}"
+        show = str if isinstance(answer, Mapping) else shown
+        held = [*map(show, answer)] if isinstance(answer, tuple | list | Mapping) else []
+        inside = f"; it holds {', '.join(held)}" if held else ""
         raise ModelError(
             f"the model gave {type(answer).__name__}, not a tensor of logits {shape}{inside}; "
             "wrap a module that returns the logits alone, such as output[0]"
@@ -44,7 +41,8 @@ def logits_of(answer: object, shape: str) -> Tensor:
             "the model gave complex numbers, and logits are real; wrap a module that returns "
             "their real part or their absolute value"
         )
-    return found.dequantize() if found.is_quantized else found.to(torch.float32)
+    found = found.dequantize() if found.is_quantized else found.to(torch.float32)
+    return found.as_subclass(Tensor)  # plain, whatever a library makes of it
 
 
 def from_output(given: Tensor, output: Output | None, multilabel: bool) -> Tensor:

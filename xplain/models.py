@@ -180,6 +180,8 @@ def wrap(
             f"{name}: a model is a torch.nn.Module, not {type(module).__name__}; "
             "call your function from the forward of one"
         )
+    if type(module).__hash__ is None:
+        raise ModelError(f"{name}: its class has no hash, which torch needs; @dataclass(eq=False)?")
     try:
         sample_rate = hertz(sample_rate, name)
     except AudioError as error:

@@ -49,12 +49,9 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        c
-        if c.isprintable() or unicodedata.category(c) == "Zs"
-        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in text
-    )
+    shown = (c.isprintable() or unicodedata.category(c) == "Zs" for c in text)
+    escaped = (c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+    return "".join(c if clear else e for c, clear, e in zip(text, shown, escaped, strict=True))
 
 
 _quiet = False
