@@ -106,7 +106,7 @@ def measure(
             else:
                 values.append(one(clip, None))
     changed = [m for m in asked if CURVES.intersection(m.needs) and ASKING.isdisjoint(m.needs)]
-    others = structured(explanation, ratios, controls if changed else ())
+    others = structured(explanation, ratios, controls) if changed and controls else iter(())
     if judge is not None and changed:
         heard = explanation.live.heard_by(judge)
         others = chain(others, [(JUDGE, heard.curves(claimed(explanation), ratios, True))])
