@@ -185,6 +185,10 @@ def test_what_is_neither_utf_8_nor_marked_utf_16_is_refused_with_its_line(tmp_pa
         read_segments(written(tmp_path, "x.csv", "label,start,end\nMüll,1,2\n", "latin-1"))
     with pytest.raises(ArtifactError, match="line 1 "):
         read_segments(written(tmp_path, "x.txt", "1\t2\ta\n", "utf-16-le"))
+    cut = written(tmp_path, "cut.txt", "1\t2\ta\n2\t3\tb\n", "utf-16")
+    cut.write_bytes(cut.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match="line 2 is neither"):
+        read_segments(cut)
 
 
 def test_an_rttm_is_read_by_a_name_that_has_spaces(tmp_path: Path) -> None:

@@ -105,16 +105,12 @@ def read(path: Path, name: str | None) -> tuple[Segment, ...]:
 
 def _decoded(data: bytes) -> str:
     """Text in UTF-8, or in UTF-16 where it begins with a byte order mark, as Praat writes it."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise ValueError(
-                f"line {line} is neither UTF-8 nor marked UTF-16; save it so"
-            ) from None
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is neither UTF-8 nor marked UTF-16; save it so") from None
     if "\0" in text:
         raise ValueError(f"line {text.count(chr(10), 0, text.index(chr(0))) + 1} is not text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
