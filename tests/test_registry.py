@@ -407,6 +407,19 @@ def test_commands_are_listed_and_run_beside_damaged_installations(tmp_path: Path
     assert done.returncode == 2 and "'greet' of stranger cannot be loaded" in done.stderr
 
 
+def test_no_older_core_and_no_strangers_commands_take_the_place_of_ours(tmp_path: Path) -> None:
+    entries = b"[xplain.commands]\nexplain = absent:app\nfit = absent:app\n"
+    older = {"METADATA": b"Name: xplain\nVersion: 0.0.1\n", "entry_points.txt": b""}
+    stranger = {"METADATA": b"Name: zz\nVersion: 1.0\n", "entry_points.txt": entries}
+    damage(tmp_path, {"xplain-0.0.1.dist-info": older, "zz-1.0.dist-info": stranger})
+    causes = {(p["name"], p["distribution"]): p["cause"] for p in plugins(tmp_path)}
+    assert str(tmp_path / "xplain-0.0.1.dist-info") in causes["xplain", "xplain"]
+    for name, ours in (("explain", "xplain"), ("fit", "xplain-codecs")):
+        assert causes[name, ours] == "zz has a command of this name, too; uninstall one"
+        helped = run_python("-c", XPLAIN, name, "--help", site=tmp_path)
+        assert helped.returncode == 0 and "Usage" in helped.stdout
+
+
 def test_the_user_can_interrupt_while_plugins_are_imported(site: Path) -> None:
     done = run_python(
         "-c", "import xplain; xplain.list_plugins()", site=site, environment={"CTRL_C": "1"}

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
+from itertools import permutations
 from pathlib import Path
 
 GROUPS = ("xplain", "xplain.commands", "xplain.commands.plugins", "xplain.loggers")
@@ -102,10 +103,15 @@ def _installed(_: tuple[str, ...]) -> tuple[tuple[Found, ...], tuple[Fault, ...]
         if name.startswith("~"):
             faults += _leftovers(name, copies)
         elif any(copy.entries for copy in copies):
-            # Where only one has a description, that one; else the first on the path, as Python.
-            used, *others = sorted(copies, key=lambda copy: copy.metadata is None)
+            # One with a description and entries; of several the first on the path, as Python.
+            used, *others = sorted(copies, key=lambda c: (c.metadata is None, not c.entries))
             found += [Found(entry, name, used.version) for entry in used.entries]
             faults += _doubts(name, used, others)
+    commands = [one for one in found if one.entry.group.startswith("xplain.commands")]
+    for one, other in permutations(commands, 2):
+        if (one.entry.group, one.entry.name) == (other.entry.group, other.entry.name):
+            cause = f"{other.distribution} has a command of this name, too; uninstall one"
+            faults.append(Fault(one.entry.name, one.distribution, one.version, cause))
     return tuple(found), tuple(faults)
 
 

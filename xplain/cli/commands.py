@@ -16,7 +16,7 @@ from xplain.errors import PluginError, nearest, one_line
 from xplain.progress import visible
 
 OWN = "xplain"
-"""The distribution whose commands nobody else's of the same name replace."""
+"""The core's distribution; nobody's commands replace its own, nor those of ``elsewhere``."""
 
 
 class Commands(TyperGroup):
@@ -63,7 +63,7 @@ class Commands(TyperGroup):
         # Our own last, so that nobody takes the place of one of them.
         found = sorted(
             (one for one in installed()[0] if one.entry.group == self.entry_point_group),
-            key=lambda one: one.distribution == OWN,
+            key=lambda one: one.distribution in (OWN, self.elsewhere.get(one.entry.name)),
         )
         return {visible(one.entry.name): one for one in found}
 
