@@ -22,7 +22,7 @@ from xplain_interpreters.trained.interpreter import Training
 from xplain_interpreters.trained.parts import Parts
 from xplain_interpreters.trained.training import fit
 
-TRAINING = Training(steps=150, batch=6, learning_rate=5e-3, width=8, components=6, every=50)
+TRAINING = Training(steps=300, batch=6, learning_rate=5e-3, width=8, components=4, every=50)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,19 @@ def test_the_dictionary_is_that_of_spectra_which_were_mixed() -> None:
     np.testing.assert_allclose(found / found.sum(axis=0), spectra / spectra.sum(axis=0), atol=0.03)
     with pytest.raises(xplain.PluginError, match="not negative"):
         network.prepare(torch.tensor([[[-1.0]]]), 0)
+
+
+@pytest.mark.parametrize("components", [4, 32])
+def test_its_parts_begin_as_loud_as_the_clip_however_many_there_are(components: int) -> None:
+    torch.manual_seed(0)
+    sizes = {"width": 4, "components": components, "channels": 40, "labels": 2}
+    network = Parts([Layer("a", (1, 2), 5, 1)], sizes)
+    values = torch.rand(2, 40, 60)
+    network.prepare(values, 0)
+    activations, _ = network({"a": torch.randn(2, 5, 7)}, values.shape)
+    assert 0.4 < float(activations.detach().mean()) < 1.2
+    rebuilt = network.dictionary @ activations.detach()
+    assert 0.4 < float(rebuilt.sum() / values.sum()) < 1.2
 
 
 def test_the_loss_is_the_sum_of_its_three_means(model: xplain.Model) -> None:

@@ -63,8 +63,10 @@ class Parts(Interpreter):
         )
         solver.fit(frames.T.double().cpu().numpy())
         found = torch.from_numpy(solver.components_.T).float()
-        # As loud as a frame on average, so that activations and outputs are of the size of 1.
-        self.dictionary.copy_(found / found.sum(dim=0).clamp_min(1e-9) * frames.sum(dim=0).mean())
+        # All of them at 1 are as loud as a frame on average: activations begin near that, where
+        # louder ones would be silenced by the first steps for good, and fainter ones say nothing.
+        each = frames.sum(dim=0).mean() / found.shape[1]
+        self.dictionary.copy_(found / found.sum(dim=0).clamp_min(1e-9) * each)
 
     def cost(
         self,
