@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -82,8 +83,7 @@ def measured(subject: Subject, clips: int, done: Collection[str]) -> Iterator[li
                 asked = xplain.explain(clip, model, explainer=Loudness(), **settings)
                 own = {**settings, "target": asked.target.question}
                 verdict = xplain.explain(clip, copy, **own).check()
-                way = "a random network's own"
-                rows.append(_row(subject, Judgement(name, way, True, False, True, verdict)))
+                rows.append(_row(subject, Judgement(name, OWN, True, False, True, verdict)))
             yield rows
 
 
@@ -93,7 +93,8 @@ def _failed(one: Judgement | Failure) -> bool:
 
 def _row(subject: Subject, one: Judgement) -> dict[str, Any]:
     own = {name: getattr(one, name) for name in ("clip", "way", "right", "mild", "decided")}
-    figures = {name: one.verdict.figures.get(name) for name in FIGURES}
+    said = {name: one.verdict.figures.get(name) for name in FIGURES}
+    figures = {name: None if value is None else round(value, 4) for name, value in said.items()}
     known = {"model": subject.name, "chosen": subject.chosen}
     took = {"seconds": round(one.seconds, 4), "gradients": round(one.gradients, 4)}
     judged = {"kind": one.verdict.kind, "evaluations": one.verdict.evaluations}
@@ -123,20 +124,37 @@ def show(rows: Sequence[dict[str, str]]) -> None:
                     for s in shares
                 ]
                 print(f"| {model} | {name} | {len(some)} | {' | '.join(cells)} |")
-    spent = sorted(int(row["evaluations"]) for row in rows)
-    print(f"\nmedian evaluations: {spent[len(spent) // 2]}")
+    for right in ("True", "False"):
+        timed = [row for row in rows if row["right"] == right and float(row["gradients"])]
+        evaluations = median(int(row["evaluations"]) for row in timed)
+        time = median(float(row["seconds"]) / float(row["gradients"]) for row in timed)
+        what = "right" if right == "True" else "wrong"
+        print(f"\n{what}: median evaluations {evaluations}, {time:.2f} of the time of 50 steps")
 
 
-def _right(row: dict[str, str]) -> bool:
-    return row["right"] == "True" and not row["way"].startswith("a random")
+Wanted = Callable[[dict[str, str]], bool]
 
 
-GROUPS = (
-    ("right, model decided", lambda r: _right(r) and r["decided"] == "True"),
-    ("right, model not sure", lambda r: _right(r) and r["decided"] != "True"),
-    ("a random network's own", lambda r: r["way"].startswith("a random network")),
-    ("wrong", lambda r: r["right"] != "True" and r["mild"] != "True" and r["decided"] == "True"),
-    ("mildly wrong", lambda r: r["mild"] == "True" and r["decided"] == "True"),
+def _decided(right: bool, *ways: str, mild: bool = False) -> Wanted:
+    """Rows of clips of which the model is sure; of some ways, or of all."""
+    asked = (str(right), str(mild), "True")
+
+    def wanted(row: dict[str, str]) -> bool:
+        known = (row["right"], row["mild"], row["decided"]) == asked
+        return known and (row["way"] in ways if ways else True)
+
+    return wanted
+
+
+OWN = "a random network's own"
+GROUPS: Sequence[tuple[str, Wanted]] = (
+    ("right, integrated gradients", _decided(True, "integrated gradients", "GradientSHAP")),
+    ("right, by removal", _decided(True, "occlusion", "ablation of blocks")),
+    ("right, Shapley values", _decided(True, "Shapley values of blocks")),
+    (OWN, lambda r: r["way"] == OWN),
+    ("wrong", _decided(False)),
+    ("mildly wrong", _decided(False, mild=True)),
+    ("right, model not sure", lambda r: r["right"] == "True" and r["decided"] != "True"),
     ("wrong, model not sure", lambda r: r["right"] != "True" and r["decided"] != "True"),
 )
 

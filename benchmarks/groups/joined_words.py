@@ -4,7 +4,8 @@ Each pair is two test clips of FSDD of one speaker, of different digits, with a 
 silence before, between and after them; the target is the first word's label in one half of the
 pairs, the second's in the other. Words come from the known join (grouping ``file``) and from
 PocketSphinx, aligned to the two words (grouping ``words``). Pairs whose two clips the model does
-not recognise by themselves are left out: there is nothing to name then.
+not recognise by themselves are left out: there is nothing to name then. What is in the table
+already is not done again.
 
     python benchmarks/groups/joined_words.py [--pairs N] [--seed N] [--out CSV]
 """
@@ -12,11 +13,11 @@ not recognise by themselves are left out: there is nothing to name then.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import random
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,18 +27,21 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from recordings import recordings
+from rows import add
+from rows import read as table
 
 import xplain
 from xplain.audio import Audio, read
 from xplain_units.file import File
 from xplain_units.speech import Words
 
+GROUPS = ("join", "words")
 METHODS = ("feature-ablation", "shapley-sampling", "integrated-gradients")
 PAUSE = 0.25
 """Seconds around the words, of noise at −60 dB."""
 COLUMNS = (
     *("pair", "speaker", "first", "second", "target", "grouping", "method"),
-    *("top", "named", "share", "kept_label", "kept_agrees", "verdict"),
+    *("top", "named", "share", "kept_label", "kept_agrees", "verdict", "reason"),
 )
 
 
@@ -81,53 +85,62 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/joined_words.csv"))
     asked = parser.parse_args()
-    model = xplain.load_model("zoo:digits")
-    rows = []
-    for number, (speaker, words, sounds) in enumerate(pairs(asked.pairs, asked.seed)):
-        sound, spans = joined(sounds, model.sample_rate, number)
-        target = words[number % 2]
-        with tempfile.TemporaryDirectory() as folder:
-            segments = [
-                {"label": word, "start": start, "end": end}
-                for word, (start, end) in zip(words, spans, strict=True)
-            ]
-            path = Path(folder, "join.json")
-            path.write_text(json.dumps(segments))
-            groupings = {"join": File(str(path)), "words": Words(transcript=" ".join(words))}
-            for name, grouping in groupings.items():
-                for method in METHODS:
-                    e = xplain.explain(
-                        Audio(sound, model.sample_rate, f"pair-{number}"),
-                        model,
-                        target=target,
-                        explainer=method,
-                        synthesizer="stft",
-                        grouping=grouping,
-                    )
-                    assert e.groups is not None
-                    best = max(e.groups, key=lambda group: group.evidence)
-                    positive = sum(max(0.0, group.evidence) for group in e.groups)
-                    own = next((g.evidence for g in e.groups if g.name == target), 0.0)
-                    kept = e.scores(keep=[1e-9], remove=[])[0]
-                    share = max(0.0, own) / positive if positive else 0.0
-                    asked_of = (number, speaker, *words, target, name, method)
-                    found = (best.name, best.name == target, share, kept.label, kept.agrees)
-                    rows.append((*asked_of, *found, e.check().kind))
+    torch.set_num_threads(1)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
-    with asked.out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-    for name in ("join", "words"):
+    model, done = xplain.load_model("zoo:digits"), {row["pair"] for row in table(asked.out)}
+    for number, (speaker, words, sounds) in enumerate(pairs(asked.pairs, asked.seed)):
+        if str(number) not in done:
+            add(asked.out, COLUMNS, *explained(model, number, speaker, words, sounds))
+    for name in GROUPS:
         for method in METHODS:
-            own = [row for row in rows if row[5:7] == (name, method)]
-            share = sum(row[9] for row in own) / len(own)
-            verdicts = {kind: sum(row[12] == kind for row in own) for kind in {r[12] for r in own}}
-            print(
-                f"{name:6} {method:22} named {sum(r[8] for r in own)}/{len(own)}, share of "
-                f"positive evidence {share:.3f}, kept decision {sum(r[11] for r in own)}/"
-                f"{len(own)}, verdicts {verdicts}"
+            of = {"grouping": name, "method": method}
+            own = [row for row in table(asked.out) if row.items() >= of.items()]
+            share = sum(float(row["share"]) for row in own) / len(own)
+            named, kept = (
+                f"{sum(row[what] == 'True' for row in own)}/{len(own)}"
+                for what in ("named", "kept_agrees")
             )
+            print(
+                f"{name:6} {method:22} named {named}, share of positive evidence {share:.3f}, "
+                f"kept decision {kept}, verdicts {dict(Counter(row['verdict'] for row in own))}"
+            )
+
+
+def explained(
+    model: xplain.Model, number: int, speaker: str, words: list[str], sounds: list[Tensor]
+) -> list[dict[str, object]]:
+    """The rows of a pair: every grouping and method."""
+    sound, spans = joined(sounds, model.sample_rate, number)
+    target, rows = words[number % 2], []
+    with tempfile.TemporaryDirectory() as folder:
+        segments = [
+            {"label": word, "start": start, "end": end}
+            for word, (start, end) in zip(words, spans, strict=True)
+        ]
+        path = Path(folder, "join.json")
+        path.write_text(json.dumps(segments))
+        groupings = (File(str(path)), Words(transcript=" ".join(words)))
+        for name, grouping in zip(GROUPS, groupings, strict=True):
+            for method in METHODS:
+                e = xplain.explain(
+                    Audio(sound, model.sample_rate, f"pair-{number}"),
+                    model,
+                    target=target,
+                    explainer=method,
+                    synthesizer="stft",
+                    grouping=grouping,
+                )
+                assert e.groups is not None
+                best = max(e.groups, key=lambda group: group.evidence)
+                positive = sum(max(0.0, group.evidence) for group in e.groups)
+                own = next((g.evidence for g in e.groups if g.name == target), 0.0)
+                kept = e.scores(keep=[1e-9], remove=[])[0]
+                share = max(0.0, own) / positive if positive else 0.0
+                asked_of = (number, speaker, *words, target, name, method)
+                found = (best.name, best.name == target, share, kept.label, kept.agrees)
+                row = (*asked_of, *found, e.check().kind, e.check().reasons[0])
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
+    return rows
 
 
 if __name__ == "__main__":
