@@ -11,8 +11,10 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -21,6 +23,7 @@ from test_report import held
 from toys import RATE, tone
 
 import xplain
+from xplain import discovery
 from xplain.cli.batch import free, recordings
 from xplain.cli.explain import summary
 from xplain.cli.main import _plainly, main
@@ -349,6 +352,51 @@ def test_every_option_states_its_default(desk: Desk) -> None:
         for option in options:
             if not option.startswith(("--json", "--help")):
                 assert "[default: " in option, option
+
+
+def test_every_help_has_an_example() -> None:
+    """Of the commands of all distributions, of ours and of those that a stranger installs."""
+
+    def without(app: Any, name: str) -> Iterator[str]:
+        for command in app.registered_commands:
+            if "Example" not in (command.callback.__doc__ or ""):
+                yield f"{name} {command.name or command.callback.__name__}"
+        for group in app.registered_groups:
+            yield from without(group.typer_instance, f"{name} {group.name}")
+
+    commands = [
+        one.entry for one in discovery.installed()[0] if one.entry.group.startswith("xplain.comm")
+    ]
+    assert len(commands) > 5
+    assert [name for one in commands for name in without(one.load(), one.name)] == []
+
+
+def test_a_shell_completes_commands(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_XPLAIN_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "xplain exp")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert installed(desk).stdout.split() == ["explain"]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_long_work_says_what_time_is_left_and_keeps_to_no_color(
+    plain: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xplain import progress
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    progress._console.cache_clear()
+    try:
+        assert list(progress.track([1, 2, 3], 3, "explaining")) == [1, 2, 3]
+    finally:
+        progress._console.cache_clear()
+    said = capsys.readouterr().err
+    assert "3/3" in said and re.search(r"\d:\d\d:\d\d", said)
+    assert bool(re.search(r"\x1b\[[\d;]*3\d", said)) is not plain
 
 
 # --- names on disk ---------------------------------------------------------------------

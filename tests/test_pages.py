@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_report import LABELS, RATE, Bands, explained, model, tones
@@ -347,12 +348,93 @@ def test_segments_are_corrected_and_exported(
         assert download.value.suggested_filename == f"radio{ending}"
         read = [(s.label, s.start, s.end) for s in read_segments(path)]
         assert sorted(read) == sorted(expected), button
+        assert sorted(read_by_others(path)) == sorted(expected), button
     with shown.tab.expect_download() as download:
         shown.tab.click("button:text-is('Label Studio')")
     download.value.save_as(tmp_path / "file.json")
     (task,) = json.loads((tmp_path / "file.json").read_text("utf-8"))
     results = [r["value"] for r in task["annotations"][0]["result"]]
     assert sorted((r["labels"][0], r["start"], r["end"]) for r in results) == sorted(expected)
+
+
+def read_by_others(path: Path) -> list[tuple[str, float, float]]:
+    """Segments as programs that are not ours read them: pyannote, Praat, and a table of numbers."""
+    if path.suffix == ".rttm":
+        util = pytest.importorskip("pyannote.database.util")
+        tracks = [t for a in util.load_rttm(path).values() for t in a.itertracks(yield_label=True)]
+        return [(label, round(s.start, 6), round(s.end, 6)) for s, _, label in tracks]
+    if path.suffix == ".TextGrid":
+        parselmouth = pytest.importorskip("parselmouth")
+        grid = parselmouth.read(str(path))
+        call, found = parselmouth.praat.call, []
+        for tier in range(1, int(call(grid, "Get number of tiers")) + 1):
+            for n in range(1, int(call(grid, "Get number of intervals", tier)) + 1):
+                times = [call(grid, f"Get {end} time of interval", tier, n) for end in ENDS]
+                found.append((call(grid, "Get label of interval", tier, n), *times))
+        return [(label, round(a, 6), round(b, 6)) for label, a, b in found if label]
+    columns = np.loadtxt(path, dtype=str, delimiter="\t", ndmin=2)
+    return [(label, float(start), float(end)) for start, end, label in columns]
+
+
+ENDS = ("start", "end")
+
+
+def test_speed_layers_and_keys_do_what_they_say(folder: Path, show: Callable[..., Shown]) -> None:
+    shown = show(folder / "a" / "index.html")
+    shown.settled("transport.buffers[0]")
+    shown.tab.select_option(".player select", "0.5")
+    shown.tab.keyboard.press("l")  # repeats what is seen
+    assert shown("transport.loop") == [0, 1.5]
+    shown.tab.keyboard.press(" ")
+    shown.settled("transport.playing && transport.time > 0.1")
+    passed, clock = shown("""async () => {
+        const [time, clock] = [transport.time, transport.context.currentTime];
+        await new Promise((done) => setTimeout(done, 150));
+        return [transport.time - time, transport.context.currentTime - clock];
+    }""")
+    assert passed == pytest.approx(clock / 2, abs=0.02)
+    shown.tab.keyboard.press("l")
+    assert shown("transport.loop") is None
+    coloured = """() => {
+        const canvas = document.querySelector(".stage canvas");
+        const { data } = canvas.getContext("2d").getImageData(60, 0, canvas.width - 60, 200);
+        let many = 0;
+        for (let i = 0; i < data.length; i += 4) many += Math.abs(data[i] - data[i + 2]) > 60;
+        return many;
+    }"""
+    before = shown(coloured)
+    assert before > 100
+    shown.tab.locator("label", has_text="Attribution").locator("input").fill("0")
+    shown.settled(f"({coloured})() === 0")
+    shown.tab.locator("label", has_text="Attribution").locator("input").fill("1")
+    shown.tab.locator("label", has_text="evidence for").locator("input").uncheck()
+    shown.settled(f"({coloured})() < {before}")
+    shown.wrong[:] = [wrong for wrong in shown.wrong if "Canvas2D" not in wrong]  # we read it back
+
+
+@pytest.mark.parametrize("bypass_csp", [False, True])
+def test_hostile_names_are_shown_and_not_run(
+    bypass_csp: bool, folder: Path, tmp_path: Path, show: Callable[..., Shown]
+) -> None:
+    """Labels, words, files, models, extras and warnings; with the content policy and without."""
+    clip = explained(tones(1500), model=model((NASTY, "high", "noise")))
+    bad = {**clip.provenance, "audio": {"path": f"/{NASTY}.wav"}}
+    bad["model"] = {**bad["model"], "name": f"zoo:{NASTY}"}
+    nasty = dataclasses.replace(
+        clip, name=NASTY, groups=(Group(NASTY, 0.0, 0.4, 1.0),), warnings=(NASTY,),
+        extras={NASTY: NASTY, "rows": [{NASTY: NASTY}]}, provenance=bad,
+    )  # fmt: skip
+    segment = Segment(NASTY, 0.0, 0.5, 0.9, None, ())
+    heard = xplain.Segmentation(
+        NASTY, torch.full((100, 1), 0.4), (NASTY,), 0.01, 1.0, {NASTY: xplain.Thresholds()},
+        (segment,), {"segmenter": {"name": NASTY}, "audio": {"path": NASTY}, "explanation": None},
+    )  # fmt: skip
+    write_page(nasty, tmp_path / "clip.html")
+    write_recording(heard, tmp_path / "radio.html")
+    for page in (tmp_path / "clip.html", tmp_path / "radio.html", folder / "index.html"):
+        shown = show(page, bypass_csp=bypass_csp)
+        shown.settled("document.querySelector('main').innerText.includes('onerror=alert')")
+        assert shown("document.querySelectorAll('img, main script').length") == 0
 
 
 def test_evidence_is_heard_alone_and_left_out(tmp_path: Path, show: Callable[..., Shown]) -> None:

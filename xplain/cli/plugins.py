@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from xplain.registry import Plugin
 
 app = typer.Typer(
-    cls=PluginCommands,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    cls=PluginCommands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
 )
 
 
@@ -33,7 +30,10 @@ def plugins(
         typer.Option("--verbose", help="Trace the calls of hooks on standard error  [default: no]"),
     ] = False,
 ) -> None:
-    """List what is installed, and what failed and why."""
+    """List what is installed, and what failed and why.
+
+    Example: xplain plugins --json
+    """
     if context.invoked_subcommand is not None:
         return
     with machines() as output:  # a plugin may print when it is imported

@@ -50,7 +50,7 @@ function decision(d) {
   const values = { who, label, chance, others: listed(others) };
   let sentence;
   if (d.target.is_text) sentence = t("writes", values);
-  else if (!d.probabilities.length) sentence = `${t("gives", { ...values, label: d.target.label })} ${criterion(d)}`;
+  else if (!d.probabilities.length) sentence = t("gives", values);
   else if (own(d)) sentence = t(others.length ? "decides_also" : "decides", values);
   else if (d.multilabel) sentence = t(others.length ? "decides_not_but" : "decides_none", values);
   else sentence = t("decides_other", values);
@@ -345,7 +345,7 @@ function explanationPage(d, main) {
       h("p", {}, verdictBadge(), " ", () => t(`checked_${d.verdict.kind}`)),
       h("ul", {}, [...d.verdict.notices.map((notice) => h("li", { class: "notice" }, () => said(notice))), ...d.verdict.reasons.map((reason) => h("li", {}, () => said(reason)))]),
       figures.length ? h("table", { class: "figures" }, h("caption", {}, () => t("effect_sizes")), h("tbody", {}, figures.map(([key, value]) =>
-        h("tr", {}, h("th", { scope: "row" }, () => (t(`figure_${key}`) === `figure_${key}` ? key.replaceAll("_", " ") : t(`figure_${key}`))), h("td", {}, () => (typeof value === "number" ? significant(value, 3) : String(value))))))) : null],
+        h("tr", {}, h("th", { scope: "row" }, () => (t(`figure_${key}`) === `figure_${key}` ? key.replaceAll("_", " ") : t(`figure_${key}`))), h("td", {}, () => (Number.isInteger(value) ? number(value, 0) : typeof value === "number" ? significant(value, 3) : String(value))))))) : null],
     h("p", {}, () => completeness(d)),
     d.reconstruction === null ? null : h("p", {}, () => t("control", { predicts: predicts(d, d.reconstruction) })));
   const place = d.compact ? null : h("section", {}, h("h2", {}, () => t("where")),

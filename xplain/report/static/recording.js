@@ -99,6 +99,7 @@ async function recordingPage(d, main) {
     }
     context.fillStyle = colour("ink");
     const perPixel = (place.end - place.start) / place.width / d.frame_step;
+    context.globalAlpha = perPixel > 8 ? 0.5 : 1; // many frames to a pixel are a black bar else
     for (let x = 0; x < place.width; x++) {
       const from = Math.floor((place.start / d.frame_step) + x * perPixel), to = Math.min(count, Math.max(from + 1, Math.floor(from + perPixel + 1)));
       if (from >= count) break;
@@ -106,6 +107,7 @@ async function recordingPage(d, main) {
       for (let frame = from; frame < to; frame++) { const p = frames[first + frame]; if (p < low) low = p; if (p > high) high = p; }
       context.fillRect(place.left + x, y(high / 65535), 1, Math.max(1, y(low / 65535) - y(high / 65535)));
     }
+    context.globalAlpha = 1;
     context.strokeStyle = colour("soft");
     context.setLineDash([3, 3]);
     context.beginPath();

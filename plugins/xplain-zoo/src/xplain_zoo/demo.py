@@ -18,7 +18,10 @@ MODELS = ("digits", "digits-latent")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out/demo"),
 ) -> None:
-    """Explain why two networks heard the word they heard, and what decided in half a minute."""
+    """Explain why two networks heard the word they heard, and what decided in half a minute.
+
+    Example: xplain demo --out out/demo
+    """
     from xplain import explain
     from xplain.cli.explain import KEEP, REMOVE, lines, page_of
     from xplain.cli.segment import Format, run

@@ -73,7 +73,10 @@ def fit(
         bool, typer.Option("--json", help="Print the report as JSON on standard output")
     ] = False,
 ) -> None:
-    """Fit a classifier on the latents of a frozen codec; an interrupted fit resumes."""
+    """Fit a classifier on the latents of a frozen codec; an interrupted fit resumes.
+
+    Example: xplain fit manifest.csv --synthesizer stft --out words
+    """
     from xplain_codecs.fit.fit import Task
     from xplain_codecs.fit.fit import fit as fitted
     from xplain_codecs.fit.training import Training

@@ -27,7 +27,10 @@ def data_mean(
         list[str] | None, typer.Option(metavar="K=V", help="Only rows whose column K says V")
     ] = None,
 ) -> None:
-    """Measure the mean of the latents of a manifest's training clips, as a baseline."""
+    """Measure the mean of the latents of a manifest's training clips, as a baseline.
+
+    Example: xplain data-mean manifest.csv --synthesizer stft --out mean
+    """
     from xplain.registry import registry
     from xplain_codecs.fit.manifest import read_manifest
     from xplain_codecs.replacements.data_mean import measure

@@ -94,7 +94,10 @@ def run(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Explain, or segment, each recording once; the same command goes on where it ended."""
+    """Explain, or segment, each recording once; the same command goes on where it ended.
+
+    Example: xplain corpus run recordings/ --model zoo:digits --out out/corpus
+    """
     from xplain_corpus.running import run as start
 
     if (model is None) == (segmenter is None):
@@ -157,7 +160,10 @@ def status(
     folder: Run,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Say what a run holds; it may still be written."""
+    """Say what a run holds; it may still be written.
+
+    Example: xplain corpus status out/corpus
+    """
     import msgspec
 
     from xplain_corpus.corpus import Corpus
@@ -204,7 +210,10 @@ def query(
         bool, typer.Option("--json", help="Print a JSON object for each row")
     ] = False,
 ) -> None:
-    """Ask a run in SQL: the answer is CSV, or JSON, on standard output."""
+    """Ask a run in SQL: the answer is CSV, or JSON, on standard output.
+
+    Example: xplain corpus query out/corpus "SELECT id, target, probability FROM clips"
+    """
     import csv
     import sys
 

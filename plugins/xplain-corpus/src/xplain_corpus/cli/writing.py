@@ -30,7 +30,10 @@ def audit(
         Path | None, typer.Option(help="Folder for the report  [default: RUN-audit]")
     ] = None,
 ) -> None:
-    """Find shortcuts, and prove them on the model: what does it listen to?"""
+    """Find shortcuts, and prove them on the model: what does it listen to?
+
+    Example: xplain corpus audit out/corpus --by speaker
+    """
     from xplain_corpus.audit import audit as listen
     from xplain_corpus.audit import report
     from xplain_corpus.corpus import Corpus
@@ -53,7 +56,10 @@ def open_(
     model: ModelAgain = None,
     out: Annotated[Path, typer.Option(help="Folder for the page and the audio")] = Path("out"),
 ) -> None:
-    """Write one clip's explanation as xplain explain does: a folder and a page."""
+    """Write one clip's explanation as xplain explain does: a folder and a page.
+
+    Example: xplain corpus open out/corpus a.wav
+    """
     export(folder, [clip], model, None, "folders", out)
 
 
@@ -72,7 +78,10 @@ def export(
     ] = "folders",
     out: Annotated[Path, typer.Option(help="Where to write")] = Path("out"),
 ) -> None:
-    """Write clips as folders with a page, for WebDataset or Hugging Face datasets, or as RTTM."""
+    """Write clips as folders with a page, for WebDataset or Hugging Face datasets, or as RTTM.
+
+    Example: xplain corpus export out/corpus --where "probability > 0.5" --out out/some
+    """
     from xplain.cli.batch import Batch, check_out
     from xplain.cli.explain import page_of
     from xplain_corpus import export as writing
@@ -118,6 +127,8 @@ def report(
     """Write the page of a run: a table of its clips, of which some have pages to listen to.
 
     Any other clip's page is written by xplain corpus open.
+
+    Example: xplain corpus report out/corpus --pages 20
     """
     from xplain.cli.batch import Batch, check_out
     from xplain_corpus import overview
@@ -147,7 +158,10 @@ def prototypes(
         Path | None, typer.Option(help="Folder for prototypes.json  [default: RUN-prototypes]")
     ] = None,
 ) -> None:
-    """Average what speaks for each label over a run, and name the clips most like it."""
+    """Average what speaks for each label over a run, and name the clips most like it.
+
+    Example: xplain corpus prototypes out/corpus --where "verdict = 'faithful'"
+    """
     import msgspec
 
     from xplain_corpus import prototypes as averaging

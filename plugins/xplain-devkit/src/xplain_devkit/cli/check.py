@@ -43,6 +43,8 @@ def check(
     """Run the contract tests on an installed plugin.
 
     Exit status: 0 if every rule holds, 1 if one is broken, 2 for wrong usage.
+
+    Example: xplain plugins check l-mac --param folder=masks --model zoo:digits --audio a.wav
     """
     kind = _kind(name) if kind is None else kind
     with machines() as output:

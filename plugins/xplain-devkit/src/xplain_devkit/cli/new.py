@@ -21,7 +21,10 @@ def new(
     out: Annotated[Path, typer.Option(help="Folder to write the package to")] = Path(),
     licence: Annotated[str, typer.Option(help="SPDX identifier, such as MIT")] = "Apache-2.0",
 ) -> None:
-    """Write a plugin package that installs, works and passes its tests, ready to be changed."""
+    """Write a plugin package that installs, works and passes its tests, ready to be changed.
+
+    Example: xplain plugins new explainer my-method
+    """
     from xplain_devkit.scaffold import write_package
 
     folder = write_package(kind, name, parent=out, licence=licence)

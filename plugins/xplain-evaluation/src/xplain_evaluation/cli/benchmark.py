@@ -38,7 +38,10 @@ def benchmark(
         bool, typer.Option("--json", help="Print the results as JSON on standard output")
     ] = False,
 ) -> None:
-    """Rank methods on models and recordings. An interrupted benchmark resumes."""
+    """Rank methods on models and recordings. An interrupted benchmark resumes.
+
+    Example: xplain benchmark examples/benchmark.toml --out out/benchmark
+    """
     from xplain_evaluation.benchmark import Config, run
     from xplain_evaluation.benchmark.files import to_dict
 

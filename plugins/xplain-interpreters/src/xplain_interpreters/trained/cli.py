@@ -70,6 +70,8 @@ def fit_explainer(
 
     Of L-MAC a mask, of Listen to Interpret activations of a dictionary of spectra. A sparse
     autoencoder is trained on the representation alone, and explains any model in it.
+
+    Example: xplain fit-explainer clips.csv --model zoo:digits --out masks
     """
     from xplain.manifest import check_files, rows
     from xplain.models import load_model, make_synthesizer

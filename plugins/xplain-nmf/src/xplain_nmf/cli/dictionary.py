@@ -52,7 +52,10 @@ def dictionary(
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda")] = "cpu",
 ) -> None:
-    """Learn the dictionary of an NMF from recordings of speech, music and noise."""
+    """Learn the dictionary of an NMF from recordings of speech, music and noise.
+
+    Example: xplain nmf dictionary manifest.csv --components 256 --out dictionary
+    """
     from dataclasses import replace
     from typing import cast, get_args
 

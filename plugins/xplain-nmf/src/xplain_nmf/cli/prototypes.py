@@ -23,7 +23,10 @@ def prototypes(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda")] = "cpu",
 ) -> None:
-    """Average what decides for each label over a corpus: a page to listen to, and numbers."""
+    """Average what decides for each label over a corpus: a page to listen to, and numbers.
+
+    Example: xplain nmf prototypes nmf:proxy manifest.csv --out prototypes
+    """
     from xplain.manifest import rows
     from xplain.progress import say
     from xplain_nmf.prototypes.corpus import additive, measure_corpus
@@ -50,7 +53,10 @@ def drift(
     one: Annotated[Path, typer.Argument(help="Folder that xplain nmf prototypes wrote")],
     other: Annotated[Path, typer.Argument(help="The same proxy's, over other recordings")],
 ) -> None:
-    """Say how what decides for each label differs between two corpora, as JSON."""
+    """Say how what decides for each label differs between two corpora, as JSON.
+
+    Example: xplain nmf drift prototypes of-last-year
+    """
     import json
 
     from xplain_nmf.prototypes.examples import drift as compare

@@ -29,7 +29,10 @@ def scenes(
         typer.Option("--augment", help="Vary tempo, rooms and microphones, to train on few clips"),
     ] = False,
 ) -> None:
-    """Mix scenes of speech, a second speaker, music and noise, with labels for each 20 ms."""
+    """Mix scenes of speech, a second speaker, music and noise, with labels for each 20 ms.
+
+    Example: xplain nmf scenes manifest.csv --out scenes --count 1200 --augment
+    """
     from xplain.progress import say
     from xplain_nmf.scenes.folder import Order, make_scenes
     from xplain_nmf.scenes.sources import DEFAULT

@@ -83,7 +83,12 @@ def train(
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     device: Annotated[str, typer.Option(help='"cpu", or what accelerate finds')] = "cpu",
 ) -> None:
-    """Train a proxy of the teacher whose predictions are sums over parts of the spectrum."""
+    """Train a proxy of the teacher whose predictions are sums over parts of the spectrum.
+
+    \b
+    Example:
+      xplain nmf train --teacher my.py:make --audio scenes.csv --dictionary words --out proxy
+    """
     from xplain.progress import say
     from xplain_nmf.training.building import Features
     from xplain_nmf.training.distilling import Task, distil

@@ -32,7 +32,10 @@ def fit_inpainter(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an in-painter in --out")] = False,
 ) -> None:
-    """Train an in-painter on a codec's latents; an interrupted training resumes."""
+    """Train an in-painter on a codec's latents; an interrupted training resumes.
+
+    Example: xplain fit-inpainter clips.csv --synthesizer stft --out filler
+    """
     from xplain.manifest import check_files, rows
     from xplain_codecs.fit.codec_record import Codec
     from xplain_codecs.replacements.inpainting.training import Training, fit
