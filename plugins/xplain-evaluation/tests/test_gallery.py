@@ -12,10 +12,20 @@ from torch import Tensor
 
 import xplain
 from xplain import audio
+from xplain.interfaces import Clip, Grouping, Groups
 from xplain.verdict import Verdict
 from xplain_evaluation.cli.benchmark import benchmark
-from xplain_evaluation.gallery import RIGHT, WAYS, Judgement, Materials, Way, confusion
-from xplain_evaluation.planted.planted import planted_clips
+from xplain_evaluation.gallery import (
+    BLOCKS,
+    RIGHT,
+    WAYS,
+    Judgement,
+    Materials,
+    Way,
+    confusion,
+    judged,
+)
+from xplain_evaluation.planted.planted import planted_clips, planted_model
 
 RATE = 8000
 
@@ -81,3 +91,28 @@ def test_the_command_writes_a_table_and_a_page(
     (out / "gallery.html").write_text("mine")
     with pytest.raises(xplain.ArtifactError, match="is none of these pages"):
         benchmark(tmp_path / "gallery.toml", out, gallery=True)
+
+
+class Quarters(Grouping):
+    """Four named parts of the clip, one after the other."""
+
+    def groups(self, clip: Clip) -> Groups:
+        frames = clip.shape[1]
+        numbers = (4 * torch.arange(frames) // frames).expand(clip.shape)
+        return Groups(numbers.contiguous(), ("first", "second", "third", "fourth"))
+
+
+def test_what_speaks_of_named_groups_is_made_wrong_group_by_group() -> None:
+    (clip,) = planted_clips(1, 0, sample_rate=RATE)
+    start = round(clip.start * RATE)
+    given = audio.Audio(clip.waveform[start : start + RATE // 4], RATE, "cue", {})
+    names = {"one frame late", "four frames late", "upside down", "all signs wrong"}
+    ways, right = [way for way in WAYS if way.name in names], {BLOCKS: RIGHT[BLOCKS]}
+    model = planted_model(RATE)
+    found = list(judged([given], model, ways=ways, right=right, grouping=Quarters()))
+    assert all(isinstance(one, Judgement) for one in found)
+    wrong = {one.way: one.verdict for one in found if isinstance(one, Judgement) and not one.right}
+    assert all(verdict.figures["groups"] == 4 for verdict in wrong.values())
+    # A frame late is as right as before, of a quarter; of one row, so is upside down.
+    assert set(wrong) == {"one frame late (groups)", "all signs wrong (groups)"}
+    assert wrong["all signs wrong (groups)"].kind == "unfaithful"
