@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).parent
-SECONDS, RATE, WIDE = 10.0, 10, 900
+SECONDS, RATE, WIDE = 10.0, 10, 800
 """Of the recording, its frames a second and its pixels."""
 DRAWN = "(now) => { globalThis.now = now; timeline.tick(); }"
 PLAYED = (
@@ -62,7 +62,8 @@ def recording(browser: Browser, page: Path) -> None:
     tab = context.new_page()
     tab.goto(page.as_uri())
     tab.wait_for_function("() => globalThis.transport && transport.buffers[0]")
-    tab.evaluate("transport.setSpeed(0.5); transport.setLoop([0, transport.duration])")
+    tab.select_option(".player select", "0.5")
+    tab.evaluate("transport.setLoop([0, transport.duration])")
     tab.wait_for_timeout(1500)
     pictures, played = [], list(PLAYED)
     for frame in range(round(SECONDS * RATE)):
@@ -80,7 +81,7 @@ def recording(browser: Browser, page: Path) -> None:
             pictures.append(whole.convert("RGB").resize(size, Image.Resampling.LANCZOS))
     pictures[0].save(
         HERE / "page.webp", save_all=True, append_images=pictures[1:], duration=1000 // RATE,
-        loop=0, quality=70, method=4,
+        loop=0, quality=55, method=4,
     )  # fmt: skip
     weight = (HERE / "page.webp").stat().st_size / 1e6
     print(f"page.webp: {len(pictures)} frames, {len(pictures) / RATE:.1f} s, {weight:.2f} MB")
