@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from xplain.errors import ModelError
+from xplain_codecs.fit.bands import compressed
 from xplain_codecs.fit.heads import SIZES, Statistics, head_sizes, make_head, with_positions
 
 SMALL = {
@@ -13,6 +16,7 @@ SMALL = {
     "conv": {"width": 8, "kernel": 3},
     "gru": {"width": 8},
     "statistics": {},
+    "bands": {"bands": 16, "width": 8, "layers": 1, "hidden": 12, "attention": 2},
 }
 
 
@@ -141,3 +145,16 @@ def test_heads_that_cannot_be_made_are_refused() -> None:
         make_head(with_positions(head_sizes("transformer", {"heads": 5}), 3), 4, 2)
     with pytest.raises(ModelError, match="kernel is odd"):
         make_head(head_sizes("conv", {"kernel": 4}), 4, 2)
+    for sizes in ({"bands": 12}, {"hidden": 3}):
+        with pytest.raises(ModelError, match="bands are a multiple of 8 and hidden is at least 4"):
+            make_head(head_sizes("bands", sizes), 4, 2)
+
+
+def test_the_bands_that_are_looked_at_are_as_high_whatever_the_level_of_the_clip() -> None:
+    power = torch.rand(2, 16, 30) * torch.linspace(0, 1, 30)
+    loud = compressed(power, None)
+    torch.testing.assert_close(compressed(power / 1000, None), loud, rtol=0.02, atol=0.01)
+    assert not compressed(torch.zeros(1, 16, 30), None).any()
+    # By hand: every band at 1, so the level is 1, and log(1 + 100) / 4 of it.
+    expected = torch.full((1, 16, 3), math.log1p(100) / 4)
+    torch.testing.assert_close(compressed(torch.ones(1, 16, 3), None), expected, rtol=1e-4, atol=0)

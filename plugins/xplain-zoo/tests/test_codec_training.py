@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from training import vary_digits
+from training import leave_out, vary_digits
 from training.clips_manifest import Clip
 from training.codebooks import residual_codebooks
 from training.edits import edited
@@ -209,6 +209,31 @@ def test_digits_are_varied_for_training_alone(manifest, tmp_path):
         heard = read(tmp_path / "one" / row["path"])
         assert heard in original or row["split"] == "train"
         assert heard == read(tmp_path / "two" / row["path"])
+
+
+def test_speakers_that_are_left_out_are_tested_on_and_nothing_else_is(tmp_path):
+    lines = ["path,dataset,split,label,speaker"]
+    for speaker in ("ann", "bob", "eve"):
+        for number in range(120):
+            split = "test" if number < 20 else "train"
+            lines.append(f"{speaker}{number}.wav,d,{split},{number % 10},{speaker}")
+            (tmp_path / f"{speaker}{number}.wav").touch()
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    out = tmp_path / "out.csv"
+    also = ["--also", str(tmp_path / "manifest.csv"), "--most", "30"]
+    given = [str(tmp_path / "manifest.csv"), "ann", "--dataset", "d", "--out", str(out), *also]
+    leave_out.main(given)
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    parts = {part: [r["speaker"] for r in rows if r["split"] == part] for part in
+             ("train", "dev", "test")}  # fmt: skip
+    assert parts["test"] == ["ann"] * 120
+    # Two hundred clips of the others to train on, a hundred of them for dev, and thirty more.
+    assert len(parts["dev"]) == 100 and len(parts["train"]) == 130
+    assert "ann" not in parts["dev"]
+    leave_out.main([*given[:-4], "--test", "7"])
+    with out.open(newline="") as file:
+        assert sum(r["split"] == "test" for r in csv.DictReader(file)) == 7
 
 
 def test_some_copies_are_upside_down():

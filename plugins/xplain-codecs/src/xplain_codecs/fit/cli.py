@@ -24,7 +24,9 @@ def fit(
     synthesizer_param: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="A parameter of the synthesizer")
     ] = None,
-    head: Annotated[str, typer.Option(help="transformer, conv, gru, statistics")] = "transformer",
+    head: Annotated[
+        str, typer.Option(help="transformer, conv, gru, statistics, bands")
+    ] = "transformer",
     head_param: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="A size of the head: width=128, …")
     ] = None,

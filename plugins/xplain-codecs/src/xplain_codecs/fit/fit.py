@@ -27,14 +27,19 @@ from xplain.recording import Recording
 from xplain.registry import registry
 from xplain.storage import only_writer, write_text
 from xplain.validated import decode_json
+from xplain_codecs.fit.bands import Bands, BandsSizes
 from xplain_codecs.fit.classifier import Config, read_config, read_report, save
 from xplain_codecs.fit.codec_record import Codec
 from xplain_codecs.fit.emphasis import Emphasis
 from xplain_codecs.fit.heads import Head, Sizes, Statistics, head_sizes, make_head, with_positions
-from xplain_codecs.fit.latents import Failed, LatentClip, encode, statistics
+from xplain_codecs.fit.latents import Failed, LatentClip, Spectrum, encode, statistics
 from xplain_codecs.fit.manifest import PARTS, Entry, check_labels, read_manifest
 from xplain_codecs.fit.report import Decisions, Report
-from xplain_codecs.fit.training import History, Training, logits_of, train
+from xplain_codecs.fit.taught import Taught, learn_spectra
+from xplain_codecs.fit.training import History, Training, by_length, logits_of, train
+
+LONG = 10
+"""Seconds that are encoded to count a second's frames."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,12 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
     job = _job(task, sizes, codec, entries, digests)
     partial = out.with_name(f"{out.name}.partial")
     done = _standing(out, job)
+    taught = isinstance(sizes, BandsSizes)
+    if taught and (task.training.emphasis or task.training.masking):
+        raise XplainError(
+            "the head 'bands' is trained on spectra, of which no element of the latents can be "
+            "removed; leave --emphasis and --masking out, or choose another --head"
+        )
     if done is not None:
         shutil.rmtree(partial, ignore_errors=True)  # of a call that ended just before it did so
         say(f"{out} is finished already")
@@ -90,12 +101,17 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
             latents or partial / "latents",
             home,
             editable=task.training.emphasis > 0 or task.training.masking > 0,
+            spectrum=_spectrum(sizes, codec, synthesizer),
         )
         check_labels([clip.entry for clip in clips], task.manifest)
         parts = {part: [clip for clip in clips if clip.entry.part == part] for part in PARTS}
         sizes = with_positions(sizes, max(clip.frames for clip in parts["train"]))
         labels = tuple(sorted({entry.label for entry in entries}))
         head = _fresh(sizes, codec, labels, parts["train"], task.training.seed).to(home)
+        if isinstance(head.network, Bands):
+            with seeded(task.training.seed, home):
+                learn_spectra(head, parts["train"], by_length, partial / "spectra.safetensors")
+            head.network.power.requires_grad_(False)
         emphasis = Emphasis(synthesizer, task.training.emphasis, task.training.reencoded)
         history = train(
             head,
@@ -104,6 +120,7 @@ def fit(task: Task, out: Path, *, latents: Path | None = None, device: str = "cp
             task.training,
             partial / "checkpoint.safetensors",
             emphasis if task.training.emphasis else None,
+            Taught(head, parts["train"]) if isinstance(head.network, Bands) else None,
         )
         report = _report(head, labels, parts, history, failed, started)
         record = _record(task, job, parts, report.accuracy)
@@ -238,6 +255,16 @@ def _fresh(
     if isinstance(head.network, Statistics):
         head.network.measure((clip.read()[None] - mean[:, None]) / std[:, None] for clip in clips)
     return head
+
+
+def _spectrum(sizes: Sizes, codec: Codec, synthesizer: Synthesizer) -> Spectrum | None:
+    """What is kept of the audio's spectrum for the head that learns it."""
+    if not isinstance(sizes, BandsSizes):
+        return None
+    frames = synthesizer.encode(torch.zeros(1, LONG * codec.sample_rate)).values.shape[-1]
+    return Spectrum(
+        sizes.bands, sizes.parts, round(LONG * codec.sample_rate / frames), sizes.highest
+    )
 
 
 def _report(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from xplain.errors import ModelError, PluginError, nearest
 from xplain.parameters import typed
+from xplain_codecs.fit.bands import Bands, BandsSizes
 
 MOST_LAYERS = 1000
 """Of a head; more would be made for minutes, and fill the memory."""
@@ -66,7 +67,7 @@ class StatisticsSizes:
     dropout: float = 0.5
 
 
-Sizes: TypeAlias = TransformerSizes | ConvSizes | GruSizes | StatisticsSizes
+Sizes: TypeAlias = TransformerSizes | ConvSizes | GruSizes | StatisticsSizes | BandsSizes
 
 
 class Head(nn.Module):
@@ -216,6 +217,7 @@ SIZES: Mapping[str, type[Sizes]] = {
     "conv": ConvSizes,
     "gru": GruSizes,
     "statistics": StatisticsSizes,
+    "bands": BandsSizes,
 }
 """The heads by name, with what each can be told."""
 
@@ -259,6 +261,9 @@ def make_head(sizes: Sizes, channels: int, labels: int) -> Head:
             network = Convolutions(channels, sizes)
         elif isinstance(sizes, GruSizes):
             network = Gru(channels, sizes)
+        elif isinstance(sizes, BandsSizes):
+            network = Bands(channels, sizes)
+            return Head(network, channels, sizes.attention * sizes.hidden, labels)
         else:
             return Head(Statistics(channels, sizes), channels, 2 * channels, labels)
     except ValueError as error:

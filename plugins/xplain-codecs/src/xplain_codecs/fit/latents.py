@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from xplain import Context, Synthesizer, XplainError
 from xplain.audio import read, resample
@@ -19,12 +20,16 @@ from xplain.storage import write_bytes
 from xplain.tensors import read_tensors, to_bytes
 from xplain_codecs.fit.codec_record import Codec
 from xplain_codecs.fit.manifest import Entry
+from xplain_codecs.fit.spectra import mel_power
 
 MOST_FAILED = 0.1
 """Share of the clips that may fail; more is no accident, and another data set."""
 
 NAMED = 10
 """How many failed clips are named where too many failed."""
+
+POWER = "power."
+"""Before the settings of the spectrum of a clip, in its file."""
 
 CONTEXT = "context."
 """Before the names of the tensors of a clip's context, in its file."""
@@ -45,17 +50,50 @@ class Edges:
 
 
 @dataclass(frozen=True)
+class Spectrum:
+    """Of which audio is kept beside its latents: power in bands, ``parts`` times a frame.
+
+    hop: samples of a frame. highest: Hz.
+    """
+
+    bands: int
+    parts: int
+    hop: int
+    highest: int
+
+    @property
+    def name(self) -> str:
+        """Of the tensor in a clip's file."""
+        return f"{POWER}{self.bands}.{self.parts}.{self.hop}.{self.highest}"
+
+    def of(self, waveform: Tensor, rate: int, frames: int) -> Tensor:
+        """(samples,) → (bands, parts · frames)."""
+        power = mel_power(waveform, rate, self.hop // self.parts, self.bands, self.highest)
+        power = power[:, : self.parts * frames]
+        return F.pad(power, (0, self.parts * frames - power.shape[1]))
+
+
+@dataclass(frozen=True)
 class LatentClip:
-    """An encoded clip: its row, the number of its label, and how many frames it has."""
+    """An encoded clip: its row, the number of its label, and how many frames it has.
+
+    spectrum: the one that was kept with it.
+    """
 
     entry: Entry
     label: int
     frames: int
     file: Path
+    spectrum: Spectrum | None = None
 
     def read(self) -> Tensor:
         """Latents (D, N); ArtifactError where someone has removed them."""
         return self._tensors()["values"]
+
+    def power(self) -> Tensor:
+        """Its spectrum, of a clip that was encoded with one; ArtifactError as read()."""
+        assert self.spectrum is not None
+        return self._tensors()[self.spectrum.name]
 
     def edges(self) -> Edges:
         """What editing it takes, of a clip that was encoded for it; ArtifactError as read()."""
@@ -90,13 +128,14 @@ def encode(
     folder: Path,
     device: torch.device,
     editable: bool = False,
+    spectrum: Spectrum | None = None,
 ) -> tuple[list[LatentClip], list[Failed]]:
     """Encode each clip by itself, as it is explained, unless ``folder`` holds its latents.
 
     digests: SHA-256 of the files. A file of latents is named by the recording and the codec,
-    so that a folder may hold those of many. editable: with what it takes to edit the training
-    clips. A clip that cannot be encoded is named and left out; XplainError where too many
-    cannot.
+    so that a folder may hold those of many. editable, spectrum: with what it takes to edit the
+    training clips, and with their spectra. A clip that cannot be encoded is named and left out;
+    XplainError where too many cannot.
     """
     labels = sorted({entry.label for entry in entries})
     if isinstance(synthesizer, nn.Module):
@@ -110,10 +149,11 @@ def encode(
         file = folder / f"{name}.safetensors"
         content: bytes | None = None
         try:
-            edited = editable and entry.part == "train"
-            frames = _frames(file, codec.channels, identity, edited)
+            train = entry.part == "train"
+            edited, seen = editable and train, spectrum if train else None
+            frames = _frames(file, codec.channels, identity, edited, seen)
             if frames is None:
-                tensors = _encoded(entry.file, codec, synthesizer, device, edited)
+                tensors = _encoded(entry.file, codec, synthesizer, device, edited, seen)
                 frames = tensors["values"].shape[1]
                 content = to_bytes(tensors, identity)
         except XplainError as error:
@@ -122,7 +162,7 @@ def encode(
             continue
         if content is not None:  # where this fails the clip is not to blame, and the next would too
             write_bytes(file, content)
-        done.append(LatentClip(entry, labels.index(entry.label), frames, file))
+        done.append(LatentClip(entry, labels.index(entry.label), frames, file, seen))
     if len(failures) > MOST_FAILED * len(entries):
         named = ", ".join(f.name for f in failures[:NAMED])
         more = f" and {len(failures) - NAMED} more" if len(failures) > NAMED else ""
@@ -146,7 +186,9 @@ def statistics(clips: Sequence[LatentClip]) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.where(std < FLAT, 1.0, std).float()
 
 
-def _frames(file: Path, channels: int, identity: str, editable: bool) -> int | None:
+def _frames(
+    file: Path, channels: int, identity: str, editable: bool, spectrum: Spectrum | None
+) -> int | None:
     """The number of frames of latents on disk; None where there are none of this codec."""
     try:
         tensors, note = read_tensors(file, ["values"])
@@ -155,14 +197,20 @@ def _frames(file: Path, channels: int, identity: str, editable: bool) -> int | N
     values = tensors["values"]
     fits = note == identity and values.ndim == 2 and len(values) == channels
     fits = fits and (not editable or "silence" in tensors)
+    fits = fits and (spectrum is None or spectrum.name in tensors)
     return values.shape[1] if fits else None
 
 
 @torch.no_grad()
 def _encoded(
-    file: Path, codec: Codec, synthesizer: Synthesizer, device: torch.device, editable: bool
+    file: Path,
+    codec: Codec,
+    synthesizer: Synthesizer,
+    device: torch.device,
+    editable: bool,
+    spectrum: Spectrum | None,
 ) -> dict[str, Tensor]:
-    """Latents (D, N) of a recording, and its edges; XplainError where there are none."""
+    """Latents (D, N) of a recording, its edges and spectrum; XplainError where there are none."""
     waveform = resample(read(file), codec.sample_rate).waveform[None].to(device)
     try:
         latents = synthesizer.encode(waveform)
@@ -171,6 +219,9 @@ def _encoded(
         if editable:
             tensors["silence"] = synthesizer.encode(torch.zeros_like(waveform)).values[0]
             tensors |= {f"{CONTEXT}{name}": tensor for name, tensor in latents.context.items()}
+        if spectrum is not None:
+            sound = waveform[0].cpu()
+            tensors[spectrum.name] = spectrum.of(sound, codec.sample_rate, values.shape[-1])
     except XplainError as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:

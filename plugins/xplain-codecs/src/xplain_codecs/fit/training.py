@@ -30,6 +30,7 @@ from xplain_codecs.fit.emphasis import Emphasis
 from xplain_codecs.fit.heads import Head
 from xplain_codecs.fit.latents import LatentClip
 from xplain_codecs.fit.masking import masked
+from xplain_codecs.fit.taught import Taught
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises to its full value."""
@@ -118,16 +119,18 @@ def train(
     training: Training,
     checkpoint: Path,
     emphasis: Emphasis | None = None,
+    taught: Taught | None = None,
 ) -> History:
     """Train a head where it is, from ``checkpoint`` on if there is one; leaves the best weights.
 
     emphasis: edits some of the training clips. For it, and for masking, they have been encoded
-    so that they can be edited.
+    so that they can be edited. taught: gives the logits of changed copies of them instead.
 
     Raises ArtifactError for a damaged checkpoint, XplainError where the loss is lost.
     """
+    learning = [p for p in head.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
-        head.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+        learning, lr=training.learning_rate, weight_decay=training.weight_decay
     )
     best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
     history = History()
@@ -137,7 +140,9 @@ def train(
     weights = class_weights(train_clips, len(head.out.bias), training.balanced)
     left = _epochs(history, training)
     for number in track(left, training.epochs - len(history.epochs), "training"):
-        epoch = _epoch(head, train_clips, dev_clips, training, optimiser, weights, number, emphasis)
+        epoch = _epoch(
+            head, train_clips, dev_clips, training, optimiser, weights, number, emphasis, taught
+        )
         if history.add(epoch):
             best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
         _save(checkpoint, history, head, best, optimiser)
@@ -180,17 +185,18 @@ def _epoch(
     weights: Tensor,
     number: int,
     emphasis: Emphasis | None,
+    taught: Taught | None,
 ) -> Epoch:
     device = head.mean.device
     head.train()
     total = 0.0
     with seeded(_seed(training.seed, number), device):
-        batches = _batches(train_clips, training.batch)
+        batches = by_length(train_clips, training.batch)
         for step, chosen in enumerate(batches):
             done = (number * len(batches) + step) / (training.epochs * len(batches))
             for group in optimiser.param_groups:
                 group["lr"] = training.learning_rate * _rate(done)
-            loss = _step(head, chosen, training, optimiser, weights.to(device), emphasis)
+            loss = _step(head, chosen, training, optimiser, weights.to(device), emphasis, taught)
             total += loss * len(chosen)
     logits = logits_of(head, dev_clips)
     truth = torch.tensor([clip.label for clip in dev_clips])
@@ -207,7 +213,7 @@ def _epoch(
     )
 
 
-def _batches(clips: Sequence[LatentClip], size: int) -> list[list[LatentClip]]:
+def by_length(clips: Sequence[LatentClip], size: int) -> list[list[LatentClip]]:
     """Every clip once, in random order, those of similar length together: less padding."""
     shuffled = [clips[place] for place in torch.randperm(len(clips)).tolist()]
     batches: list[list[LatentClip]] = []
@@ -224,19 +230,22 @@ def _step(
     optimiser: torch.optim.Optimizer,
     weights: Tensor,
     emphasis: Emphasis | None,
+    taught: Taught | None,
 ) -> float:
     device = head.mean.device
-    latents = pad_sequence([clip.read().T for clip in clips], batch_first=True).mT.to(device)
-    lengths = torch.tensor([clip.frames for clip in clips], device=device)
     truth = torch.tensor([clip.label for clip in clips], device=device)
-    if training.masking:
-        latents = masked(latents, clips, training.masking)
-    if emphasis is not None:
-        certain = F.one_hot(truth, len(weights)).to(latents)
-        latents, truth = emphasis.apply(head, clips, latents, certain)
-    loss = F.cross_entropy(
-        head(latents, lengths), truth, weights, label_smoothing=training.smoothing
-    )
+    if taught is not None:
+        logits = taught.logits(head, clips)
+    else:
+        latents = pad_sequence([clip.read().T for clip in clips], batch_first=True).mT.to(device)
+        lengths = torch.tensor([clip.frames for clip in clips], device=device)
+        if training.masking:
+            latents = masked(latents, clips, training.masking)
+        if emphasis is not None:
+            certain = F.one_hot(truth, len(weights)).to(latents)
+            latents, truth = emphasis.apply(head, clips, latents, certain)
+        logits = head(latents, lengths)
+    loss = F.cross_entropy(logits, truth, weights, label_smoothing=training.smoothing)
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(head.parameters(), LARGEST_GRADIENT)
