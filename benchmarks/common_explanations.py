@@ -8,7 +8,8 @@ with the whole clip decoded, a random order and the loudest elements as controls
     python benchmarks/common_explanations.py latent:bands --judge latent:gru --judge latent:conv \\
         --judge zoo:digits --speaker george --clips 40
 
-The digits' model card of xplain-codecs says how the classifiers are made. Needs ../shared.
+docs/results.md says how the classifiers are made (`xplain fit`, without those speakers). Needs
+../shared.
 """
 
 from __future__ import annotations

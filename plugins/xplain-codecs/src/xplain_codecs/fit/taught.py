@@ -110,4 +110,5 @@ def _error(head: Head, estimate: nn.Module, clips: Sequence[LatentClip]) -> Tens
     apart = (logs - (power + spectra.FLOOR).log()) * inside[:, None]
     level = apart.sum((1, 2)) / (inside.sum(1) * power.shape[1])
     far = ((apart - level[:, None, None]).abs() * weight).sum()
-    return near + LOGARITHMS * far
+    error: Tensor = near + LOGARITHMS * far
+    return error
