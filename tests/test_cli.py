@@ -8,14 +8,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -26,10 +29,11 @@ import xplain
 from xplain import discovery
 from xplain.cli.batch import free, recordings
 from xplain.cli.explain import summary
-from xplain.cli.main import _plainly, main
+from xplain.cli.main import _count_interrupts, _plainly, main
 
 MODEL = """
 import sys
+import time
 sys.path.insert(0, {tests!r})
 import xplain
 from toys import BandEnergies
@@ -597,6 +601,33 @@ def test_an_interrupted_call_says_what_is_done_and_shows_it(desk: Desk) -> None:
     assert done.stderr.rstrip().endswith("the rest: c.wav, d.wav")
     assert set(explained(desk.folder / "out")) == {"a", "a-2"}
     assert len(held(desk.folder / "out" / "index.html")["rows"]) == 2
+
+
+class Interrupting(io.BytesIO):
+    """A file that is being read when the user interrupts."""
+
+    rest = True
+
+    def readinto(self, buffer: object) -> int:
+        if self.rest and self.tell() > 1000:
+            self.rest = False
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().readinto(buffer)  # type: ignore[arg-type]
+
+
+def test_an_interruption_is_not_lost_in_what_libsndfile_asks_for() -> None:
+    written = io.BytesIO()
+    soundfile.write(written, np.zeros(60_000, np.float32), 8000, format="WAV")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupts = _count_interrupts()
+        with pytest.raises(KeyboardInterrupt):
+            samples, _ = soundfile.read(Interrupting(written.getvalue()))
+            assert len(samples) == 60_000
+            time.sleep(10)
+        assert interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def installed(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:

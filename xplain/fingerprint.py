@@ -25,8 +25,7 @@ def of_module(module: nn.Module) -> str | None:
                 f"the weights {name!r} have no values yet; "
                 + ("load them first" if value.is_meta else "call the module once on a clip first")
             )
-        if value.is_quantized:
-            value = value.dequantize()
+        value = value.dequantize() if value.is_quantized else value
         found = True
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)

@@ -37,10 +37,8 @@ def logits_of(answer: object, shape: str) -> Tensor:
             "wrap a module that returns the logits alone, such as output[0]"
         )
     if found.is_complex():
-        raise ModelError(
-            "the model gave complex numbers, and logits are real; wrap a module that returns "
-            "their real part or their absolute value"
-        )
+        advice = "wrap a module that returns their real part or their absolute value"
+        raise ModelError(f"the model gave complex numbers, and logits are real; {advice}")
     found = found.dequantize() if found.is_quantized else found.to(torch.float32)
     return found.as_subclass(Tensor)  # plain, whatever a library makes of it
 

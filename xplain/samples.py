@@ -27,10 +27,7 @@ def hertz(rate: object, where: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise AudioError(f"{where}: the sample rate is a number in Hz, such as 16000, not {rate!r}")
     if number in KILOHERTZ:
-        raise AudioError(
-            f"{where}: the sample rate is in Hz, and {number} looks like kHz; "
-            f"give {round(number * 1000)}"
-        )
+        raise AudioError(f"{where}: {number} looks like kHz; give {round(number * 1000)} (Hz)")
     if not math.isfinite(number) or not 0 < number <= FASTEST or number != int(number):
         raise AudioError(
             f"{where}: the sample rate is a whole number in Hz, 1 to {FASTEST:,}, not {number}"

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import warnings
+from threading import Timer
+from traceback import walk_stack
 from types import FrameType
 from typing import Annotated, Any
 
@@ -76,6 +78,8 @@ def main() -> None:
     except (OSError, ValueError) as error:
         status = status or 1
         give_up(sys.stdout, error)
+    if interrupts and status == 0:
+        say("interrupted too late: everything is done")
     if interrupts:  # libraries that were interrupted midway do not survive a tidy end
         sys.stderr.flush()
         os._exit(130)
@@ -96,12 +100,15 @@ def _open_streams() -> None:
 
 
 def _count_interrupts() -> list[int]:
-    """A list that each Ctrl-C adds to, since libraries make other errors of it."""
+    """Count Ctrl-C, as libraries lose it: libsndfile would also take it for the end of a file."""
     interrupts: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
-        signal.default_int_handler(number, frame)
+        if any(f.f_code.co_name.startswith("vio_") for f, _ in walk_stack(frame)):
+            Timer(0.01, os.kill, (os.getpid(), number)).start()
+        else:
+            signal.default_int_handler(number, frame)
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
