@@ -222,7 +222,7 @@ def audit(
         findings=tuple(findings),
         regions=tuple(
             Region(label, region, mean([e for e, _, _ in each]), *np.mean(each, axis=0)[1:])
-            for (label, region), each in sorted(places.items())
+            for (label, region), each in sorted(places.items(), key=lambda place: place[0][0])
         ),
         groups=tuple(g for column in by for g in _groups(corpus, column)),
         unread=unread,

@@ -98,8 +98,7 @@ def _regions(
     }
     for low, high in itertools.pairwise(BANDS):
         if low < rate / 2:
-            name = f"{low:g}–{high:g} Hz" if np.isfinite(high) else f"from {low:g} Hz"
-            regions[name] = (whole, low, high)
+            regions[f"{low:g}–{min(high, rate / 2):g} Hz"] = (whole, low, high)
     levels = found.active
     if levels.any() and not levels.all():
         loud = np.zeros(count, bool)

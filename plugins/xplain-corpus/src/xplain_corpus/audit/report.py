@@ -74,7 +74,7 @@ def write(audit: Audit, folder: Path) -> Path:
         page = render(
             "xplain_corpus.audit",
             "page.html",
-            {"interval": interval, "percent": percent, "sentence": sentence},
+            {"interval": interval, "percent": percent, "share": share, "sentence": sentence},
             style=STYLE,
             kind="audit",
             title="What does the model listen to?",
@@ -142,7 +142,7 @@ def markdown(audit: Audit) -> str:
         "| label | region | evidence | energy | time × frequency |",
         "|---|---|---|---|---|",
         *(
-            f"| {_cell(r.label)} | {r.region} | {interval(r.evidence)} | {percent(r.energy)} | "
+            f"| {_cell(r.label)} | {r.region} | {share(r.evidence)} | {percent(r.energy)} | "
             f"{percent(r.area)} |"
             for r in audit.regions
         ),
@@ -156,7 +156,7 @@ def markdown(audit: Audit) -> str:
             "|---|---|---|---|---|---|",
             *(
                 f"| {_cell(g.column)} | {_cell(g.value)} | {g.clips} | {_cell(g.label)} | "
-                f"{interval(g.decided)} | {percent(g.elsewhere)} |"
+                f"{share(g.decided)} | {percent(g.elsewhere)} |"
                 for g in audit.groups
             ),
         ]
@@ -198,7 +198,7 @@ def named_regions(audit: Audit) -> Iterator[str]:
         low = region.evidence.low
         if low is not None and low > 0.05 and low > MOST * region.energy:
             yield (
-                f"{region.label}: {region.region} holds {interval(region.evidence)} of the "
+                f"{region.label}: {region.region} holds {share(region.evidence)} of the "
                 f"positive evidence and {percent(region.energy)} of the energy"
             )
 
@@ -210,6 +210,13 @@ def interval(found: Interval) -> str:
     if found.low is None or found.high is None:
         return f"{found.mean:.2f}"
     return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def share(found: Interval) -> str:
+    """A mean share with its interval, of which what no share can be is left out."""
+    if found.mean is None or found.low is None or found.high is None:
+        return percent(found.mean)
+    return f"{found.mean:.0%} [{max(found.low, 0):.0%}, {min(found.high, 1):.0%}]"
 
 
 def percent(value: float | None) -> str:
