@@ -21,7 +21,7 @@ from xplain.explanation import Explanation
 from xplain.report.arrays import Array, Drawn, drawn, summed
 from xplain.segmentation.result import Segmentation
 
-FOR, AGAINST = "#d1350f", "#1558c0"
+FOR, AGAINST = "#b83a00", "#0a58b8"
 WINDOW = 0.032
 """Seconds of a spectrogram's window; four of them cover a sample."""
 RANGE = 60.0
@@ -99,11 +99,11 @@ def segmentation_figure(segmentation: Segmentation) -> Figure:
     return figure
 
 
+@np.errstate(divide="ignore")  # silence has no level
 def _draw_spectrogram(axes: Axes, waveform: Tensor, rate: int) -> None:
     """Levels in dB relative to the loudest point; nothing under RANGE less than that."""
     size = max(16, round(WINDOW * rate))
     samples = np.pad(waveform.detach().cpu().numpy(), size // 2)
-    seconds = len(waveform) / rate
     loudest = max(float(np.abs(samples).max()), 1e-9)
     axes.specgram(
         samples / loudest + 1e-9,
@@ -113,7 +113,7 @@ def _draw_spectrogram(axes: Axes, waveform: Tensor, rate: int) -> None:
         mode="magnitude",
         scale="dB",
         cmap=_PALE,
-        xextent=(0, seconds),
+        xextent=(0, len(waveform) / rate),
     )
     image = axes.images[0]
     high = float(np.max(np.asarray(image.get_array())))
