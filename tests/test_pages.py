@@ -215,6 +215,15 @@ def test_german_says_the_same(folder: Path, show: Callable[..., Shown]) -> None:
     assert "The model predicts" in shown.tab.inner_text(".lead")
 
 
+def test_dark_pages_are_light_on_paper(folder: Path, show: Callable[..., Shown]) -> None:
+    shown = show(folder / "a" / "index.html", color_scheme="dark")
+    ink = "rgb('ink')[0]"
+    assert shown(ink) > 127
+    shown.tab.emulate_media(media="print")
+    shown.settled(f"{ink} < 128")
+    assert shown("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 def test_german_knows_every_reason_of_a_verdict(
     folder: Path, show: Callable[..., Shown], monkeypatch: pytest.MonkeyPatch
 ) -> None:

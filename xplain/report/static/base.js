@@ -147,6 +147,7 @@ function preferences(repaint) {
     ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const repainted = () => { colours = {}; refresh(); repaint(); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repainted);
+  matchMedia("print").addEventListener("change", () => { repainted(); globalThis.timeline?.paint(); }); // on paper, light
   addEventListener("hashchange", () => { adopt(); repainted(); });
   const languages = h("select", { "aria-label": () => t("language"), onchange: (e) => { language = e.target.value; refresh(); repaint(); } },
     Object.keys(words).map((code) => h("option", { value: code, lang: code, selected: code === language }, words[code]._)));

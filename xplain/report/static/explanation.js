@@ -364,7 +364,6 @@ function explanationPage(d, main) {
 
   picture(d.versions[0]);
   inflated(d.attribution.values).then((buffer) => { values = new Int8Array(buffer); repaint(); });
-  if (matchMedia("print").addEventListener) window.addEventListener("beforeprint", () => timeline.paint());
   Object.assign(globalThis, { transport, timeline }); // for the tests, and the curious
 }
 
