@@ -33,7 +33,7 @@ class Wide(nn.Module):
 
 
 def explained(module: nn.Module, seconds: float = 1.0, **settings: Any) -> xplain.Explanation:
-    model = xplain.wrap(module, sample_rate=RATE, labels=[*"ab"])
+    model = xplain.wrap(module, sample_rate=RATE, labels=[*"ab"], output="logits")
     clip = torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(0))
     settings = {"synthesizer": "waveform", "replacement": "silence", **settings}
     return xplain.explain(clip, model, **settings)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -120,8 +119,8 @@ class LiveClip:
                 faint = route.encoded(FAINT * waveform.to(device)[None]).values
             # The faint one beside the loud one, however small the batches are.
             variants, context = torch.cat([values[None], faint, nothing]), latents.context
-            ask = partial(job.memory.alone, route, clip, job.explainer.uses_gradients)
-            alone = torch.cat([ask(variants[:1]), ask(variants[1:2])])
+            ask, needs = job.memory.alone, job.explainer.uses_gradients
+            alone = torch.cat([ask(route, clip, needs, v) for v in torch.split(variants[:2], 1)])
             max_batch = job.memory.batch(route, clip, False)
             original, said = job.memory.within(
                 max_batch, lambda most: route.ask(asked, variants, context, most)
@@ -228,8 +227,7 @@ class LiveClip:
     @property
     def batch(self) -> int:
         """Variants that the method may ask about at once."""
-        gradients = self.job.explainer.uses_gradients
-        return self.job.memory.batch(self.job.route, self.clip, gradients)
+        return self.job.memory.batch(self.job.route, self.clip, self.job.explainer.uses_gradients)
 
     def completeness_error(self, attribution: Attribution) -> float | None:
         """|Σ attribution − (score(latents) − score(baseline))|, relative to that difference.
