@@ -20,11 +20,17 @@ SAID = {
     "why_this_word.py": "heard 'seven'; the evidence lies around 0.",
     "counterfactual.py": "pitch: still 'seven'",
     "trained_explainer.py": "the rest: -",
+    "heard_features.py": "plays it, at a level of 0.",
     "black_box_speech.py": "100% of the positive evidence lies in the word; most at 1.",
 }
 """What an example has to find out, where the answer is known."""
 
-LINES = {"black_box_speech.py": 80, "trained_explainer.py": 70, "why_this_word.py": 70}
+LINES = {
+    "black_box_speech.py": 80,
+    "heard_features.py": 50,
+    "trained_explainer.py": 70,
+    "why_this_word.py": 70,
+}
 """How long an example may be; the others 40 lines."""
 
 PLUGINS = sorted(folder.name for folder in EXAMPLES.glob("*-plugin"))
