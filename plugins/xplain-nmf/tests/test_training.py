@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,18 @@ def test_damage_to_an_unfinished_training_is_named(run, tmp_path, monkeypatch, n
     with pytest.raises(ArtifactError, match=said) as refused:
         run(tmp_path / "out")
     assert "\n" not in str(refused.value)
+
+
+def test_a_checkpoint_that_a_full_disk_does_not_take_is_named_and_leaves_nothing(run, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(ArtifactError, match=r"checkpoint-2 cannot be written.*free some space"):
+            run(tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "out.partial" / "checkpoints").iterdir()) == []
+    run(tmp_path / "out")
 
 
 def test_another_training_in_the_same_folder_is_refused(run, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import platform
@@ -209,7 +210,15 @@ class ProxyTrainer(Trainer):
         return (loss, {"loss": loss, "logits": output.logits}) if return_outputs else loss
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:
+            half = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(half, ignore_errors=True)
+            raise ArtifactError(
+                f"{half} cannot be written ({one_line(error)}); free some space on the disk, and "
+                "call again to go on"
+            ) from OSError(errno.ENOSPC, str(error))  # its writers do not tell the number
         self.goes_on = True
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
