@@ -122,6 +122,19 @@ def test_the_model_is_left_as_it_was_even_after_an_error() -> None:
         assert torch.equal(value, weights[name][1])
 
 
+def test_that_it_was_asked_is_not_seen_by_a_model_that_draws() -> None:
+    class Drawing(Layers):
+        def forward(self, variants: Tensor) -> Tensor:
+            return super().forward(variants + torch.rand(()))
+
+    said, layers = [], Drawing()
+    for _ in range(2):  # the first time, layers are new
+        torch.manual_seed(0)
+        with fused(Score(layers), latents()):
+            said.append(Score(layers)(latents()[None]))
+    assert torch.allclose(said[0], said[1], rtol=1e-5)
+
+
 @pytest.mark.parametrize("steps", [24, "adaptive"])
 def test_integrated_gradients_are_those_of_the_layers_one_by_one(steps: Any) -> None:
     method, nothing = IntegratedGradients(steps=steps), torch.zeros(SHAPE)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from xplain.borrowing import borrowed
+
 Convolution = nn.Conv1d | nn.Conv2d
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 OWN = {part.forward for part in (nn.Conv1d, nn.Conv2d, nn.BatchNorm1d)}
@@ -34,7 +36,8 @@ def fused(score: nn.Module, latents: Tensor) -> Iterator[None]:
     """
     convolutions = [part for part in score.modules() if isinstance(part, Convolution)]
     if any(part not in _norms for part in convolutions):
-        with torch.no_grad():
+        # A state that the model keeps, and the generators, are as if it had not been asked.
+        with borrowed(score, latents.device, again=True), torch.no_grad():
             said = _watched(score, latents[None], convolutions)
             with _as_one(convolutions):
                 now = score(latents[None])
