@@ -90,6 +90,7 @@ def learn_spectra(head: Head, clips: Sequence[LatentClip], batches: Batches, don
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
+    optimiser.zero_grad()  # or what follows would count the last gradient in the norm it clips
     write_bytes(done, to_bytes(dict(estimate.state_dict())))
 
 

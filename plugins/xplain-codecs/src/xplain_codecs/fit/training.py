@@ -3,8 +3,7 @@
 An epoch draws from its own random seed, and the learning rate is a function
 of the step. So a checkpoint needs no more than weights, the optimiser's moments and a few
 numbers, and a training that goes on from one gives, on one machine's CPU and with as many
-threads, the very weights of one that was not interrupted; of the head ``bands``, whose
-two-dimensional convolutions are not always added up in one order, the same to rounding.
+threads, the very weights of one that was not interrupted.
 """
 
 from __future__ import annotations
