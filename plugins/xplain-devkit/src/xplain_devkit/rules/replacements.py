@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xplain.borrowing import seeded
 from xplain.errors import PluginError
 from xplain.interfaces import Clip, Latents, Replacement, Synthesizer
 from xplain_devkit.rules import parameters as configuration
@@ -117,7 +118,14 @@ def _is_the_same_of_another_clip(asked: Gap, other: Gap, made: Replacement) -> N
 
     So the removed latents, and the recording they were made from, are changed, and nothing else.
     """
-    one, two = asked.of_another_clip(other).draws(made), asked.draws(made)
+    given, draws = asked.latents.clone(), []
+    for of in (asked.of_another_clip(other), asked):
+        # Seeded alike: that it draws from a global generator is another rule's.
+        with seeded(0, given.device):
+            draws.append(of.draws(made))
+    one, two = draws
+    if torch.equal(two, given.expand_as(two)):
+        raise NotApplicable("it gives the latents back")
     if one.shape != two.shape:
         raise Broken(f"{len(one)} draws, and {len(two)} where only what was removed is another.")
     gone = ~asked.keep
