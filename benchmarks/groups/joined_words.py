@@ -7,7 +7,7 @@ PocketSphinx, aligned to the two words (grouping ``words``). Pairs whose two cli
 not recognise by themselves are left out: there is nothing to name then. What is in the table
 already is not done again.
 
-    python benchmarks/groups/joined_words.py [--pairs N] [--seed N] [--out CSV]
+    python benchmarks/groups/joined_words.py [--pairs N] [--seed N] [--baseline NAME] [--out CSV]
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--baseline", default="auto", help="also what removed words become")
     parser.add_argument("--out", type=Path, default=Path("out/joined_words.csv"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -90,7 +91,11 @@ def main() -> None:
     model, done = xplain.load_model("zoo:digits"), {row["pair"] for row in table(asked.out)}
     for number, (speaker, words, sounds) in enumerate(pairs(asked.pairs, asked.seed)):
         if str(number) not in done:
-            add(asked.out, COLUMNS, *explained(model, number, speaker, words, sounds))
+            add(
+                asked.out,
+                COLUMNS,
+                *explained(model, asked.baseline, number, speaker, words, sounds),
+            )
     for name in GROUPS:
         for method in METHODS:
             of = {"grouping": name, "method": method}
@@ -107,7 +112,12 @@ def main() -> None:
 
 
 def explained(
-    model: xplain.Model, number: int, speaker: str, words: list[str], sounds: list[Tensor]
+    model: xplain.Model,
+    baseline: str,
+    number: int,
+    speaker: str,
+    words: list[str],
+    sounds: list[Tensor],
 ) -> list[dict[str, object]]:
     """The rows of a pair: every grouping and method."""
     sound, spans = joined(sounds, model.sample_rate, number)
@@ -129,6 +139,8 @@ def explained(
                     explainer=method,
                     synthesizer="stft",
                     grouping=grouping,
+                    baseline=baseline,
+                    replacement=baseline,
                 )
                 assert e.groups is not None
                 best = max(e.groups, key=lambda group: group.evidence)
