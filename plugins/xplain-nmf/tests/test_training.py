@@ -91,18 +91,27 @@ def test_a_training_that_is_interrupted_goes_on_to_the_same_weights(
     assert any(not torch.equal(found[n], w) for n, w in make_proxy().state_dict().items())
 
 
+STOPPED = "training cannot go on from .*checkpoint-4"
+
+
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "damage", "said"),
     [
+        ("checkpoints/checkpoint-4/trainer_state.json", lambda whole: b"\xff{", STOPPED),
         (
             "checkpoints/checkpoint-4/trainer_state.json",
-            "training cannot go on from .*checkpoint-4",
+            lambda whole: json.dumps({**json.loads(whole), "log_history": [1]}).encode(),
+            STOPPED,
         ),
-        ("checkpoints/checkpoint-4/optimizer.pt", "training cannot go on from .*checkpoint-4"),
-        ("train.safetensors", r"holds answers \(1,\), not \(.*the teacher is asked again"),
+        ("checkpoints/checkpoint-4/optimizer.pt", lambda whole: b"\xff{", STOPPED),
+        (
+            "train.safetensors",
+            lambda whole: save({"teacher": torch.zeros(1)}),
+            r"holds answers \(1,\), not \(.*the teacher is asked again",
+        ),
     ],
 )
-def test_damage_to_an_unfinished_training_is_named(run, tmp_path, monkeypatch, name, said):
+def test_damage_to_an_unfinished_training_is_named(run, tmp_path, monkeypatch, name, damage, said):
     def interrupted(self, *args, **kwargs):
         if self.state.global_step == 5:
             raise KeyboardInterrupt
@@ -114,7 +123,7 @@ def test_damage_to_an_unfinished_training_is_named(run, tmp_path, monkeypatch, n
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "out")
     damaged = tmp_path / "out.partial" / name
-    damaged.write_bytes(save({"teacher": torch.zeros(1)}) if "train." in name else b"\xff{")
+    damaged.write_bytes(damage(damaged.read_bytes()))
     with pytest.raises(ArtifactError, match=said) as refused:
         run(tmp_path / "out")
     assert "\n" not in str(refused.value)

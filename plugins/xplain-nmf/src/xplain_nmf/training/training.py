@@ -109,6 +109,8 @@ def train(
         if checkpoint is not None:
             say(f"resuming from {checkpoint.name} in {partial}")
         try:
+            if checkpoint is not None:
+                _check_log(checkpoint / "trainer_state.json")
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except Exception as error:  # a pickle that holds more than tensors is one: it is not read
             if checkpoint is None or trainer.goes_on or isinstance(error, XplainError):
@@ -251,6 +253,13 @@ def last_checkpoint(folder: Path) -> Path | None:
             return path
         shutil.rmtree(path)
     return None
+
+
+def _check_log(state: Path) -> None:
+    """Refuse a log that the record could not hold, which Trainer does not look into; ValueError."""
+    log = json.loads(state.read_text("utf-8"))["log_history"]
+    if not (isinstance(log, list) and all(isinstance(entry, dict) for entry in log)):
+        raise ValueError(f"log_history in {state.name} is no list of tables")
 
 
 def _f1(truth: Tensor, decided: Tensor) -> float:
