@@ -1,108 +1,171 @@
-"""The proxies that are compared: which, on what, and how they are trained."""
+"""The proxies that are measured: of whom, on what, and how they are trained.
+
+    python -m proxies.training multi pyannet ina silero --out OUT       (in benchmarks/)
+
+Scenes, unmixed recordings, dictionaries and proxies lie in OUT, and are made where they are not
+yet; a training that was interrupted goes on. Needs the recordings and models of ../shared, and
+this folder installed, for the layers of others (``pip install -e benchmarks``).
+"""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from recordings import shared
+
+from proxies import unmixed
 from xplain.errors import ArtifactError
 from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.dictionary.learning import Plan, learn
 from xplain_nmf.scenes.folder import Order, make_scenes
 from xplain_nmf.spectrum import Spectrum
-from xplain_nmf.training.building import Features
-from xplain_nmf.training.distilling import Task, distil
-from xplain_nmf.training.training import Settings
+from xplain_nmf.training.building import Features, begun, build
+from xplain_nmf.training.presets import PRESETS
+from xplain_nmf.training.recordings import Recordings, read_recordings
+from xplain_nmf.training.teachers import load_teacher
+from xplain_nmf.training.training import Settings, train
 
-COMPONENTS = (32, 64, 128, 256)
+ROOT = Path(__file__).resolve().parents[2]
+RADIO = ROOT / "plugins" / "xplain-zoo" / "src" / "xplain_zoo" / "weights" / "radio"
+BLACK_BOX = f"{ROOT}/examples/black_box_speech.py:silero"
+FOUR = ("speech", "music", "noise", "overlap")
+SCENES = 240
 SECONDS = 10.0
 """Of a piece."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One proxy. trained: whether its dictionary is."""
+    """A proxy. teachers: model references.
 
-    preset: str
-    trained: bool
-    components: int
+    hearing: in their place, who is asked about audio without an explanation. layer: of what model
+    which layer is read beside the spectrum. heard: pieces of a batch whose explanations the teacher
+    hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped. begin: from
+    zoo:radio, with the layer that it reads.
+    """
 
-    @property
-    def name(self) -> str:
-        """For folders and for people."""
-        return f"{self.preset}-{'trained' if self.trained else 'fixed'}-{self.components}"
+    teachers: tuple[str, ...]
+    labels: tuple[str, ...]
+    hearing: tuple[str, ...] = ()
+    layer: tuple[str, str] | None = None
+    preset: str = "causal"
+    steps: int = 0
+    heard: int = 1
+    every: int = 1
+    begin: bool = False
 
 
-VARIANTS = tuple(
-    Variant(preset, trained, components)
-    for components in COMPONENTS
-    for preset in ("paper", "causal")
-    for trained in (False, True)
-)
+BLOCKS = ("zoo:radio-teacher", "blocks")
+INA = ("third-party:ina-80",)
+VARIANTS = {
+    "zoo:radio": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS),
+    "causal": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, steps=250, every=2),
+    "paper": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, preset="paper", steps=250),
+    "multi": Variant(
+        ("third-party:pyannet", "third-party:ina"),
+        FOUR,
+        ("third-party:pyannet", *INA),
+        BLOCKS,
+        steps=560,
+        begin=True,
+    ),
+    "pyannet": Variant(
+        ("third-party:pyannet",),
+        ("speech", "overlap"),
+        layer=("third-party:pyannet", "pyannet.linear.1"),
+        steps=250,
+        every=3,
+    ),
+    "ina": Variant(
+        ("third-party:ina",),
+        ("speech", "music", "noise"),
+        INA,
+        (*INA, "embedding"),
+        steps=150,
+        every=4,
+    ),
+    "silero": Variant((BLACK_BOX,), ("speech",), steps=500),
+}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where everything is. out: what is made on the way, kept, so that it goes on.
-
-    manifest: of the clips to mix. scenes: how many to train on, 10 s each. steps, batch: of each
-    training. layer: of the teacher, which every proxy reads beside the spectrum.
-    """
+    """Where everything is. out: what is made on the way, kept. manifest: of the clips."""
 
     out: Path
     manifest: Path
-    teacher: str
-    layer: str
-    scenes: int = 300
-    steps: int = 150
-    batch: int = 2
 
-    def mixed(self, split: str, count: int, seconds: float) -> Path:
-        """The manifest of scenes mixed from a split, which are made where they are not yet."""
-        folder = self.out / "scenes" / split
-        seed = {"train": 0, "test": 2}[split]
-        order = Order(self.manifest, split, seconds, count, seed, augment=split == "train")
-        make_scenes(order, folder)
+    def scenes(self) -> Path:
+        """The manifest of scenes to train on, which are mixed where they are not yet."""
+        folder = self.out / "scenes" / "train"
+        make_scenes(Order(self.manifest, "train", SECONDS, SCENES, 0, augment=True), folder)
         return folder / "manifest.csv"
 
-    def dictionary(self, preset: str, components: int) -> None:
-        """Learn a dictionary where it is not yet: class-wise for ours, the paper's for its.
+    def recordings(self) -> Path:
+        """The manifest of what is heard unmixed."""
+        folder = self.out / "scenes" / "unmixed"
+        there = folder / "manifest.csv"
+        return there if there.is_file() else unmixed.write(self.manifest, folder)
 
-        In ours a third of the speech components are doubled for overlapped speech, so that
-        nine in ten of K are learned.
-        """
-        ours = preset == "causal"
-        learned = round(components * 0.9) if ours else components
-        spectrum = Spectrum() if ours else Spectrum.paper()
-        folder = self.out / "dictionaries" / f"{preset}-{components}"
+    def dictionary(self, preset: str) -> Dictionary:
+        """Class-wise for ours, the paper's for its; learned where it is not yet."""
+        ours = PRESETS[preset].classwise
+        folder = self.out / "dictionaries" / preset
         try:
-            Dictionary.load(folder)
+            return Dictionary.load(folder)
         except ArtifactError:
-            learn(self.manifest, Plan(learned, spectrum, ours, seconds=150.0)).save(folder)
+            spectrum = Spectrum() if ours else Spectrum.paper()
+            found = learn(self.manifest, Plan(116 if ours else 128, spectrum, ours, seconds=150.0))
+            found.save(folder)
+            return found
 
-    def task(self, variant: Variant, audio: Path) -> Task:
-        """How a proxy is trained."""
-        return Task(
-            teacher=self.teacher,
-            audio=(audio,),
-            dictionary=self.out / "dictionaries" / f"{variant.preset}-{variant.components}",
-            preset=variant.preset,
-            features=Features(layer_of=self.teacher, layer=self.layer),
-            train_dictionary=variant.trained,
-            seconds=SECONDS,
-            settings=Settings(self.steps, self.batch, 3e-3, precision="bfloat16", every=100),
-        )
-
-    def folder(self, variant: Variant, audio: Path) -> Path:
-        """Where a proxy is, once it is trained; of other settings it is another one."""
-        key = hashlib.sha256(repr(self.task(variant, audio)).encode()).hexdigest()[:8]
-        return self.out / "proxies" / f"{variant.name}-{key}"
-
-    def proxy(self, variant: Variant, audio: Path) -> Path:
+    def proxy(self, name: str) -> Path:
         """The folder of a proxy, which is trained where it is not yet."""
-        folder = self.folder(variant, audio)
-        if not (folder / "training.json").is_file():
-            self.dictionary(variant.preset, variant.components)
-            distil(self.task(variant, audio), folder)
+        variant, folder = VARIANTS[name], self.out / "proxies" / name
+        if not variant.steps:
+            return RADIO
+        if (folder / "training.json").is_file():
+            return folder
+        teacher = load_teacher(variant.hearing or variant.teachers, variant.labels)
+        preset = PRESETS[variant.preset]
+        objective = replace(preset.objective, resynthesised=variant.heard, every=variant.every)
+        if variant.begin:
+            proxy = begun(RADIO, teacher, gates=True)
+            objective = replace(objective, start=0.0)
+        else:
+            features = Features(None, *variant.layer) if variant.layer else Features()
+            proxy = build(preset, self.dictionary(variant.preset), teacher, features)
+        audio = [self.scenes(), self.recordings()]
+        several = [read_recordings(each, SECONDS, teacher.labels) for each in audio]
+        pieces = [piece for recordings in several for piece in recordings.pieces]
+        train(
+            proxy,
+            objective,
+            teacher,
+            Recordings(pieces, SECONDS, teacher.labels),
+            folder,
+            Settings(variant.steps, 4, 2e-3, every=50),
+            None,
+            {"preset": variant.preset, "from": "zoo:radio" if variant.begin else None},
+            calibrated=preset.calibrated,
+        )
         return folder
+
+
+def main() -> None:
+    """Train those that are asked for, one after another."""
+    parser = argparse.ArgumentParser(prog="python -m proxies.training")
+    parser.add_argument("names", nargs="+", choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path("out/nmf_proxy"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(options.out, shared() / "data" / "manifest.csv")
+    for name in options.names:
+        print(bench.proxy(name))
+
+
+if __name__ == "__main__":
+    main()

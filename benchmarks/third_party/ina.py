@@ -25,15 +25,18 @@ class SpeechMusicNoise(nn.Module):
 
     Each patch is brought to mean 0 and deviation 1, so that its level does not matter.
     Patch t is centred on second .02 t, as the package has it: the first and the last are
-    repeated where a patch would reach over the edge. At least 0.7 s.
+    repeated where a patch would reach over the edge. At least 0.7 s. ``embedding`` gives what the
+    last layer reads: (B, patches, 256).
     """
 
     window: Tensor
     filters: Tensor
 
-    def __init__(self) -> None:
-        """Build it without weights."""
+    def __init__(self, every: int = 2) -> None:
+        """Build it without weights. every: frames from one patch to the next."""
         super().__init__()
+        self.every = every
+        self.embedding = nn.Identity()
         sizes = ((1, 64, (7, 4)), (64, 128, 3), (128, 128, 3), (128, 256, 3))
         self.conv = nn.ModuleList(nn.Conv2d(*size) for size in sizes)
         widths = (64, 128, 128, 256)
@@ -50,11 +53,11 @@ class SpeechMusicNoise(nn.Module):
         self.register_buffer("filters", bank[:BANDS].float(), persistent=False)
 
     @classmethod
-    def load(cls, folder: Path) -> SpeechMusicNoise:
+    def load(cls, folder: Path, every: int = 2) -> SpeechMusicNoise:
         """With the weights of the folder of third parties' models."""
         weights = safetensors(folder / "ina_speech_music_noise.safetensors")
         counts = {f"norm.{n}.num_batches_tracked": torch.tensor(0) for n in range(8)}
-        return filled(cls(), {**weights, **counts})
+        return filled(cls(every), {**weights, **counts})
 
     def bands(self, waveform: Tensor) -> Tensor:
         """Log energies (B, frames, 21) of frames of 25 ms every 10 ms."""
@@ -67,18 +70,20 @@ class SpeechMusicNoise(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Logits (B, patches, 3)."""
         bands = self.bands(waveform)
-        patches = bands.unfold(1, FRAMES, 2).transpose(2, 3)
+        patches = bands.unfold(1, FRAMES, self.every).transpose(2, 3)
         flat = patches.flatten(2)
         spread = flat.var(dim=-1, correction=0, keepdim=True).clamp(min=1e-10).sqrt()
         scaled = ((flat - flat.mean(dim=-1, keepdim=True)) / spread).reshape(patches.shape)
-        logits = self.patch(scaled.flatten(0, 1)).unflatten(0, patches.shape[:2])
-        before, after = FRAMES // 4, FRAMES // 4 - 1 + bands.shape[1] % 2
-        first = logits[:, :1].expand(-1, before, -1)
-        last = logits[:, -1:].expand(-1, after, -1)
-        return torch.cat([first, logits, last], dim=1)
+        heard = self.patch(scaled.flatten(0, 1)).unflatten(0, patches.shape[:2])
+        before = FRAMES // 2 // self.every
+        after = -(-bands.shape[1] // self.every) - heard.shape[1] - before
+        first = heard[:, :1].expand(-1, before, -1)
+        last = heard[:, -1:].expand(-1, after, -1)
+        logits: Tensor = self.dense[4](self.embedding(torch.cat([first, heard, last], dim=1)))
+        return logits
 
     def patch(self, patches: Tensor) -> Tensor:
-        """Logits (n, 3) of standardised patches (n, 68, 21)."""
+        """What the last layer reads (n, 256) of standardised patches (n, 68, 21)."""
         relu, pool, pad = nn.functional.relu, nn.functional.max_pool2d, nn.functional.pad
         x = relu(self.norm[0](self.conv[0](patches[:, None])))
         x = pool(pad(x, _same(x, (4, 2)), value=-torch.inf), (4, 2))
@@ -89,7 +94,7 @@ class SpeechMusicNoise(nn.Module):
         x = pool(x, (4, 1)).permute(0, 2, 3, 1).flatten(1)
         for number in range(4):
             x = relu(self.norm[4 + number](self.dense[number](x)))
-        return self.dense[4](x)
+        return x
 
 
 def _same(x: Tensor, kernel: tuple[int, int]) -> tuple[int, int, int, int]:

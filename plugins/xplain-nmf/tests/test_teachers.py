@@ -21,7 +21,7 @@ from xplain_nmf.proxy_folder import open_proxy, save_proxy
 from xplain_nmf.spectrum import Spectrum
 from xplain_nmf.training.building import Features, build
 from xplain_nmf.training.presets import PRESETS
-from xplain_nmf.training.teachers import load_teacher, teachers_encoder
+from xplain_nmf.training.teachers import Teacher, load_teacher, teachers_encoder
 
 SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[4] / "shared"))
 SILERO = SHARED / "models" / "silero" / "silero_vad_16k.onnx"
@@ -45,6 +45,22 @@ def test_other_rates_frames_and_orders_of_labels_are_brought_to_the_proxys():
     expected = torch.stack([middles.clamp(15, 1005), -middles.clamp(15, 1005)], -1)
     torch.testing.assert_close(answers, expected.expand(2, -1, -1))
     assert load_teacher(Ramp(), ["late"])(torch.zeros(1, 320)).shape == (1, 1, 1)
+
+
+def test_one_label_is_asked_of_the_segmenter_that_answers_it():
+    class Silent(Ramp):
+        labels = ("late", "never")
+
+        def logits(self, waveform: Tensor) -> Tensor:
+            raise AssertionError("nobody asked for what only this one answers")
+
+    both = Teacher([Ramp(), Silent()], ["never", "late"])
+    waveform = torch.zeros(2, 16000)
+    answers = both(waveform, only=1)
+    torch.testing.assert_close(answers[..., 1], load_teacher(Ramp())(waveform)[..., 1])
+    assert answers.shape == (2, 50, 2) and not answers[..., 0].any()
+    with pytest.raises(AssertionError, match="nobody asked"):
+        both(waveform)
 
 
 def test_frames_that_are_the_same_pass_unchanged(teacher):

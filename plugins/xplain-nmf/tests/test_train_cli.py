@@ -92,6 +92,17 @@ def test_our_preset_without_stems_and_with_a_class_wise_dictionary(teacher_file,
         train("--teacher", teacher_file, "--audio", clips, "--dictionary", plain, "--out", out)
 
 
+def test_a_layer_of_another_model_than_the_first_teacher(teacher_file, clips, tmp_path):
+    common = ["--teacher", teacher_file, "--audio", clips, "--out", tmp_path / "proxy"]
+    common += ["--preset", "paper", "--dictionary", dictionary(tmp_path / "dictionary")]
+    with pytest.raises(ModelError, match="may not name a Python file"):
+        train(*common, "--layer", "bands")
+    with pytest.raises(ModelError, match="nobody"):
+        train(*common, "--layer", "bands", "--layer-of", "nobody:knows")
+    with pytest.raises(XplainError, match="give --layer too"):
+        train(*common, "--layer-of", "zoo:radio-teacher")
+
+
 def test_a_proxy_is_gone_on_from(teacher_file, clips, tmp_path):
     words = dictionary(tmp_path / "dictionary", ("speech",) * 3 + ("music",) * 3)
     common = ["--teacher", teacher_file, "--audio", clips]

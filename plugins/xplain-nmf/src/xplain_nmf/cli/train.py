@@ -68,6 +68,10 @@ def train(
     layer: Annotated[
         str | None, typer.Option(help="Read this layer of the teacher beside the spectrum")
     ] = None,
+    layer_of: Annotated[
+        str | None,
+        typer.Option(help="Model reference whose --layer is read [default: the first teacher]"),
+    ] = None,
     train_dictionary: Annotated[
         bool | None,
         typer.Option(help="Train the dictionary too [default: paper no, causal yes]"),
@@ -89,11 +93,14 @@ def train(
     Example:
       xplain nmf train --teacher my.py:make --audio scenes.csv --dictionary words --out proxy
     """
+    from xplain.errors import XplainError
     from xplain.progress import say
     from xplain_nmf.training.building import Features
     from xplain_nmf.training.distilling import Task, distil
     from xplain_nmf.training.training import Settings
 
+    if layer is None and layer_of is not None:
+        raise XplainError(f"--layer-of {layer_of} says of what, and not which; give --layer too")
     task = Task(
         teacher=teacher,
         audio=audio,
@@ -104,7 +111,7 @@ def train(
         split=split,
         labels=tuple(label or ()),
         teacher_params=parameters("--teacher-param", teacher_param),
-        features=Features(encoder, teacher[0] if layer is not None else None, layer),
+        features=Features(encoder, layer and (layer_of or teacher[0]), layer),
         train_dictionary=train_dictionary,
         seconds=seconds,
         settings=Settings(steps, batch, learning_rate, seed, precision.value, every),

@@ -157,7 +157,7 @@ class Objective:
         limit, where = onsets(proxy, said).logit()[label], there[..., label]
 
         def hears(mask: Tensor) -> Tensor:
-            logits: Tensor = teacher(istft(mask * transform, samples))
+            logits: Tensor = teacher(istft(mask * transform, samples), label)
             return logits[..., label] - limit
 
         terms = {}

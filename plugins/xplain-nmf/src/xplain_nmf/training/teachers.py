@@ -59,16 +59,19 @@ class Teacher(nn.Module):
         self._recurrent = any(isinstance(module, nn.RNNBase) for module in self.modules())
         self.eval().requires_grad_(False)
 
-    def forward(self, waveform: Tensor) -> Tensor:
+    def forward(self, waveform: Tensor, only: int | None = None) -> Tensor:
         """Waveforms (B, samples) at 16 kHz → logits (B, T, L), T = ceil(samples / 320).
 
-        Gradients reach the waveform where the segmenters let them.
+        only: number of the label that is asked for; the columns of those that other segmenters
+        answer are zeros. Gradients reach the waveform where the segmenters let them.
         """
         frames = frame_count(waveform.shape[-1])
-        columns: list[Tensor] = [torch.zeros(())] * len(self.labels)
+        columns = [waveform.new_zeros(len(waveform), frames)] * len(self.labels)
         # cuDNN gives no gradients through a recurrent layer that is not in training.
         plain = self._recurrent and torch.is_grad_enabled()
         for segmenter, places in zip(self.segmenters, self._places, strict=True):
+            if only not in (None, *places):
+                continue
             at_rate = resample_tensor(waveform, SAMPLE_RATE, segmenter.sample_rate)
             with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not plain):
                 logits = segmenter.logits(at_rate)
