@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@pytest.fixture
-def make(folders: dict[str, Path]) -> Callable[..., NeuralCodec]:
-    """Reads a saved codec, with settings."""
+@pytest.fixture(scope="session")
+def fresh(folders: dict[str, Path]) -> Callable[..., NeuralCodec]:
+    """Reads a saved codec, with settings, for a test that changes it."""
     return lambda name, **settings: CODECS[name](str(folders[name]), **settings)
+
+
+@pytest.fixture(scope="session")
+def make(fresh: Callable[..., NeuralCodec]) -> Callable[..., NeuralCodec]:
+    """A saved codec, with settings; read once for all tests, which leave it as it is."""
+    return functools.cache(fresh)
