@@ -183,40 +183,46 @@ def test_pickles_beside_or_instead_of_weights_are_not_read(tmp_path, marker):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}},
-        {"auto_map": {"AutoConfig": "evil--evil.Config"}, "model_type": "evil"},
-        {"attn_implementation": "evil/kernel"},
-    ],
+NAMING_CODE = (
+    {"auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}},
+    {"auto_map": {"AutoConfig": "evil--evil.Config"}, "model_type": "evil"},
+    {"attn_implementation": "evil/kernel"},
 )
+
+LISTENING = """
+import sys, torch, xplain
+scheme, *folders = sys.argv[1:]
+noise = 0.1 * torch.randn(16000)
+for folder in folders:
+    try:
+        if scheme == "encodec":
+            xplain.explain(noise, "zoo:digits", synthesizer="encodec", sample_rate=16000,
+                           synthesizer_params={"checkpoint": folder})
+        else:
+            xplain.explain(noise, f"{scheme}:{folder}", sample_rate=16000)
+    except xplain.XplainError as error:
+        print("refused", error)
+    else:
+        print("explained")
+"""
+
+
 @pytest.mark.parametrize("scheme", ["nmf", "hf", "encodec"])
-def test_code_that_a_configuration_names_is_not_run(tmp_path, marker, scheme, changes):
-    folder = proxy(tmp_path / "proxy", "zoo:radio-teacher", **changes)
-    (folder / "evil.py").write_text((tmp_path / "evil.py").read_text())
-    code = (
-        "import sys, torch, xplain\n"
-        "try:\n"
-        "  noise = 0.1 * torch.randn(16000)\n"
-        "  if sys.argv[1] == 'encodec':\n"
-        "    xplain.explain(noise, 'zoo:digits', synthesizer='encodec', sample_rate=16000,\n"
-        "                   synthesizer_params={'checkpoint': sys.argv[2]})\n"
-        "  else:\n"
-        "    xplain.explain(noise, f'{sys.argv[1]}:{sys.argv[2]}', sample_rate=16000)\n"
-        "except xplain.XplainError as error:\n"
-        "  print('refused', error)\n"
-        "else:\n"
-        "  print('explained')\n"
-    )
+def test_code_that_a_configuration_names_is_not_run(tmp_path, marker, scheme):
+    folders = []
+    for number, changes in enumerate(NAMING_CODE):
+        folders.append(proxy(tmp_path / f"proxy-{number}", "zoo:radio-teacher", **changes))
+        (folders[-1] / "evil.py").write_text((tmp_path / "evil.py").read_text())
     done = subprocess.run(
-        [sys.executable, "-c", code, scheme, str(folder)],
+        [sys.executable, "-c", LISTENING, scheme, *map(str, folders)],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
-    assert done.stdout.startswith(("refused", "explained")), done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(folders), done.stderr
+    assert all(line.startswith(("refused", "explained")) for line in lines)
     assert not marker.exists()
 
 
