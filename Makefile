@@ -6,13 +6,17 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test browser fuzz kill docs lint types clean
+.PHONY: demo test suite browser fuzz kill docs lint types clean
 
 demo: $(VENV)/.installed
 	$(BIN)/xplain demo --out out/demo
 
+# Lint and types beside the tests.
+MAKEFLAGS += --jobs=2
+test: lint types suite
+
 # A process for each core, each with one thread: more would wait for one another.
-test: lint types
+suite: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Debian's Chromium, in which the pages are tested; without one these tests are skipped.

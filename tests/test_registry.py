@@ -226,14 +226,20 @@ print(json.dumps(result))
 
 
 @pytest.fixture(scope="session")
+def healthy() -> list[dict[str, Any]]:
+    """What is listed where nothing else is installed."""
+    return plugins(None)
+
+
+@pytest.fixture(scope="session")
 def listed(site: Path) -> list[dict[str, Any]]:
     return plugins(site)
 
 
 def test_the_other_plugins_work_beside_the_faulty_ones(
-    site: Path, listed: list[dict[str, Any]]
+    site: Path, listed: list[dict[str, Any]], healthy: list[dict[str, Any]]
 ) -> None:
-    assert names(plugins(None)) <= names(listed)
+    assert names(healthy) <= names(listed)
     assert {"well-behaved/ones", "looks-ahead/looks-ahead"} <= names(listed)
     assert creating([("ones", {}), ("looks-ahead", {})], site) == {
         "ones": "Ones",
@@ -332,10 +338,12 @@ def damage(folder: Path, files: Mapping[str, Mapping[str, bytes]]) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_a_damaged_installation_is_named_and_takes_nothing_down(kind: str, tmp_path: Path) -> None:
+def test_a_damaged_installation_is_named_and_takes_nothing_down(
+    kind: str, tmp_path: Path, healthy: list[dict[str, Any]]
+) -> None:
     files, name, cause = DAMAGED[kind]
     damage(tmp_path, files)
-    healthy, found = plugins(None), plugins(tmp_path)
+    found = plugins(tmp_path)
     new = [p for p in found if p not in healthy]
     assert {p["state"] for p in new} == {"failed"} and name in {p["name"] for p in new}
     assert any(cause in p["cause"] for p in new)
@@ -345,7 +353,7 @@ def test_a_damaged_installation_is_named_and_takes_nothing_down(kind: str, tmp_p
 @pytest.mark.parametrize("special", ["pipe", "device", "circle", "folder"])
 @pytest.mark.parametrize("name", ["entry_points.txt", "METADATA", ""])
 def test_an_installation_of_special_files_takes_nothing_down(
-    name: str, special: str, tmp_path: Path
+    name: str, special: str, tmp_path: Path, healthy: list[dict[str, Any]]
 ) -> None:
     info = tmp_path / "other-1.0.dist-info"
     damage(tmp_path, {info.name: {"entry_points.txt": b"[xplain]\nbroken = absent_module\n"}})
@@ -360,7 +368,7 @@ def test_an_installation_of_special_files_takes_nothing_down(
         place.mkdir()
     else:
         place.symlink_to("/dev/zero" if special == "device" else place)
-    healthy, found = plugins(None), plugins(tmp_path)
+    found = plugins(tmp_path)
     assert [p for p in found if p in healthy] == healthy
     assert {p["name"] for p in found if p not in healthy} <= {"broken", "other"}
 
