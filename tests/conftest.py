@@ -1,4 +1,4 @@
-"""One browser for all tests, and the pages that several of them look at."""
+"""One browser for all tests, pages that several of them look at, a desk for commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from desk import Desk
 from showing import BROWSER, NASTY, RATIOS, Shown
 from test_report import LABELS, RATE, Bands, explained, model, tones
 
@@ -76,3 +77,10 @@ def segmentation() -> xplain.Segmentation:
     )
     clip = torch.cat([tones(500), tones(), tones(2000), tones(500, seconds=0.25)])
     return xplain.segment(xplain.Audio(clip, RATE, "radio"), segmenter)
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    return Desk.laid(tmp_path, monkeypatch, capsys)
