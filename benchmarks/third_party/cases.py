@@ -162,14 +162,23 @@ def crepe_cases() -> Iterator[Case]:
 
 
 def singing_cases() -> Iterator[Case]:
-    """The pitch of a woman's singing, 0.8 s at a time, where Praat hears the same as CREPE."""
+    """The pitch of singing, 0.8 s at a time, where Praat hears the same as CREPE.
+
+    A woman, and a Carnatic phrase beside its drone; excerpts begin every 0.2 s, so they overlap.
+    """
     import parselmouth
 
     network = crepe.Crepe.load(folder(), every=4)
-    file = shared() / "data" / "music" / "test" / "smstools_singing_female_00.flac"
     step = 4 * crepe.FRAME_STEP
-    for place in range(14):
-        clip = _heard(file, 0.1 + 0.4 * place, 0.8)
+    music = shared() / "data" / "music"
+    woman = music / "test" / "smstools_singing_female_00.flac"
+    phrase = music / "train" / "smstools_carnatic_00.flac"
+    places = [("singing", woman, n) for n in range(27)] + [
+        ("carnatic", phrase, n) for n in range(13)
+    ]
+    for called, file, place in places:
+        start = 0.1 + 0.2 * place
+        clip = _heard(file, start, 0.8)
         with torch.no_grad():
             bins = network(clip[None])[0].argmax(dim=-1)
         praat = parselmouth.Sound(clip.double().numpy(), RATE).to_pitch(0.005, 75, 1000)
@@ -185,7 +194,7 @@ def singing_cases() -> Iterator[Case]:
         seconds = np.arange(len(clip)) / RATE
         times, hertz = praat.xs(), praat.selected_array["frequency"]
         course = torch.from_numpy(np.interp(seconds, times[hertz > 0], hertz[hertz > 0])).float()
-        yield Case(f"singing@{0.1 + 0.4 * place:.1f}", clip, model, truth=_at_harmonics(course, 20))
+        yield Case(f"{called}@{start:.1f}", clip, model, truth=_at_harmonics(course, 20))
 
 
 def dnsmos_cases() -> Iterator[Case]:

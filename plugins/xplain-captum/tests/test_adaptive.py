@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import xplain
-from xplain_captum.adaptive import FIRST_PANELS, MOST_GRADIENTS, SLACK
+from xplain_captum.adaptive import FEW_GRADIENTS, FIRST_PANELS, MOST_GRADIENTS, SLACK
 from xplain_captum.gradients import IntegratedGradients
 
 ONE = torch.ones(1, 1)
@@ -139,14 +139,31 @@ def test_a_jump_is_given_up_on() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the framework measures the sum, and says it once
         got = adaptive(0.01).attribute(score, ONE, NOTHING)
-    assert len(score.asked) == MOST_GRADIENTS and float(got) == pytest.approx(1, abs=1e-3)
+    assert len(score.asked) == FEW_GRADIENTS and float(got) == pytest.approx(1, abs=1e-3)
+
+
+def rough(share: float) -> Callable[[Tensor], Tensor]:
+    """A straight line to 1, with so large a share of 400 kinks that point up and down by chance."""
+    at = torch.rand(400, generator=torch.Generator().manual_seed(0))
+    turns = torch.randn(400, generator=torch.Generator().manual_seed(1))
+    return lambda s: s + share * ((s[:, None] - at).relu() * turns).sum(dim=1)
+
+
+def test_a_rough_path_is_given_up_on_early_and_one_that_is_nearly_even_is_not() -> None:
+    hopeless = Counted(rough(0.3))
+    adaptive(1e-4).attribute(hopeless, ONE, NOTHING)
+    assert FEW_GRADIENTS <= len(hopeless.asked) < MOST_GRADIENTS
+    score = Counted(rough(0.003))
+    got = adaptive(1e-4).attribute(score, ONE, NOTHING)
+    assert len(score.asked) > FEW_GRADIENTS
+    assert float(got) == pytest.approx(float(score.function(torch.ones(1))), rel=1e-4)
 
 
 def test_jumps_that_cancel_in_the_sum_are_warned_of() -> None:
     score = Counted(lambda s: s + 5 * (s > 0.3) - 5 * (s > 0.7))
-    with pytest.warns(xplain.XplainWarning, match="stopped after 401 gradients.* that cancel"):
+    with pytest.warns(xplain.XplainWarning, match="stopped after 65 gradients.* that cancel"):
         got = adaptive(0.01).attribute(score, ONE, NOTHING)
-    assert len(score.asked) == MOST_GRADIENTS and float(got) == pytest.approx(1, abs=1e-3)
+    assert len(score.asked) == FEW_GRADIENTS and float(got) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_score_that_does_not_change_is_attributed_zero_at_once() -> None:
