@@ -84,6 +84,13 @@ def test_broadcast_network_tells_speech_from_music(shared: Path, folder: Path) -
     assert sum(right) >= 9
 
 
+def test_broadcast_network_asked_less_often_says_the_same(folder: Path, tone: Tensor) -> None:
+    often, seldom = (ina.SpeechMusicNoise.load(folder, every)(tone)[0] for every in (2, 8))
+    assert (len(often), len(seldom)) == (49, 13)
+    # Frame m of 80 ms is patch m − 4 of its own, which is patch 4 m − 16 of the others.
+    torch.testing.assert_close(seldom[4:8], often[17:33:4], atol=1e-4, rtol=1e-4)
+
+
 def test_pyannet_finds_who_spoke(shared: Path, folder: Path, meeting: Tensor) -> None:
     said = pyannet.Speech(pyannet.PyanNet.load(folder))(meeting)[0, :, 0] > 0
     assert len(said) == pyannet.frames_of(meeting.shape[1]) == 293

@@ -15,6 +15,8 @@ from proxies.resynthesis import mask_of, random_mask
 from xplain_nmf.model import NmfProxy
 
 KINDS = ("shifted", "shuffled", "other label", "random components")
+SHIFTS = 3
+"""Draws of a shift, which matter most: how far a mask was shifted decides what it meets."""
 MOST = 1e4
 """By which a mask is scaled at most, before it lets everything through."""
 
@@ -27,16 +29,19 @@ def controls(
     power: Tensor,
     where: Tensor,
     draw: torch.Generator,
-) -> dict[str, Tensor]:
-    """Masks (F, T) by kind, for the label of a number: h (K, T), power (F, T), where (T,) bool."""
+) -> dict[str, list[Tensor]]:
+    """Masks (F, T) by kind, one or several draws, for the label of a number.
+
+    h: (K, T). power: (F, T). where: (T,) bool.
+    """
     mask = mask_of(proxy, h, chosen.members[number])
     energy = float((mask.square() * power)[:, where].sum())
-    shift = int(torch.randint(16, mask.shape[0] - 16, (), generator=draw))
+    shifts = torch.randint(16, mask.shape[0] - 16, (SHIFTS,), generator=draw).tolist()
     order = torch.randperm(mask.shape[1], generator=draw)
     found = {
-        "shifted": at_energy(mask.roll(shift, 0), power, where, energy),
-        "shuffled": at_energy(mask[:, order], power, where, energy),
-        "random components": random_mask(proxy, h, power, energy, where, draw),
+        "shifted": [at_energy(mask.roll(shift, 0), power, where, energy) for shift in shifts],
+        "shuffled": [at_energy(mask[:, order], power, where, energy)],
+        "random components": [random_mask(proxy, h, power, energy, where, draw)],
     }
     own = set(chosen.members[number].tolist())
     apart = [members for members in chosen.members if not own & set(members.tolist())]
@@ -44,7 +49,7 @@ def controls(
         # The one that is loudest there, which needs the least scaling.
         masks = [mask_of(proxy, h, members) for members in apart]
         loudest = max(masks, key=lambda other: float((other.square() * power)[:, where].sum()))
-        found["other label"] = at_energy(loudest, power, where, energy)
+        found["other label"] = [at_energy(loudest, power, where, energy)]
     return found
 
 

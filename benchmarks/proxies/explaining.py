@@ -58,6 +58,7 @@ def covering(relevance: Tensor) -> Tensor:
     return order[: int(reached.sum()) + 1]
 
 
+@torch.no_grad()
 def distinctness(proxy: NmfProxy, relevance: Tensor) -> float:
     """Mean cosine between two labels' prototypes W r̄, of positive relevance: low is distinct."""
     spectra = torch.nn.functional.normalize(proxy.dictionary @ relevance.clamp_min(0).T, dim=0)

@@ -51,31 +51,53 @@ def figures(recordings: Sequence[Counts], labels: Sequence[str]) -> Iterator[tup
 def bootstrapped(figure: Figure, table: Table, seed: int = 0) -> Interval:
     """A figure of all recordings with the BCa interval over them, percentile where BCa fails.
 
-    Recordings are drawn whole, with all their counts. None where the figure is not defined, and
-    no interval of a single recording.
+    Recordings are drawn whole, with all their counts; those that say nothing of the figure are not
+    drawn. None where the figure is not defined, and no interval of a single recording.
     """
     value, count = figure(table), len(next(iter(table.values()), ()))
     if not math.isfinite(value):
         return Interval(None, None, None)
-    known = {name: values for name, values in table.items()}
 
     def drawn(places: npt.NDArray[np.int64]) -> float:
-        return figure({name: values[places] for name, values in known.items()})
+        return figure(_Drawn(table, places))
 
-    for method in ("BCa", "percentile") if count > 1 else ():
+    every = np.arange(count)
+    telling = np.array([n for n in every if math.isfinite(drawn(every[n : n + 1]))])
+    if len(telling) == 0 or not math.isclose(drawn(telling), value):
+        telling = every  # the others' false alarms count
+    for method in ("BCa", "percentile") if len(telling) > 1 else ():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of figures that are all the same, or nearly
-            ends = stats.bootstrap(
-                (np.arange(count),),
+            found = stats.bootstrap(
+                (telling,),
                 drawn,
                 n_resamples=RESAMPLES,
                 vectorized=False,
                 method=method,
                 rng=np.random.default_rng(seed),
-            ).confidence_interval
+            )
+        ends = found.confidence_interval
+        if method == "percentile":  # of the draws in which it is defined
+            ends = np.nanpercentile(found.bootstrap_distribution, [2.5, 97.5])
         if all(map(math.isfinite, ends)):
             return Interval(value, float(ends[0]), float(ends[1]))
     return Interval(value, None, None)
+
+
+class _Drawn(Mapping[str, npt.NDArray[np.float64]]):
+    """A table of the recordings in some places, of which only what is asked for is drawn."""
+
+    def __init__(self, table: Table, places: npt.NDArray[np.int64]) -> None:
+        self.table, self.places = table, places
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
+        return self.table[name][self.places]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)
 
 
 def _whole(name: str, table: Table) -> float:

@@ -162,6 +162,6 @@ def _sound(
         counts[f"heard audio {label}"] = int(before[there].sum())
         counts[f"heard alone {label}"] = int(after[there].sum())
         wrong = controls(proxy, h, chosen, number, power, there, draw)
-        for name, removed in {"explanation": mask, **wrong}.items():
-            left = heard(resynthesised(1 - removed, transform, samples))
-            counts[f"heard {name} {label}"] = int(left[there].sum())
+        for name, draws in {"explanation": [mask], **wrong}.items():
+            left = [heard(resynthesised(1 - removed, transform, samples)) for removed in draws]
+            counts[f"heard {name} {label}"] = sum(int(s[there].sum()) for s in left) / len(left)
