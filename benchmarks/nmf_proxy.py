@@ -82,7 +82,7 @@ def main() -> None:
         "and after the explanation or a wrong mask of as much energy was taken out; lost beyond "
         "hardest: what the hardest of these leaves more than the explanation does. false: heard "
         "where the label is absent, on the audio and in the explanation alone. Of INA every 20 ms "
-        f"decisions, every 80 ms recalls. torch {torch.__version__}, Python "
+        f"decisions, every 160 ms recalls. torch {torch.__version__}, Python "
         f"{platform.python_version()}."
     )
     write_csv(rows, RESULTS / "nmf_proxy.csv")

@@ -52,6 +52,11 @@ def ina_80() -> xplain.Model:
     return ina(8)
 
 
+def ina_160() -> xplain.Model:
+    """INA asked every 160 ms."""
+    return ina(16)
+
+
 def silero() -> xplain.Model:
     """Speech."""
     file = SHARED / "models" / "silero" / "silero_vad_16k.onnx"
@@ -59,7 +64,7 @@ def silero() -> xplain.Model:
     return _wrapped(network, "silero", ("speech",), of_silero.FRAME_STEP)
 
 
-MODELS = {"pyannet": pyannet, "ina": ina, "ina-80": ina_80, "silero": silero}
+MODELS = {"pyannet": pyannet, "ina": ina, "ina-80": ina_80, "ina-160": ina_160, "silero": silero}
 
 
 def load(name: str) -> xplain.Model:

@@ -41,14 +41,16 @@ SECONDS = 10.0
 class Variant:
     """A proxy. teachers: model references.
 
-    hearing: in their place, who is asked about audio without an explanation. layer: of what model
-    which layer is read beside the spectrum. heard: pieces of a batch whose explanations the teacher
-    hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped. begin: from
-    zoo:radio, with the layer that it reads.
+    quick: who answers in their place while it is trained, and hearing: who is asked about audio
+    without an explanation when it is measured: the same weights, asked less often. layer: of what
+    model which layer is read beside the spectrum. heard: pieces of a batch whose explanations
+    the teacher hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped.
+    begin: from zoo:radio, with the layer that it reads.
     """
 
     teachers: tuple[str, ...]
     labels: tuple[str, ...]
+    quick: tuple[str, ...] = ()
     hearing: tuple[str, ...] = ()
     layer: tuple[str, str] | None = None
     preset: str = "causal"
@@ -59,7 +61,7 @@ class Variant:
 
 
 BLOCKS = ("zoo:radio-teacher", "blocks")
-INA = ("third-party:ina-80",)
+INA, SELDOM = ("third-party:ina-80",), ("third-party:ina-160",)
 VARIANTS = {
     "zoo:radio": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS),
     "causal": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, steps=250, every=2),
@@ -68,6 +70,7 @@ VARIANTS = {
         ("third-party:pyannet", "third-party:ina"),
         FOUR,
         ("third-party:pyannet", *INA),
+        ("third-party:pyannet", *SELDOM),
         BLOCKS,
         steps=560,
         begin=True,
@@ -83,6 +86,7 @@ VARIANTS = {
         ("third-party:ina",),
         ("speech", "music", "noise"),
         INA,
+        SELDOM,
         (*INA, "embedding"),
         steps=150,
         every=4,
@@ -129,7 +133,7 @@ class Bench:
             return RADIO
         if (folder / "training.json").is_file():
             return folder
-        teacher = load_teacher(variant.hearing or variant.teachers, variant.labels)
+        teacher = load_teacher(variant.quick or variant.teachers, variant.labels)
         preset = PRESETS[variant.preset]
         objective = replace(preset.objective, resynthesised=variant.heard, every=variant.every)
         if variant.begin:
