@@ -10,7 +10,8 @@ this folder installed, for the layers of others (``pip install -e benchmarks``).
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -45,7 +46,8 @@ class Variant:
     without an explanation when it is measured: the same weights, asked less often. layer: of what
     model which layer is read beside the spectrum. heard: pieces of a batch whose explanations
     the teacher hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped.
-    begin: from zoo:radio, with the layer that it reads.
+    begin: from what it goes on, with the layer that this reads: zoo:radio, or another's name.
+    weights: what is changed of the preset's.
     """
 
     teachers: tuple[str, ...]
@@ -57,14 +59,14 @@ class Variant:
     steps: int = 0
     heard: int = 1
     every: int = 1
-    begin: bool = False
+    begin: str = ""
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 BLOCKS = ("zoo:radio-teacher", "blocks")
 INA, SELDOM = ("third-party:ina-80",), ("third-party:ina-160",)
 VARIANTS = {
     "zoo:radio": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS),
-    "causal": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, steps=250, every=2),
     "paper": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, preset="paper", steps=250),
     "multi": Variant(
         ("third-party:pyannet", "third-party:ina"),
@@ -73,7 +75,17 @@ VARIANTS = {
         ("third-party:pyannet", *SELDOM),
         BLOCKS,
         steps=560,
-        begin=True,
+        begin="zoo:radio",
+    ),
+    "multi-removal": Variant(
+        ("third-party:pyannet", "third-party:ina"),
+        FOUR,
+        ("third-party:pyannet", *INA),
+        ("third-party:pyannet", *SELDOM),
+        BLOCKS,
+        steps=150,
+        begin="multi",
+        weights={"removal": 2.4, "contrast": 1.5, "silence": 1.2},
     ),
     "pyannet": Variant(
         ("third-party:pyannet",),
@@ -135,9 +147,12 @@ class Bench:
             return folder
         teacher = load_teacher(variant.quick or variant.teachers, variant.labels)
         preset = PRESETS[variant.preset]
-        objective = replace(preset.objective, resynthesised=variant.heard, every=variant.every)
+        weights = replace(preset.objective.weights, **variant.weights)
+        objective = replace(
+            preset.objective, weights=weights, resynthesised=variant.heard, every=variant.every
+        )
         if variant.begin:
-            proxy = begun(RADIO, teacher, gates=True)
+            proxy = begun(self.proxy(variant.begin), teacher, gates=True)
             objective = replace(objective, start=0.0)
         else:
             features = Features(None, *variant.layer) if variant.layer else Features()
@@ -153,7 +168,7 @@ class Bench:
             folder,
             Settings(variant.steps, 4, 2e-3, every=50),
             None,
-            {"preset": variant.preset, "from": "zoo:radio" if variant.begin else None},
+            {"preset": variant.preset, "from": variant.begin or None},
             calibrated=preset.calibrated,
         )
         return folder
