@@ -2,7 +2,9 @@
 
 For each test clip of FSDD: the share of clips whose decision stays the model's own when
 only the top ρ of the elements is kept, and when the top ρ is removed, by integrated
-gradients, saliency and a random order. 95 % intervals by bootstrap over clips.
+gradients, saliency and a random order; and beside integrated gradients the controls that take as
+much energy as they do: random elements, the same mask rolled in frequency or with its frames
+shuffled, the runner-up's mask, a plain gain, the loudest. 95 % intervals by bootstrap over clips.
 
     python benchmarks/stft_fidelity.py [--split test] [--every N] [--out CSV]
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ import xplain
 from xplain.clips import Failure
 from xplain.explaining import explain_each
 from xplain.progress import track
+from xplain_evaluation.structured import structured
 
 RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 DRAWS = 2000
@@ -44,6 +48,8 @@ METHODS: dict[str, str | xplain.Explainer] = {
     "saliency": "saliency",
     "random": Random(),
 }
+AGAINST_CONTROLS = "integrated-gradients"
+"""The method whose energy the controls take."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def measure(
     seed: int,
 ) -> list[Agreement]:
     """Explain every clip and ask at every ratio."""
-    agrees: list[list[bool]] = []
+    agrees: dict[str, list[list[bool]]] = defaultdict(list)
     errors: list[float] = []
     results = explain_each(
         clips, model, explainer=explainer, synthesizer="stft", baseline="silence", seed=seed
@@ -97,19 +103,27 @@ def measure(
     for result in track(results, len(clips), method):
         if isinstance(result, Failure):
             raise result.error
-        agrees.append([o.agrees for o in result.scores(keep=RATIOS, remove=RATIOS)])
+        agrees[method].append([o.agrees for o in result.scores(keep=RATIOS, remove=RATIOS)])
+        for control, curves in structured(result, RATIOS) if method == AGAINST_CONTROLS else ():
+            said = torch.cat([curves.kept, curves.removed])
+            agrees[f"as much energy: {control}"].append(curves.agrees(said).tolist())
         if result.completeness_error is not None:
             errors.append(result.completeness_error)
     if errors:
         high = np.quantile(errors, 0.95)
         print(f"{method}: completeness error median {np.median(errors):.4f}, 95th {high:.4f}")
+    return [row for name, some in agrees.items() for row in _shares(name, some, seed)]
+
+
+def _shares(name: str, agrees: Sequence[Sequence[bool]], seed: int) -> list[Agreement]:
+    """Over the clips, for keeping and then removing each ratio."""
     table = np.array(agrees, dtype=float)
     drawn = np.random.default_rng(seed).integers(len(table), size=(DRAWS, len(table)))
     low, high = np.quantile(table[drawn].mean(axis=1), [0.025, 0.975], axis=0)
     columns = [(kind, ratio) for kind in ("keep", "remove") for ratio in RATIOS]
     return [
         Agreement(
-            method,
+            name,
             kind,
             ratio,
             float(table[:, i].mean()),
@@ -124,7 +138,7 @@ def measure(
 def show(rows: Sequence[Agreement]) -> None:
     """Print one line per method and kind."""
     table = Table("method", "", *(f"{ratio:.0%}" for ratio in RATIOS), box=None)
-    for method in METHODS:
+    for method in dict.fromkeys(row.method for row in rows):
         for kind in ("keep", "remove"):
             cells = [r for r in rows if (r.method, r.kind) == (method, kind)]
             table.add_row(

@@ -11,7 +11,7 @@ from recordings import Recording
 from torch import Tensor
 
 import xplain
-from fidelity.plan import AGAIN, GRADIENTS, METHODS, RATIOS, SPELT
+from fidelity.plan import AGAIN, CONTROLS, GRADIENTS, METHODS, RATIOS, SPELT
 from xplain.audio import read, resample
 from xplain.borrowing import borrowed, seeded
 from xplain.explaining import compare_each
@@ -22,6 +22,7 @@ from xplain.selection import Selection, top
 from xplain_evaluation.benchmark import Method
 from xplain_evaluation.benchmark.journal import Key, Record
 from xplain_evaluation.measure import Measurement
+from xplain_evaluation.structured import structured
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ def decisions(
     Names of the measurements: "label", the annotated one; "own model" and "own judge", of the
     clip as it is; and KIND WHERE JUDGE with the ratio, such as "keep reencoded judge": what is left
     of the clip when the top ρ alone is kept, decoded, encoded again and given to the judge.
-    "unchanged reencoded model" is the codec's round trip.
+    "unchanged reencoded model" is the codec's round trip. In latents that the classifier reads
+    also "keep latents CONTROL", of integrated gradients: what the control that takes as much
+    energy, one of CONTROLS, keeps in their place.
     """
     live = explanations[0].live
     route = live.job.route
@@ -141,6 +144,13 @@ def decisions(
                 kind = "keep" if place < len(RATIOS) else "remove"
                 ratio = RATIOS[place % len(RATIOS)]
                 values.append(Measurement(f"{kind} {name}", ratio, float(row[start + place])))
+        if cell.methods()[number].label == AGAIN[0] and route.direct:
+            numbers = cell.numbers(cell.model)
+            for control, found in structured(explanations[number], RATIOS):
+                for kind, some in (("keep", found.kept), ("remove", found.removed)):
+                    for ratio, place in zip(RATIOS, some.argmax(1).tolist(), strict=True):
+                        name = f"{kind} latents {CONTROLS[control]}"
+                        values.append(Measurement(name, ratio, float(numbers[place])))
         yield values
 
 

@@ -11,6 +11,7 @@ from recordings import Recording, recordings
 from xplain_codecs.fit.training import Training
 from xplain_evaluation.benchmark import Method
 from xplain_evaluation.controls import Chance
+from xplain_evaluation.structured import CONTROLS as EQUAL
 
 RATIOS = (0.02, 0.05, 0.1, 0.2, 0.5)
 KINDS = ("keep", "remove")
@@ -32,6 +33,8 @@ METHODS = (
     Method("random", Chance()),
 )
 GRADIENTS = frozenset(method.label for method in METHODS[:5])
+CONTROLS = {name: name.replace(" ", "-") for name in EQUAL}
+"""What is kept and removed in integrated gradients' place, at equal energy: names in records."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fidelity.baseline import Baseline
-from fidelity.plan import AGAIN, AREA, KINDS, RATIOS, SEEDS
+from fidelity.plan import AGAIN, AREA, CONTROLS, KINDS, RATIOS, SEEDS
 from fidelity.results import Group, Share, accuracy, latent_against_waveform
 from xplain_evaluation.benchmark.journal import Record
 
@@ -14,9 +14,12 @@ Pair = tuple[str, str]
 QUESTIONS = tuple(
     (kind, where, who)
     for kind in KINDS
-    for where, who in (("latents", "model"), ("reencoded", "model"), ("reencoded", "judge"))
+    for where, who in (
+        *(("latents", "model"), ("reencoded", "model"), ("reencoded", "judge")),
+        *(("latents", control) for control in CONTROLS.values()),
+    )
 )
-"""What is done, where it is decided, and by whom."""
+"""What is done, where it is decided, and by whom; or in whose place, by the model."""
 PER_CENT = [f"{ratio:.0%}" for ratio in RATIOS]
 
 
@@ -132,6 +135,8 @@ def _trainings(rows: Sequence[Share]) -> list[str]:
 
 
 def _what(kind: str, where: str, who: str) -> str:
+    if who in CONTROLS.values():
+        return f"{kind}, {where}, as much energy: {who.replace('-', ' ')}"
     return f"{kind}, {where}" + (", judge" if who == "judge" else "")
 
 
