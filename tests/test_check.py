@@ -108,6 +108,70 @@ def test_groups_are_judged_as_groups(clips: list[PlantedClip], grouping: str, or
     assert given.check().kind == "unfaithful"
 
 
+class Either(torch.nn.Module):
+    """The louder of the first two quarters, and the third; the last says nothing."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        quarter = waveform.abs().view(len(waveform), 4, -1).mean(dim=2)
+        score = torch.maximum(quarter[:, 0], quarter[:, 1]) + quarter[:, 2]
+        return torch.stack([score, 0 * score], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "alone", "average", "kind"),
+    [
+        # Without the first there is still the second: alone each costs 0, 0, 1, 0 halves.
+        ((0, 0, 1, 0), 1.0, 1 / 1.5**0.5, "faithful"),
+        # Shapley values: whoever comes first of the two counts.
+        ((0.5, 0.5, 1, 0), 1 / 1.5**0.5, 1.0, "faithful"),
+        ((1, 0, 0, 0), 0.0, 0.5 / 1.5**0.5, "unfaithful"),
+        ((1, 0, 1, 0), 0.5**0.5, 1.5 / 3**0.5, "partly"),
+    ],
+)
+def test_a_few_groups_cost_something_alone_and_something_on_average(
+    said: tuple[float, ...], alone: float, average: float, kind: str
+) -> None:
+    sound = 0.5 * torch.tensor([1.0, -1.0]).repeat(400)
+    values = torch.tensor(said).repeat_interleave(200)[None] / 200
+    model = xplain.wrap(Either(), sample_rate=RATE, labels=("a", "b"))
+    verdict = xplain.explain(
+        sound, model, synthesizer="waveform", explainer=Given(values), grouping="block:1x200"
+    ).check()
+    assert verdict.kind == kind
+    assert verdict.figures["like_each_alone"] == pytest.approx(alone, abs=1e-6)
+    assert verdict.figures["like_each_on_average"] == pytest.approx(average, abs=1e-6)
+    assert verdict.evaluations == 4 * 3 + 1  # runs of neighbours, and nothing at all
+
+
+class Enough(torch.nn.Module):
+    """Adds up weights of samples, but no more than six tenths of them count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.rand(800, generator=torch.Generator().manual_seed(0)) ** 4
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        score = (2 * waveform.abs() @ self.weights).clamp(max=0.6 * float(self.weights.sum()))
+        return torch.stack([score, 0 * score], dim=1)
+
+
+def test_what_single_parts_do_not_show_is_tried_in_half_of_the_clip() -> None:
+    sound = 0.5 * torch.tensor([1.0, -1.0]).repeat(400)
+    module = Enough()
+    model = xplain.wrap(module, sample_rate=RATE, labels=("a", "b"))
+
+    def checked(values: Tensor) -> Verdict:
+        given = Given(values[None])
+        return xplain.explain(sound, model, synthesizer="waveform", explainer=given).check()
+
+    true = checked(module.weights)
+    assert true.kind == "faithful" and true.figures["within_half"] == 1.0
+    assert (
+        true.reasons[-1] == "this holds in half of the clip, and not of single parts of the whole"
+    )
+    assert checked(module.weights.flip(0)).kind == "unfaithful"
+
+
 def test_silence_has_nothing_to_explain() -> None:
     with pytest.warns(xplain.XplainWarning, match="silent"):
         e = xplain.explain(torch.zeros(RATE), planted_model(RATE), sample_rate=RATE)

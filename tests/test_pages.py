@@ -137,10 +137,11 @@ def test_german_knows_every_reason_of_a_verdict(
     tried.append(Trial(groups=9, margin=0.05))
     for own, other in ((2.0, -1.25), (1.0, 0.6), (-1.0, 1.0)):
         for name in names:
-            one = Contrast(name, (own,), (other,))
-            found = {"contrasts": (one,), "first": one, "spread": one, "complete": abs(own)}
+            one = Contrast(name, own, other)
+            found = {"contrasts": (one,), "spread": one, "complete": abs(own)}
             limits = {"rest": other / 2, "tolerance": own, "probability": 0.5}
-            tried.append(Trial(groups=900, round_trip=False, **found, **limits))  # type: ignore[arg-type]
+            few = {"costs": (own / 2, other / 2), "halved": own > 1}
+            tried.append(Trial(groups=900, round_trip=False, **found, **limits, **few))  # type: ignore[arg-type]
     reasons = {text for trial in map(judge, tried) for text in (*trial.reasons, *trial.notices)}
     shown = show(pages / "a" / "index.html", locale="de-DE")
     told = {reason: shown("said", reason) for reason in sorted(reasons)}

@@ -12,24 +12,23 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "contrast": (0.1, 0.4),
     "contrast of groups": (-0.6, -0.35),
     "contrasts on average": (0.45, 0.65),
-    "first": (0.35, 0.45),
-    "first of groups": (0.0, 0.2),
     "spread": (0.2, 0.33),
-    "spread of groups": (0.3, 0.45),
     "unimportant": (-0.2, -0.1),
     "complete": (-0.5, 0.0),
+    "costs": (0.75, 0.9),
 }
 """To what a figure refutes an attribution, and from what it speaks for it; between them neither."""
-CLEAR, CLEAR_OF_FEW = -0.7, 0.0
-"""Worth of a contrast, or with few groups the mean of all, from which nothing else is tried."""
+CLEAR = -0.7
+"""Worth of a contrast from which nothing else is tried."""
 FEWEST = 3
 """Groups to remove under which nothing can be told."""
 MANY = 200
-"""Groups from which a single contrast tells, and the first are compared with the next."""
+"""Groups from which a single contrast tells."""
 UNDECIDED = 0.1
 """Difference of two probabilities under which a model has not decided between them."""
 UNSURE = 0.6
 """Probability under which a faithful explanation is of a decision that is not sure."""
+WORST_FIRST: tuple[Kind, ...] = ("unfaithful", "partly", "faithful")
 WORDS = {kind: "partly faithful" if kind == "partly" else kind for kind in get_args(Kind)}
 
 
@@ -70,27 +69,26 @@ class Contrast:
     """Where an attribution and an alternative disagree most.
 
     name: of the alternative. own, other: how much the score falls without what only the
-    attribution points to, and without what only the alternative does; once or twice. expected:
-    their difference relative to their sum, as the attribution says and as the alternative does.
+    attribution points to, and without what only the alternative does. expected: their difference
+    relative to their sum, as the attribution says and as the alternative does.
     """
 
     name: str
-    own: tuple[float, ...]
-    other: tuple[float, ...]
+    own: float
+    other: float
     expected: tuple[float, float] = (1.0, -1.0)
 
     @property
     def worth(self) -> float:
         """With whom the model is: from 1, with the attribution, to −1, with the alternative."""
-        size = sum(map(abs, self.own)) + sum(map(abs, self.other))
-        found = (sum(self.own) - sum(self.other)) / size if size > 0 else 0.0
+        size = abs(self.own) + abs(self.other)
+        found = (self.own - self.other) / size if size > 0 else 0.0
         mine, theirs = self.expected
         return max(-1.0, min(1.0, (2 * found - mine - theirs) / (mine - theirs)))
 
     def __str__(self) -> str:
-        """The mean falls of the score."""
-        own, other = sum(self.own) / len(self.own), sum(self.other) / len(self.other)
-        return f"{own:.3g} and {other:.3g}"
+        """The falls of the score."""
+        return f"{self.own:.3g} and {self.other:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +97,14 @@ class Trial:
 
     groups: that can be removed; fine: whether they are single elements. constant: whether the
     attribution says the same of all. flat: whether nothing that was removed changes the score.
-    contrasts: with its alternatives. first: what it puts first against what it puts next, where
-    it says they differ. spread: the many parts that hold half of its evidence against the few
-    with the other half. rest: what the score loses without all that it calls unimportant, as a
-    share of what it can lose. complete: the completeness error where completeness is claimed;
-    tolerance: up to which it is called converged. round_trip: whether the unchanged latents keep
-    the decision. margin, probability: how sure the model is, where it has probabilities. doubts:
-    why its answers may not be what they are taken for.
+    contrasts: with its alternatives. spread: the many parts that hold half of its evidence against
+    the few with the other half. rest: what the score loses without all that it calls unimportant,
+    beyond what it says of it, as a share of what it can lose. costs: of a few groups, how alike
+    what it says is to what each costs alone, and on average. halved: whether tried in half of the
+    clip. complete: the completeness error where completeness is claimed; tolerance: up to which it
+    is called converged. round_trip: whether the unchanged latents keep the decision. margin,
+    probability: how sure the model is, where it has probabilities. doubts: why its answers may not
+    be what they are taken for.
     """
 
     groups: int
@@ -113,9 +112,10 @@ class Trial:
     constant: bool = False
     flat: bool = False
     contrasts: tuple[Contrast, ...] = ()
-    first: Contrast | None = None
     spread: Contrast | None = None
     rest: float | None = None
+    costs: tuple[float, float] | None = None
+    halved: bool = False
     complete: float | None = None
     tolerance: float | None = None
     round_trip: bool = True
@@ -132,9 +132,11 @@ def judge(trial: Trial) -> Verdict:
         "groups": float(trial.groups),
         "hardest_contrast": None if worst is None else worst.worth,
         "mean_contrast": None if worst is None else _mean(trial.contrasts),
-        "first_against_next": None if trial.first is None else trial.first.worth,
         "spread": None if trial.spread is None else trial.spread.worth,
         "unimportant_share": trial.rest,
+        "like_each_alone": None if trial.costs is None else trial.costs[0],
+        "like_each_on_average": None if trial.costs is None else trial.costs[1],
+        "within_half": float(trial.halved),
         "completeness_error": trial.complete,
     }
     notices: tuple[str, ...] = ()
@@ -147,6 +149,8 @@ def judge(trial: Trial) -> Verdict:
         least = found[0][0] if found else 0
         kind = "unfaithful" if least < 0 else "faithful" if least > 0 else "partly"
         reasons = tuple(text for state, text in found if state == least or least >= 0)
+        if trial.halved and least >= 0:
+            reasons += ("this holds in half of the clip, and not of single parts of the whole",)
     return Verdict(kind, reasons, figures, trial.evaluations, notices)
 
 
@@ -165,11 +169,9 @@ def _nothing(trial: Trial) -> tuple[str, ...]:
     return ()
 
 
-def hopeless(contrasts: Sequence[Contrast], groups: int) -> bool:
-    """Whether the first contrasts leave so little doubt that nothing else has to be tried."""
-    if not contrasts or groups < MANY:
-        return bool(contrasts) and _mean(contrasts) <= CLEAR_OF_FEW
-    return min(contrast.worth for contrast in contrasts) <= CLEAR
+def hopeless(trial: Trial) -> bool:
+    """Whether a contrast leaves so little doubt that nothing else has to be tried."""
+    return any(contrast.worth <= CLEAR for contrast in trial.contrasts)
 
 
 def _mean(contrasts: Sequence[Contrast]) -> float:
@@ -178,26 +180,29 @@ def _mean(contrasts: Sequence[Contrast]) -> float:
 
 def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]:
     """What was found, each with −1 where it refutes, 1 where it speaks for it, else 0."""
-    of = "" if trial.fine else " of groups"
     if worst is not None:
         mean = 1 if trial.fine else _state("contrasts on average", _mean(trial.contrasts))
-        single = trial.fine or trial.groups >= MANY
-        state = min(mean, _state("contrast" + of, worst.worth) if single else 1)
+        name = "contrast" if trial.fine else "contrast of groups"
+        state = min(mean, _state(name, worst.worth) if trial.fine or trial.groups >= MANY else 1)
         falls = f"(the score falls by {worst} where they differ)"
         nearest = f"of {len(trial.contrasts)} alternatives, {worst.name} comes nearest {falls}"
         yield state, nearest if state >= 0 else f"the model is rather with {worst.name} {falls}"
-    if trial.first is not None and trial.groups >= MANY:
-        state = _state("first" + of, trial.first.worth)
-        more = ("no more", "little more", "more")[1 + state]
-        yield state, f"what it puts first matters {more} than what is next (by {trial.first})"
     if trial.spread is not None:
-        few, many = sum(trial.spread.other), sum(trial.spread.own)
+        few, many = trial.spread.other, trial.spread.own
         alike = min(many / few, few / many) if min(few, many) > 0 else 0.0
-        if (state := _state("spread" + of, alike)) < 1:
+        if (state := _state("spread", alike)) < 1:
             halves = "the many and the few parts that hold half of its evidence each"
             yield state, f"{halves} do not matter alike (the score falls by {trial.spread})"
     if trial.rest is not None and (state := _state("unimportant", -abs(trial.rest))) < 1:
         yield state, f"{abs(trial.rest):.0%} of the score hang on what it calls unimportant"
+    if trial.costs is not None:
+        state = _state("costs", max(trial.costs))
+        how = "alone" if trial.costs[0] >= trial.costs[1] else "on average"
+        like = ("unlike", "not quite like", "like")[1 + state]
+        yield (
+            state,
+            f"what groups cost {how} is {like} what it says (cosine {max(trial.costs):.2f})",
+        )
     if trial.complete is not None:
         state = _state("complete", (trial.tolerance or 0) - trial.complete)
         holds = ("does not hold", "has not converged", "holds")[1 + state]
