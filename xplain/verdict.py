@@ -81,9 +81,9 @@ class Contrast:
     @property
     def worth(self) -> float:
         """With whom the model is: from 1, with the attribution, to −1, with the alternative."""
-        size = abs(self.own) + abs(self.other)
-        found = (self.own - self.other) / size if size > 0 else 0.0
-        mine, theirs = self.expected
+        size, (mine, theirs) = abs(self.own) + abs(self.other), self.expected
+        # What changes nothing on either side is with neither.
+        found = (self.own - self.other) / size if size > 0 else (mine + theirs) / 2
         return max(-1.0, min(1.0, (2 * found - mine - theirs) / (mine - theirs)))
 
     def __str__(self) -> str:

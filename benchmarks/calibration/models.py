@@ -1,4 +1,4 @@
-"""The models and clips of the verdict's calibration: on four of them its rules were chosen."""
+"""The models and clips of the verdict's calibration: on five of them its rules were chosen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from third_party.cases import Case, crepe_cases, pyannet_cases, silero_cases, sp
 from third_party.ina import LABELS, OfClip, SpeechMusicNoise
 
 import xplain
-from calibration.plain import Recurrent, latent, plain, unheard
+from calibration.plain import Attentive, Recurrent, latent, plain, unheard
 from xplain.audio import Audio, read, resample
 from xplain_evaluation.gallery import BLOCKS, RIGHT
 
@@ -81,8 +81,8 @@ def _ina(clips: int) -> Iterator[Asked]:
     yield model, [_cut(clip.path, 1.0) for clip in given[:clips]], STFT
 
 
-HEARD = ("lucas", "theo", "nicolas")
-"""Speakers that the recurrent network is trained on."""
+HEARD, OTHERS = ("lucas", "theo", "nicolas"), ("yweweler", "jackson", "lucas")
+"""Speakers that the recurrent networks are trained on: the GRU, and the LSTM."""
 
 
 def _sure(model: xplain.Model, given: Sequence[Recording], clips: int) -> Iterator[Recording]:
@@ -97,27 +97,32 @@ def _sure(model: xplain.Model, given: Sequence[Recording], clips: int) -> Iterat
     return islice(filter(sure, _some(given, len(given))), clips)
 
 
-@cache
-def _crnn() -> xplain.Model:
-    return plain(seed=3, network=Recurrent, heard=HEARD)
-
-
 def _recurrent(clips: int) -> Iterator[Asked]:
-    model = _crnn()
+    model = plain(seed=3, network=Recurrent, heard=HEARD)
     yield model, [clip.path for clip in _sure(model, unheard(HEARD), clips)], STFT
 
 
-def _recurrent_phones(clips: int) -> Iterator[Asked]:
-    model = _crnn()
-    for clip in _sure(model, unheard(HEARD), clips):
+@cache
+def _lstm() -> xplain.Model:
+    return plain(seed=11, network=Attentive, heard=OTHERS)
+
+
+def _attentive(clips: int) -> Iterator[Asked]:
+    model = _lstm()
+    yield model, [clip.path for clip in _sure(model, unheard(OTHERS), clips)], STFT
+
+
+def _attentive_phones(clips: int) -> Iterator[Asked]:
+    model = _lstm()
+    for clip in _sure(model, unheard(OTHERS), clips):
         word = model.labels[int(clip.label)]
         settings = {"grouping": "phones", "grouping_params": {"transcript": word}}
         yield model, [clip.path], {**STFT, **settings}
 
 
-def _recurrent_components(clips: int) -> Iterator[Asked]:
-    model = _crnn()
-    yield model, [clip.path for clip in _sure(model, unheard(HEARD), clips)], COMPONENTS
+def _attentive_components(clips: int) -> Iterator[Asked]:
+    model = _lstm()
+    yield model, [clip.path for clip in _sure(model, unheard(OTHERS), clips)], COMPONENTS
 
 
 def _latent(clips: int) -> Iterator[Asked]:
@@ -143,14 +148,15 @@ SUBJECTS = (
     Subject("zoo:digits-latent", "a head on latents", True, _zoo("zoo:digits-latent", None)),
     Subject("plain", "a plain CNN, speakers it never heard", True, _plain),
     Subject("INA", "speech, music, noise", True, _ina, CHEAP),
-    Subject("recurrent", "a CRNN, other speakers it never heard", False, _recurrent),
+    Subject("recurrent", "a CRNN, other speakers it never heard", True, _recurrent),
+    Subject("LSTM", "with attention, others again", False, _attentive),
     Subject("latent", "a head on latents, trained as usual", False, _latent),
     Subject("CREPE", "pitch of harmonic tones", False, _of(crepe_cases, 13), CHEAP),
     Subject("Resemblyzer", "which speaker?", False, _of(speaker_cases, 26), CHEAP),
     Subject("PyanNet", "speech, a second of a meeting", False, _of(pyannet_cases, 14), CHEAP),
     Subject("Silero", "speech, half a second", False, _of(silero_cases, 10), CHEAP),
-    Subject("recurrent, phones", "as above, by sounds", False, _recurrent_phones, OF_GROUPS),
-    Subject("recurrent, components", "by NMF", False, _recurrent_components, OF_GROUPS),
+    Subject("LSTM, phones", "as above, by sounds", False, _attentive_phones, OF_GROUPS),
+    Subject("LSTM, components", "by NMF", False, _attentive_components, OF_GROUPS),
     Subject(
         *("Resemblyzer, components", "by NMF", False),
         *(_of(speaker_cases, 26, COMPONENTS), OF_GROUPS),

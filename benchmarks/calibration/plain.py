@@ -82,6 +82,22 @@ class Recurrent(Plain):
         return self.head(self.over_time(found)[0].mean(dim=1))
 
 
+class Attentive(Plain):
+    """The same spectrogram, an LSTM over its frames, and which of them count by attention."""
+
+    def __init__(self) -> None:
+        """Set up the layers."""
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv1d(BANDS, 64, 5, stride=2, padding=2), nn.ReLU())
+        self.over_time = nn.LSTM(64, 32, batch_first=True, bidirectional=True)
+        self.attention = nn.Linear(64, 1)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveforms (B, samples) → logits (B, L)."""
+        found = self.over_time(self.layers(self.mel(waveform) / 3).transpose(1, 2))[0]
+        return self.head((self.attention(found).softmax(dim=1) * found).sum(dim=1))
+
+
 def plain(
     seed: int = 0, epochs: int = 10, network: type[Plain] = Plain, heard: Sequence[str] = HEARD
 ) -> xplain.Model:
