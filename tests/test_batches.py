@@ -81,6 +81,16 @@ def test_what_does_not_fit_is_told_what_would() -> None:
         assert "memory" not in str(explained(Wide(), **settings).warnings)
 
 
+def test_a_recording_far_beyond_the_memory_is_refused_before_it_is_asked_about() -> None:
+    """Five seconds say what 64 would hold, and what is advised is enough."""
+    module, settings = Wide(), {"seconds": 64.0, "params": {"steps": 1}}
+    with pytest.raises(xplain.ModelError, match=r"clip-0: 64 s hold .* at most [2-4]") as refused:
+        explained(module, memory="2MB", **settings)
+    assert module.seen == [1]
+    (advised,) = re.findall(r"give --memory (\d+MB)", str(refused.value))
+    assert explained(module, memory=advised, **settings).converged is not None
+
+
 def test_a_shorter_clip_is_asked_in_larger_batches() -> None:
     module = Wide()
     long, short = (explained(module, t, memory="8MB") for t in (1.0, 0.25))

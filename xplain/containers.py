@@ -100,12 +100,7 @@ def _chunked(data: mmap, start: int, kind: _Kind) -> Part:
 
 
 def _corrected(
-    data: mmap,
-    start: int,
-    field: tuple[int, str],
-    at: int,
-    length: int,
-    kind: _Kind | None = None,
+    data: mmap, start: int, field: tuple[int, str], at: int, length: int, kind: _Kind | None = None
 ) -> Part:
     """The file that begins at start, with its samples from at on, as long as they are.
 

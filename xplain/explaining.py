@@ -141,6 +141,7 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
             stacklevel=2,
         )
     frequencies, groups = synthesizer.frequencies, live.groups(attribution)
+    samples = audio.waveform.numpy().tobytes()  # for a clip that names no file
     speaking = groups.sums(attribution.values) > 0
     ours = built_in(job.selection.grouping) and attribution.groups is None
     return Explanation(
@@ -165,18 +166,13 @@ def _attribute(audio: Audio, waveform: Tensor, opened: LiveClip, job: Job) -> Ex
         extras=attribution.extras,
         provenance={
             **job.provenance,
-            "audio": {"sha256": _sha256(audio), **audio.source},
+            "audio": {"sha256": hashlib.sha256(samples).hexdigest(), **audio.source},
             "max_batch": live.batch,
             "memory": job.memory.budget,
             "reconstruction": asdict(live.reconstruction),
         },
         _live=live,
     )
-
-
-def _sha256(audio: Audio) -> str:
-    """A hash of a clip's samples, for one that names no file."""
-    return hashlib.sha256(audio.waveform.numpy().tobytes()).hexdigest()
 
 
 def _clip_seed(seed: int, audio: Audio) -> int:

@@ -108,9 +108,7 @@ class Job:
             lambda name, params: make_synthesizer(name, model.sample_rate, params),
         )
         explainer, explainer_record = _resolve(
-            "explainer",
-            settings.get("explainer") or "integrated-gradients",
-            settings.get("params"),
+            "explainer", settings.get("explainer") or "integrated-gradients", settings.get("params")
         )
         asked, params = settings.get("replacement"), settings.get("replacement_params")
         auto = asked is None or asked == AUTO

@@ -7,8 +7,9 @@ import re
 import warnings
 import weakref
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from xplain.borrowing import borrowed
 from xplain.errors import ModelError, XplainError, XplainWarning
-from xplain.interfaces import Clip, Context
+from xplain.interfaces import Clip
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ LARGEST = 2 * 2**30
 """Bytes taken where nobody says and the device is no GPU: half of what is free, this at most."""
 
 CUT = "at a time (xplain segment --explain cuts what a model that decides per frame finds)"
+
+LONG, PIECE, FAR = 60, 5, 4
+"""Clips of more than LONG s are refused where PIECE s say that they hold FAR times the budget."""
 
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -120,18 +124,33 @@ class Memory:
         def ask(_: int) -> Tensor:
             if self.fixed is not None or (known[0] >= values.numel() and known[1 + gradients]):
                 return route(values, clip.context)  # type: ignore[no-any-return]
-            said, known[1], known[2] = _measured(route, values, clip.context, gradients)
-            known[0] = values.numel()
-            if (held := max(known[1:])) > self.budget:
-                times, length = held / self.budget, clip.duration
-                much = f"{length:.3g} s hold {times:.1f} times the memory of a batch"
-                more = (
-                    f"give --memory {-(-held // 2**20)}MB, or at most {length / times:.3g} s {CUT}"
-                )
-                warnings.warn(f"{much}; {more}", XplainWarning, stacklevel=2)
+            self._foretell(route, clip, gradients)
+            said, *held = _measured(partial(route, context=clip.context), values, gradients)
+            known[:] = values.numel(), *held
+            if max(held) > self.budget:
+                warnings.warn(self._word(max(held), clip.duration), XplainWarning, stacklevel=2)
             return said
 
         return self.within(1, ask)
+
+    def _foretell(self, route: Any, clip: Clip, gradients: bool) -> None:
+        """ModelError, in place of minutes and a full memory, where a piece says what all holds."""
+        if clip.duration <= LONG:
+            return
+        waveform, held = clip.waveform[None, : PIECE * route.synthesizer.sample_rate], 0
+        # A model that takes no piece is asked about all.
+        with suppress(Exception), borrowed(route, clip.latents.values.device, again=True):
+            piece = route.at_model(waveform.to(clip.latents.values))
+            held = int(max(_measured(route.hear, piece, gradients)[1:]) * clip.duration / PIECE)
+        if held > FAR * self.budget:
+            raise ModelError(self._word(held, clip.duration))
+
+    def _word(self, held: int, length: float) -> str:
+        times = held / self.budget
+        much = f"{length:.3g} s hold {times:.1f} times the memory of a batch"
+        return (
+            f"{much}; give --memory {-(-held // 2**20)}MB, or at most {length / times:.3g} s {CUT}"
+        )
 
     def batch(self, route: nn.Module, clip: Clip, gradients: bool) -> int:
         """How many variants of a clip fit at once; at least 1.
@@ -174,7 +193,7 @@ def _known(route: nn.Module, values: Tensor) -> list[int]:
 
 
 def _measured(
-    route: nn.Module, values: Tensor, context: Context, gradients: bool
+    ask: Callable[[Tensor], Tensor], values: Tensor, gradients: bool
 ) -> tuple[Tensor, int, int]:
     """Logits of one variant, the bytes it holds at most, and those with gradients, else 0.
 
@@ -188,12 +207,12 @@ def _measured(
     dropped = saved_tensors_hooks(tally.drop, lambda _: Tensor()) if gradients else nullcontext()
     try:
         with torch.set_grad_enabled(gradients), dropped, tally:
-            said = route(values.detach().clone().requires_grad_(gradients), context).detach()
+            said = ask(values.detach().clone().requires_grad_(gradients)).detach()
     except Exception as error:
         if not gradients or _ran_out(error):
             raise
         # The method meets the error again, and says it better.
-        said, most, _ = _measured(route, values, context, gradients=False)
+        said, most, _ = _measured(ask, values, gradients=False)
         return said, most, 2 * most
     if cuda:
         tally.most = int(torch.cuda.max_memory_allocated(values.device)) - before

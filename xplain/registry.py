@@ -305,9 +305,7 @@ def _discover(only: str | None, strict: bool, trace: Callable[[str], object] | N
 
 
 def _load(
-    found: Found,
-    present: list[Plugin],
-    trace: Callable[[str], object] | None,
+    found: Found, present: list[Plugin], trace: Callable[[str], object] | None
 ) -> list[Plugin]:
     """Everything one entry point registers; raises for whatever is wrong with it."""
     module = found.entry.load()

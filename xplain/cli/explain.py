@@ -254,10 +254,7 @@ def page_of(out: Path, pages: Sequence[Path]) -> bool:
 
 
 def to_json(
-    explanation: Explanation,
-    folder: Path,
-    keep: Sequence[float],
-    remove: Sequence[float],
+    explanation: Explanation, folder: Path, keep: Sequence[float], remove: Sequence[float]
 ) -> dict[str, Any]:
     """What ``--json`` prints of a clip."""
     data = explanation.to_dict(keep, remove)

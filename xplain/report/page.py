@@ -88,10 +88,7 @@ def _data(explanation: Explanation) -> dict[str, Any]:
         "lossy": not exact,
         "multilabel": _multilabel(explanation),
         "target": to_builtins(target)
-        | {
-            "is_text": target.task in TEXT,
-            "unit_first": target.unit in NAMED,
-        },
+        | {"is_text": target.task in TEXT, "unit_first": target.unit in NAMED},
         "decided": decisions(explanation.probabilities, _multilabel(explanation)),
         "probabilities": [(label, explanation.probabilities[label]) for label in labels],
         "versions": versions,

@@ -101,9 +101,7 @@ def segment(
 
 
 def segment_each(
-    clips: Sequence[AudioLike],
-    segmenter: object,
-    **settings: Unpack[SegmentSettings],
+    clips: Sequence[AudioLike], segmenter: object, **settings: Unpack[SegmentSettings]
 ) -> Iterator[Segmentation | Failure]:
     """Segment recordings one after another, as segment() does; a Failure where one fails.
 
