@@ -159,6 +159,19 @@ def test_a_rough_path_is_given_up_on_early_and_one_that_is_nearly_even_is_not() 
     assert float(got) == pytest.approx(float(score.function(torch.ones(1))), rel=1e-4)
 
 
+def test_it_says_how_far_it_is_where_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = Counted(lambda s: torch.tanh(60 * s))
+    adaptive(0.001).attribute(score, ONE, NOTHING)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr("xplain_captum.adaptive.PATIENCE", 0.0)
+    adaptive(0.001).attribute(score, ONE, NOTHING)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"{FIRST} gradients (at most 201), error ")
+    assert "(0.001 asked for)" in lines[0] and len(lines) > 1
+
+
 def test_jumps_that_cancel_in_the_sum_are_warned_of() -> None:
     score = Counted(lambda s: s + 5 * (s > 0.3) - 5 * (s > 0.7))
     with pytest.warns(xplain.XplainWarning, match="stopped after 65 gradients.* that cancel"):

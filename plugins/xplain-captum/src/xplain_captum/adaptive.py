@@ -26,11 +26,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import log
+from time import monotonic
 
 import torch
 from torch import Tensor
 
 from xplain import Score, XplainWarning
+from xplain.progress import say
 
 MOST_GRADIENTS = 201
 """Limit on gradients: of 114 clips of four models no path that needed more came to its end."""
@@ -47,6 +49,9 @@ gradients on a network of ReLUs."""
 
 FIRST_PANELS = 4
 """Panels at the start. A rise and fall between two of their points goes unseen."""
+
+PATIENCE = 10.0
+"""Seconds after which it says how far it is, again and again."""
 
 ROUNDING = 1e-6
 """Relative error of a score in float32: the smallest error that can be reached."""
@@ -102,7 +107,7 @@ def adaptive_path_integral(
     difference sees; warns (XplainWarning) where they reach it only since errors along the path
     that are more than SLACK times as large cancel.
     """
-    halves = 2 * FIRST_PANELS
+    halves, said = 2 * FIRST_PANELS, monotonic()
     first = _points(score, latents, baseline, [step / halves for step in range(halves + 1)])
     panels = [Panel(*first[step : step + 3]) for step in range(0, halves, 2)]
     unreachable = ROUNDING * max(abs(point.score) for point in first)
@@ -112,6 +117,12 @@ def adaptive_path_integral(
         room = (MOST_GRADIENTS - 1) // 2 - len(panels)
         error, apart = abs(sum(p.excess for p in panels)), sum(abs(p.excess) for p in panels)
         course.append((2 * len(panels) + 1, apart))
+        if monotonic() > said + PATIENCE:
+            said = monotonic()
+            say(
+                f"{course[-1][0]} gradients (at most {MOST_GRADIENTS}), error {error:.2g} "
+                f"({allowed:.2g} asked for), {apart:.2g} along the path ({SLACK * allowed:.2g})"
+            )
         if room < 1 or _left(course) > HOPE * SLACK * allowed:
             if error <= allowed:
                 warnings.warn(
