@@ -11,6 +11,7 @@ from torch import Tensor
 from toys import Convolutions, tone
 
 import xplain
+from xplain.check import _spoken_of
 from xplain.verdict import Verdict
 from xplain_evaluation.controls import Given
 from xplain_evaluation.gallery import WAYS, Materials
@@ -106,6 +107,17 @@ def test_groups_are_judged_as_groups(clips: list[PlantedClip], grouping: str, or
     noise = torch.randn(e.attribution.shape, generator=torch.Generator().manual_seed(0))
     given = explained(clips[0], explainer=Given(noise), grouping=grouping, order=order)
     assert given.check().kind == "unfaithful"
+
+
+@pytest.mark.parametrize(
+    ("grouping", "unit"),
+    [("element", (1, 1)), ("frame", (129, 1)), ("channel", (1, 63)), ("block:43x9", (43, 9))],
+)
+def test_a_picture_is_shifted_by_what_it_is_made_of(
+    clips: list[PlantedClip], grouping: str, unit: tuple[int, int]
+) -> None:
+    e = explained(clips[0], grouping=grouping, explainer=Given(torch.randn(129, 63)))
+    assert _spoken_of(e.live, e._claim, e.attribution)[1] == unit
 
 
 class Either(torch.nn.Module):

@@ -230,7 +230,7 @@ def _spoken_of(
     if int(numbers.max()) + 1 == values.numel():
         rows, columns = _spans(values), _spans(values.T)
         numbers = rows[:, None] * (int(columns.max()) + 1) + columns
-    high, wide = (len(torch.unique_consecutive(numbers, dim=axis)) for axis in (0, 1))
+    high, wide = (torch.unique_consecutive(numbers, dim=axis).shape[axis] for axis in (0, 1))
     return numbers, (values.shape[0] // high, values.shape[1] // wide)
 
 
