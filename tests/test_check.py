@@ -111,12 +111,12 @@ def test_groups_are_judged_as_groups(clips: list[PlantedClip], grouping: str, or
 
 @pytest.mark.parametrize(
     ("grouping", "unit"),
-    [("element", (1, 1)), ("frame", (129, 1)), ("channel", (1, 63)), ("block:43x9", (43, 9))],
+    [("element", (1, 1)), ("frame", (129, 1)), ("channel", (1, 251)), ("block:43x9", (43, 9))],
 )
 def test_a_picture_is_shifted_by_what_it_is_made_of(
     clips: list[PlantedClip], grouping: str, unit: tuple[int, int]
 ) -> None:
-    e = explained(clips[0], grouping=grouping, explainer=Given(torch.randn(129, 63)))
+    e = explained(clips[0], grouping=grouping, explainer=Given(torch.randn(129, 251)))
     assert _spoken_of(e.live, e._claim, e.attribution)[1] == unit
 
 

@@ -230,8 +230,8 @@ def _spoken_of(
     if int(numbers.max()) + 1 == values.numel():
         rows, columns = _spans(values), _spans(values.T)
         numbers = rows[:, None] * (int(columns.max()) + 1) + columns
-    high, wide = (torch.unique_consecutive(numbers, dim=axis).shape[axis] for axis in (0, 1))
-    return numbers, (values.shape[0] // high, values.shape[1] // wide)
+    runs = [torch.unique_consecutive(numbers, return_counts=True, dim=axis)[1] for axis in (0, 1)]
+    return numbers, (int(runs[0].median()), int(runs[1].median()))
 
 
 def _spans(values: Tensor) -> Tensor:
