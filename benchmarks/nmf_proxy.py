@@ -45,6 +45,9 @@ CHOOSING = 40
 """Training scenes on which relevant components are chosen."""
 SCENES = 8
 """Test scenes of 30 s of each mixer."""
+AMI, ALONE = "AMI, excerpts of 30 s", "Recordings of {} alone"
+OTHER, OWN = "Scenes of 30 s, of another mixer", "Scenes of 30 s, of the mixer of the training"
+PURE = {kind: ALONE.format(kind) for kind in ("speech", "music", "noise")}
 UNTOUCHED = "AMI, the one excerpt that zoo:radio-teacher was not trained on either"
 
 
@@ -68,12 +71,16 @@ def main() -> None:
             found["decisions changed at ±20 dB"] = level_change(proxy, data[name])
             print(json.dumps({name: found}, indent=2))
         return
-    rows = []
-    for name, variant in VARIANTS.items():
-        if name in (options.only or VARIANTS):
-            measured(bench, name, variant, choosing, data)
-        rows += rows_of(bench, name, variant, list(data))
-    rows.sort(key=lambda row: [*data, UNTOUCHED].index(row.data))
+    for name in options.only or VARIANTS:
+        measured(bench, name, VARIANTS[name], choosing, data)
+    tables(bench)
+
+
+def tables(bench: Bench) -> None:
+    """Write the tables of all that is counted."""
+    places = [AMI, UNTOUCHED, *PURE.values(), OTHER, OWN]
+    rows = [row for name, variant in VARIANTS.items() for row in rows_of(bench, name, variant)]
+    rows.sort(key=lambda row: places.index(row.data))
     note = (
         "`python benchmarks/nmf_proxy.py`; one training of each, one seed. F1 is the mean over "
         "recordings that have the label, shares are of all their frames, SI-SDR is the median; in "
@@ -97,10 +104,10 @@ def test_data(bench: Bench) -> dict[str, list[Scene]]:
     other = broadcast(bench.manifest, "test", bench.out / "scenes" / "broadcast", 30.0, SCENES, 21)
     folder = bench.manifest.parent
     return {
-        "Scenes of 30 s, of the mixer of the training": read_scenes(own / "manifest.csv"),
-        "Scenes of 30 s, of another mixer": read_scenes(other),
-        "AMI, excerpts of 30 s": read_meetings(folder),
-        **{f"Recordings of {k} alone": read_pure(folder, k) for k in ("speech", "music", "noise")},
+        AMI: read_meetings(folder),
+        **{place: read_pure(folder, kind) for kind, place in PURE.items()},
+        OTHER: read_scenes(other),
+        OWN: read_scenes(own / "manifest.csv"),
     }
 
 
@@ -121,14 +128,14 @@ def measured(
         say(f"{name}, {place}: {time.process_time() - began:.0f} s")
 
 
-def rows_of(bench: Bench, name: str, variant: Variant, data: list[str]) -> Iterator[Row]:
+def rows_of(bench: Bench, name: str, variant: Variant) -> Iterator[Row]:
     """A row for each data set that is counted; of the untouched excerpt of AMI one more."""
-    for place in data:
+    for place in (AMI, *PURE.values(), OTHER, OWN):
         if not kept(bench, name, place).is_file():
             continue
         counts: list[Counts] = json.loads(kept(bench, name, place).read_text(encoding="utf-8"))
         shown = {place: counts}
-        if place.startswith("AMI"):
+        if place == AMI:
             shown[UNTOUCHED] = counts[:1]
         for called, some in shown.items():
             found = dict(figures(some, variant.labels))

@@ -45,6 +45,9 @@ def controls(
     }
     own = set(chosen.members[number].tolist())
     apart = [members for members in chosen.members if not own & set(members.tolist())]
+    if proxy.config.component_labels is None:  # labels share components: those that are not shared
+        left = [set(members.tolist()) - own for members in chosen.members]
+        apart = [torch.tensor(sorted(members)) for members in left if members]
     if apart:
         # The one that is loudest there, which needs the least scaling.
         masks = [mask_of(proxy, h, members) for members in apart]

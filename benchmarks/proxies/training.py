@@ -103,7 +103,7 @@ VARIANTS = {
         steps=150,
         every=4,
     ),
-    "silero": Variant((BLACK_BOX,), ("speech",), steps=500),
+    "silero": Variant((BLACK_BOX,), ("speech",), hearing=("third-party:silero",), steps=500),
 }
 
 
