@@ -10,8 +10,7 @@ this folder installed, for the layers of others (``pip install -e benchmarks``).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -46,8 +45,7 @@ class Variant:
     without an explanation when it is measured: the same weights, asked less often. layer: of what
     model which layer is read beside the spectrum. heard: pieces of a batch whose explanations
     the teacher hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped.
-    begin: from what it goes on, with the layer that this reads: zoo:radio, or another's name.
-    weights: what is changed of the preset's.
+    begin: the name of another one from which it goes on, with the layer that this reads.
     """
 
     teachers: tuple[str, ...]
@@ -60,7 +58,6 @@ class Variant:
     heard: int = 1
     every: int = 1
     begin: str = ""
-    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 BLOCKS = ("zoo:radio-teacher", "blocks")
@@ -76,16 +73,6 @@ VARIANTS = {
         BLOCKS,
         steps=560,
         begin="zoo:radio",
-    ),
-    "multi-removal": Variant(
-        ("third-party:pyannet", "third-party:ina"),
-        FOUR,
-        ("third-party:pyannet", *INA),
-        ("third-party:pyannet", *SELDOM),
-        BLOCKS,
-        steps=150,
-        begin="multi",
-        weights={"removal": 2.4, "contrast": 1.5, "silence": 1.2},
     ),
     "pyannet": Variant(
         ("third-party:pyannet",),
@@ -147,10 +134,7 @@ class Bench:
             return folder
         teacher = load_teacher(variant.quick or variant.teachers, variant.labels)
         preset = PRESETS[variant.preset]
-        weights = replace(preset.objective.weights, **variant.weights)
-        objective = replace(
-            preset.objective, weights=weights, resynthesised=variant.heard, every=variant.every
-        )
+        objective = replace(preset.objective, resynthesised=variant.heard, every=variant.every)
         if variant.begin:
             proxy = begun(self.proxy(variant.begin), teacher, gates=True)
             objective = replace(objective, start=0.0)
