@@ -83,13 +83,14 @@ def borrowed(module: nn.Module, device: torch.device, *, again: bool = False) ->
     to call, and of each parameter its device, whether it wants gradients and the gradient that it
     holds. cuDNN's recurrent layers have no backward pass in evaluation mode, so they run without
     it. Threads take turns. Raises ModelError for a model that makes layers with weights while it
-    is used. One that is borrowed already is restored when that loan ends, or after this one, too,
-    where it is asked for ``again``.
+    is used. One that is borrowed already is restored when that loan ends, and the generators with
+    it; or after this one, too, where it is asked for ``again``.
     """
-    with unchanged_globals(), ExitStack() as stack:
+    with one_at_a_time(), ExitStack() as stack:
         if not again and _lent and _lent[-1][0] is module and _lent[-1][1] == device:
             yield
             return
+        stack.enter_context(unchanged_globals())
         state = _State(module)
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in state.modules):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))

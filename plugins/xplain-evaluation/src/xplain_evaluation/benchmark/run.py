@@ -17,6 +17,7 @@ import torch
 
 import xplain
 from xplain.audio import Audio
+from xplain.borrowing import borrowed
 from xplain.clips import Failure
 from xplain.errors import XplainError, XplainWarning
 from xplain.explaining import compare_each, explain
@@ -114,11 +115,16 @@ def _measured(config: Config, group: _Group, journal: Journal) -> Iterator[list[
         if journal.done(keys, content):
             yield []
             continue
-        results = _timed(compare_each([item.audio], group.jobs[_target(config, item)]))
-        yield [
-            _record(config, key, item, content, result, seconds, group, method)
-            for key, method, (result, seconds) in zip(keys, config.explainers, results, strict=True)
-        ]
+        jobs = group.jobs[_target(config, item)]
+        results = _timed(compare_each([item.audio], jobs))
+        with borrowed(jobs[0].route, jobs[0].device):  # once, and not for each question
+            records = [
+                _record(config, key, item, content, result, seconds, group, method)
+                for key, method, (result, seconds) in zip(
+                    keys, config.explainers, results, strict=True
+                )
+            ]
+        yield records
 
 
 def _timed(work: Iterator[T]) -> Iterator[tuple[T, float]]:
