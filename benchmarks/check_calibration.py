@@ -1,10 +1,9 @@
 """Can check() be believed? What it says of right and wrong attributions, on eleven models.
 
 Its rules were chosen on zoo:digits, zoo:digits-latent, the plain CNN, INA and the CRNN, with a
-look at a few clips of CREPE and Resemblyzer that are
-left out here. Each clip's right attributions are checked, those of a random network against that
-network, and the gallery's ways to be wrong. A clip's rows are written when it is done, and what
-is there is not done again.
+look at a few clips of CREPE and Resemblyzer that are left out here. Each clip's right
+attributions are checked, those of a random network against that network, and the gallery's ways
+to be wrong. A clip's rows are written when it is done, and what is there is not done again.
 
     python benchmarks/check_calibration.py [--model NAME]… [--clips N] [--out CSV]
     python benchmarks/check_calibration.py --table CSV      the table of what was measured
