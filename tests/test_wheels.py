@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from distributions import clean_environment
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = {"xplain": ROOT} | {
@@ -22,17 +23,27 @@ DEVELOPMENT = ("pytest", "ruff", "mypy", "hypothesis", "mkdocs", "twine")
 """Not needed by anyone who only uses what is installed."""
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheel of each distribution."""
-    folder = tmp_path_factory.mktemp("wheels")
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Path]:
+    """The wheel of each distribution, built once for all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "wheels"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            built(folder)
+    found = {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
+    assert found.keys() == PROJECTS.keys()
+    return found
+
+
+def built(folder: Path) -> None:
+    """Build every wheel from a copy: that leaves folders which a later build would take up."""
     source = folder / "source"
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if listed.returncode:
         pytest.skip("needs a git checkout, to know which files belong to the project")
-    # A copy: building leaves folders beside the sources, which a later build would take up.
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file() and not name.startswith(("benchmarks/", "docs/")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +55,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         [*pip, *offline, "--wheel-dir", str(folder), *projects], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    built = {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
-    assert built.keys() == PROJECTS.keys()
-    return built
 
 
 def contents(wheel: Path) -> set[str]:
