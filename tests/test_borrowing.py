@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from toys import RATE, BandEnergies, Convolutions, Noisy, tone
 
 import xplain
+from xplain.borrowing import borrowed, seeded
 from xplain.explaining import explain_each
 
 Noise = Callable[..., Tensor]
@@ -155,3 +156,20 @@ def test_a_frozen_script_is_explained_and_the_number_of_threads_is_put_back() ->
     )
     assert all(torch.allclose(first, other, atol=1e-5) for other in others)
     assert torch.get_num_threads() == threads
+
+
+def test_a_loan_puts_the_generators_back_and_one_within_it_leaves_them_to_it() -> None:
+    def drawn() -> tuple[float, float, float]:
+        return float(torch.rand(1)), float(np.random.rand()), random.random()
+
+    module, device = nn.Linear(1, 1), torch.device("cpu")
+    with seeded(5, device):
+        expected = [drawn(), drawn()]
+    with seeded(5, device):
+        with borrowed(module, device):
+            with borrowed(module, device):
+                assert drawn() == expected[0]
+            with seeded(7, device):
+                drawn()
+            assert drawn() == expected[1]  # a method goes on that has asked for scores meanwhile
+        assert drawn() == expected[0]
