@@ -78,7 +78,7 @@ class _Tried:
         """Everything that is tried."""
         possible = self.count >= FEWEST and not self.constant and not self.live.doubts
         costs = self._costs() if possible and self.count <= FEW else None
-        tried, rest = self._tried() if possible and self.count > FEW else ({}, None)
+        tried, rest = self._contrasts() if possible and self.count > FEW else ({}, None)
         margin, probability = _sureness(live := self.live)
         return Trial(
             groups=self.count,
@@ -176,7 +176,7 @@ class _Tried:
         if end - half >= 2:
             yield "halves", self.order[half:end], self.order[:half], (1.0, -1.0)
 
-    def _tried(self) -> tuple[dict[str, Contrast], float | None]:
+    def _contrasts(self) -> tuple[dict[str, Contrast], float | None]:
         """Remove both sides of all contrasts, and all that it calls unimportant; see Trial.rest."""
         sides = [*self._apart(), *self._spread()]
         parts = [part for _, *both, _ in sides for part in both]
