@@ -38,7 +38,7 @@ def explanations(proxy: NmfProxy, teacher: Teacher, scenes: Sequence[Scene]) -> 
     onsets = torch.tensor([t.onset for t in proxy.config.make_thresholds().values()])
     total, frames = torch.zeros_like(weight), torch.zeros(len(labels))
     for scene in scenes:
-        h = proxy.activations(scene.waveform[None])[0]
+        h = proxy.spread(proxy.activations(scene.waveform[None]))[0]
         there = (teacher(scene.waveform[None])[0].sigmoid() >= onsets).float()
         total += weight * (h @ there).T
         frames += there.sum(0)

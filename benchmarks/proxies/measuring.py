@@ -95,15 +95,17 @@ def _decisions(
     """The teacher's and the proxy's, with all components and with some zeroed; W H against X."""
     rules, weight = proxy.config.make_thresholds(), proxy.theta.weight
     x, h = (each[0] for each in proxy.analyse(scene.waveform[None]))
-    logits = proxy.head(h[None])[0]
-    added = [(row[top, None] * h[top]).sum(0) for row, top in zip(weight, chosen.top, strict=True)]
+    logits, counted = proxy.head(h[None])[0], proxy.spread(h[None])[0]
+    added = [
+        (row[top, None] * counted[top]).sum(0) for row, top in zip(weight, chosen.top, strict=True)
+    ]
     said = {
         "teacher": decide(teacher(scene.waveform[None])[0], rules),
         "proxy": decide(logits, rules),
         "without": decide(logits - torch.stack(added, 1), rules),
     }
     for number, members in enumerate(sets):
-        said[f"random {number}"] = decide(logits - (weight[:, members] @ h[members]).T, rules)
+        said[f"random {number}"] = decide(logits - (weight[:, members] @ counted[members]).T, rules)
     for number, label in enumerate(proxy.config.labels):
         counts[f"frames {label}"] = len(logits)
         agree = said["teacher"][:, number] == said["proxy"][:, number]

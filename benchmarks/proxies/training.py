@@ -57,6 +57,7 @@ class Variant:
     steps: int = 0
     heard: int = 1
     every: int = 1
+    loudness: bool = False
     begin: str = ""
 
 
@@ -87,10 +88,17 @@ VARIANTS = {
         INA,
         SELDOM,
         (*INA, "embedding"),
-        steps=150,
+        steps=600,
         every=4,
     ),
-    "silero": Variant((BLACK_BOX,), ("speech",), hearing=("third-party:silero",), steps=500),
+    "silero": Variant(
+        (BLACK_BOX,),
+        ("speech",),
+        hearing=("third-party:silero",),
+        layer=BLOCKS,
+        steps=1500,
+        loudness=True,
+    ),
 }
 
 
@@ -136,10 +144,11 @@ class Bench:
         preset = PRESETS[variant.preset]
         objective = replace(preset.objective, resynthesised=variant.heard, every=variant.every)
         if variant.begin:
-            proxy = begun(self.proxy(variant.begin), teacher, gates=True)
+            proxy = begun(self.proxy(variant.begin), teacher, True, preset.config["spread"])
             objective = replace(objective, start=0.0)
         else:
-            features = Features(None, *variant.layer) if variant.layer else Features()
+            of, layer = variant.layer or (None, None)
+            features = Features(None, of, layer, variant.loudness)
             proxy = build(preset, self.dictionary(variant.preset), teacher, features)
         audio = [self.scenes(), self.recordings()]
         several = [read_recordings(each, SECONDS, teacher.labels) for each in audio]

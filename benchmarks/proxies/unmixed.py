@@ -23,8 +23,8 @@ from proxies.scenes import HELD_OUT, VOICES
 
 RATE = 16000
 PIECE = 10 * RATE
-PIECES = {"ami": 24, "music": 40, "esc10": 28, "ambient": 20, "librispeech": 2, "emodb": 5,
-          "picovoice-speech-to-intent": 5, "ravdess": 5, "tess": 3, "fsdd": 3}  # fmt: skip
+PIECES = {"ami": 24, "music": 40, "esc10": 28, "ambient": 20, "librispeech": 2, "emodb": 12,
+          "picovoice-speech-to-intent": 10, "ravdess": 20, "tess": 6, "fsdd": 3}  # fmt: skip
 """How many of each data set, at most. Short clips follow one another in a piece."""
 CODECS = ("MP3", "Opus", "telephone")
 Samples = npt.NDArray[np.float32]

@@ -206,11 +206,29 @@ def test_the_further_a_proxy_hears_the_longer_its_windows(folder, monkeypatch):
     assert 2 * segmenter.context / segmenter.window < 0.1  # what is heard twice
 
 
-def test_a_segmenters_parts_are_the_proxys(folder):
-    segmenter = NmfSegmenter(str(folder))
+def test_a_frame_in_which_nothing_sounds_is_explained_by_those_beside_it(make_proxy, tmp_path):
+    save_proxy(make_proxy(LABELS, norm="frame", spread=10), tmp_path / "spread")
+    waveform = noise(32000)[0]
+    waveform[16000:] = 0
+    beside = xplain.Target("music", start=1.06, end=1.1)  # frames 53 and 54, both of silence
+    e = xplain.explain(
+        waveform, f"nmf:{tmp_path / 'spread'}", explainer="relevance", target=beside,
+        sample_rate=16000,
+    )  # fmt: skip
+    bias = float(open_proxy(tmp_path / "spread").theta.bias[1])
+    assert float(e.attribution.sum()) == pytest.approx(e.score - bias, rel=1e-3)
+    blamed = e.attribution.abs().sum(0).nonzero().flatten().tolist()
+    assert min(blamed) == 53 - 10 and max(blamed) <= 52  # a window of 1,024 samples hears the end
+
+
+@pytest.mark.parametrize("spread", [0, 4])
+def test_a_segmenters_parts_are_the_proxys(make_proxy, tmp_path, spread):
+    made = make_proxy(LABELS, norm="frame", scale=3.0, level_seconds=1.0, spread=spread)
+    save_proxy(made, tmp_path / "proxy")
+    segmenter = NmfSegmenter(str(tmp_path / "proxy"))
     proxy, waveform = segmenter.proxy, noise(8000)
     with torch.no_grad():
-        assert_close(segmenter.parts(waveform), proxy.activations(waveform))
+        assert_close(segmenter.parts(waveform), proxy.spread(proxy.activations(waveform)))
         assert_close(segmenter.logits(waveform), proxy(waveform).logits, rtol=1e-4, atol=1e-5)
     assert_close(segmenter.spectra, proxy.dictionary.T)
     assert segmenter.frequencies[64] == 1000.0

@@ -223,6 +223,36 @@ def test_removal_is_what_the_teacher_says_of_the_audio_without_the_explanation(c
     torch.testing.assert_close(found, by_hand, rtol=1e-4, atol=1e-5)
 
 
+class Exclusive(Bands):
+    """What hears noise in silence, since it has to hear something."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        loud = waveform.square().mean(-1, keepdim=True)[..., None] + torch.zeros(4)
+        return super().forward(waveform) * loud + torch.tensor([-1.0, -1.0, 1.0, -1.0])
+
+
+def test_what_is_heard_in_silence_needs_not_be_silent_and_is_lost_beside_others_only(classwise):
+    model = wrap(
+        Exclusive(), sample_rate=16000, labels=classwise.config.labels, multilabel=True,
+        frame_step=0.02,
+    )  # fmt: skip
+    teacher = load_teacher(model)
+    assert teacher.in_silence == (False, False, True, False)
+    scenes = batch(seconds=1.0, clips=1)
+    scenes["teacher"] = torch.zeros(1, 50, 4)
+    scenes["teacher"][..., 2] = 1  # only noise can be drawn
+    weights = Weights(removal=1.0, silence=1.0)
+
+    def terms() -> dict[str, Tensor]:
+        output = classwise(scenes["waveform"])
+        return Objective(weights, every=1).terms(classwise, output, scenes, teacher, 0, 0.5)
+
+    alone = terms()
+    assert alone["removal"] == 0 and "silence" not in alone
+    scenes["teacher"][:, :20, 1] = 1  # too few frames of music for it to be drawn
+    assert terms()["removal"] > 0
+
+
 def test_a_wrong_mask_takes_as_much_energy_and_learns_nothing_where_there_is_no_label():
     draw = torch.Generator().manual_seed(3)
     mask = torch.rand(2, 5, 8, generator=draw, requires_grad=True)

@@ -95,6 +95,36 @@ def test_the_reach_is_what_a_frame_hears():
     assert proxy(norm="global").reach is None
 
 
+def test_what_sounds_nearby_counts_for_decisions():
+    model = proxy(norm="frame", scale=3.0, level_seconds=0.1, spread=3)
+    plain = proxy(norm="frame", scale=3.0, level_seconds=0.1)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    torch.nn.init.zeros_(model.spread.kernel)  # each of seven frames counts as much
+    waveform = noise(320 * 40)
+    h = model.activations(waveform)
+    torch.testing.assert_close(h, plain.activations(waveform))
+    around = functional.avg_pool1d(h, 7, stride=1, padding=3)  # beyond the ends nothing is active
+    by_hand = torch.einsum("lk,bkt->btl", model.theta.weight, around) + model.theta.bias
+    torch.testing.assert_close(model(waveform).logits, by_hand, atol=1e-5, rtol=1e-4)
+    assert model.reach == plain.reach + 3
+
+
+def test_a_proxy_that_reads_loudness_hears_a_recording_turned_down():
+    waveform = noise(16000)
+    for features in ({}, {"features": "mel", "mels": 20}):
+        model = proxy(scale=3.0, level_seconds=4.0, loudness=True, **features)
+        read = model._features(0.1 * waveform, model.spectrum(0.1 * waveform), None)
+        power = (0.01 * waveform.square().mean()).log10()  # the clip is shorter than the window
+        torch.testing.assert_close(read[:, -1], (power + 4).expand(1, 50), atol=1e-3, rtol=0)
+        torch.testing.assert_close(read[:, :-1].mean(1), torch.zeros(1, 50), atol=1e-4, rtol=0)
+        assert (model(waveform).logits - model(0.1 * waveform).logits).abs().max() > 1e-3
+    for wrong in ({"level_seconds": None}, {"features": "encoder", "encoder_config": {}}):
+        with pytest.raises(ValueError, match="levelled"):
+            NmfProxyConfig(**{"loudness": True, "level_seconds": 4.0, **wrong})
+    with pytest.raises(ValueError, match="spread is 0 to 500 frames, not -1"):
+        NmfProxyConfig(spread=-1)
+
+
 def test_windows_with_context_equal_the_whole_where_the_reach_is_finite():
     model = proxy(norm="frame", scale=3.0, level_seconds=0.2, refinements=2)
     waveform = noise(320 * 90)

@@ -20,8 +20,11 @@ from xplain_nmf.hidden import LayerFeatures
 from xplain_nmf.proxy_folder import open_proxy, save_proxy
 from xplain_nmf.spectrum import Spectrum
 from xplain_nmf.training.building import Features, build
+from xplain_nmf.training.objectives import Objective
 from xplain_nmf.training.presets import PRESETS
+from xplain_nmf.training.recordings import read_recordings
 from xplain_nmf.training.teachers import Teacher, load_teacher, teachers_encoder
+from xplain_nmf.training.training import Settings, train
 
 SHARED = Path(os.environ.get("XPLAIN_SHARED", Path(__file__).parents[4] / "shared"))
 SILERO = SHARED / "models" / "silero" / "silero_vad_16k.onnx"
@@ -174,6 +177,27 @@ def test_a_layer_of_the_teacher_can_be_read(layered, tmp_path):
     save_proxy(proxy, tmp_path / "proxy")
     again = open_proxy(tmp_path / "proxy")
     torch.testing.assert_close(again(waveform).logits, proxy(waveform).logits)
+
+
+def test_a_layer_is_asked_once_and_not_in_every_step(layered, clips, tmp_path, monkeypatch):
+    teacher = load_teacher(layered)
+    reads = Features(layer_of=layered, layer="bands")
+    proxy = build(PRESETS["paper"], atoms(), teacher, reads).eval()
+    audio = read_recordings(clips, 1.0, teacher.labels)
+    waveform, asked = audio[1]["waveform"][None], []
+    hook = proxy._layer.model.module.register_forward_hook(lambda *_: asked.append(1))
+    expected = proxy(waveform).logits
+    torch.testing.assert_close(proxy(waveform, proxy.frozen(waveform)).logits, expected)
+    asked.clear()
+    train(proxy, Objective(), teacher, audio, tmp_path / "out", Settings(12, 4, every=12))
+    assert len(asked) == len(audio) < 12 * 4
+    held = audio[1]["frozen"]
+    torch.testing.assert_close(held, proxy.frozen(waveform)[0], atol=2e-3, rtol=1e-3)
+    hook.remove()
+    monkeypatch.setattr("xplain_nmf.training.training.MOST_HELD", 100)
+    again = read_recordings(clips, 1.0, teacher.labels)
+    train(proxy, Objective(), teacher, again, tmp_path / "again", Settings(1, 1, every=1))
+    assert "frozen" not in again[1]
 
 
 def test_a_layer_that_is_not_there_or_not_the_same_is_refused(layered, tmp_path):

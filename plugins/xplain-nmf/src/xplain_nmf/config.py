@@ -22,6 +22,9 @@ REST = "rest"
 MOST_REFINEMENTS = 10_000
 """Multiplicative updates, each of which takes about as long as the network."""
 
+MOST_SPREAD = 500
+"""Frames to each side over which an activation counts."""
+
 
 @dataclass(kw_only=True)
 class NmfProxyConfig:
@@ -46,6 +49,13 @@ class NmfProxyConfig:
     after them, by which it decides; updates alone leave it no say in how much there is.
     gates: whether Ψ also opens and closes the components of each label, frame by frame, before the
     updates; what is closed is exactly 0, so that a label's explanation is silent where it is not.
+
+    spread: frames to each side over which an activation counts for decisions, with learned weights
+    that add up to 1 of each component: a teacher that looks at a while hears a label before it
+    sounds and after, in frames in which nothing is active.
+
+    loudness: whether Ψ also reads how loud the audio around each frame is, which a levelled
+    spectrum does not say: of teachers that hear less in what is faint.
 
     thresholds: how each label is decided, the fields of xplain's Thresholds by label; the
     teacher's, as the proxy's logits stand for the teacher's.
@@ -74,8 +84,10 @@ class NmfProxyConfig:
     refinements: int = 0
     gains: bool = False
     gates: bool = False
+    spread: int = 0
     thresholds: dict[str, Any] | None = None
     dictionary_trained: bool = False
+    loudness: bool = False
     scale: float = 1.0
     level_seconds: float | None = None
     level_floor: float = -80.0
@@ -101,6 +113,10 @@ class NmfProxyConfig:
             raise ValueError(f"refinements is 0 to {MOST_REFINEMENTS}, not {self.refinements}")
         if self.gates and named is None:
             raise ValueError("gates are of the labels' components, so component_labels names them")
+        if not 0 <= self.spread <= MOST_SPREAD:
+            raise ValueError(f"spread is 0 to {MOST_SPREAD} frames, not {self.spread}")
+        if self.loudness and (self.level_seconds is None or self.features == "encoder"):
+            raise ValueError("loudness goes with a levelled spectrum that is read")
         self.make_spectrum()
         self.make_thresholds()
 

@@ -41,9 +41,9 @@ class Head(nn.Module):
     def __init__(self, proxy: NmfProxy) -> None:
         """Take a proxy's."""
         super().__init__()
-        self.theta = proxy.theta
+        self.spread, self.theta = proxy.spread, proxy.theta
 
     def forward(self, activations: Tensor) -> Tensor:
-        """θ · h(t) + b."""
-        logits: Tensor = self.theta(activations.transpose(1, 2))
+        """θ · h(t) + b, of h as it is spread."""
+        logits: Tensor = self.theta(self.spread(activations).transpose(1, 2))
         return logits

@@ -24,6 +24,9 @@ SLACK = 0.1
 """By which a gate's sigmoid is stretched beyond 0 and 1, and cut off there."""
 LEAST = 0.01
 """Activation of components of no label, before they are refined."""
+FALL, STEEP = 5.0, 10.0
+"""Frames in which what an activation counts falls to 1/e, at first, and by what its logarithm is
+learned faster than other weights."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -46,6 +49,23 @@ class ProxyOutput(NamedTuple):
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, H and X, in float32."""
         return self.logits.float(), self.activations.float(), self.spectrum.float()
+
+
+class Spread(nn.Module):
+    """Each component's activations averaged over the frames around, with weights of its own."""
+
+    def __init__(self, components: int, frames: int) -> None:
+        """Take how many frames to each side; the nearest weigh most, at first."""
+        super().__init__()
+        away = torch.arange(-frames, frames + 1).abs() / (FALL * STEEP)
+        self.kernel = nn.Parameter(-away.repeat(components, 1))
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """(B, K, T) → the same shape; beyond the ends nothing is active."""
+        weights = (STEEP * self.kernel).softmax(1)
+        return functional.conv1d(
+            activations, weights[:, None], padding=weights.shape[1] // 2, groups=len(weights)
+        )
 
 
 class NmfProxy(nn.Module):
@@ -71,7 +91,7 @@ class NmfProxy(nn.Module):
         elif config.features == "model":
             inputs = BINS + config.layer_channels
         self.psi = Tcn(
-            inputs,
+            inputs + config.loudness,
             config.components * (2 if config.gains else 1) + len(config.gated),
             bottleneck=config.bottleneck,
             hidden=config.hidden,
@@ -79,6 +99,9 @@ class NmfProxy(nn.Module):
             blocks=config.blocks,
             norm=config.norm,
         )
+        self.spread: nn.Module = nn.Identity()
+        if config.spread:
+            self.spread = Spread(config.components, config.spread)
         self.theta = nn.Linear(config.components, len(config.labels))
         spectra = torch.rand(BINS, config.components)
         if config.dictionary_trained:
@@ -110,9 +133,11 @@ class NmfProxy(nn.Module):
         if self.config.norm == "global" or self.encoder is not None:
             return None
         if self.config.features != "model":
-            return self.psi.reach + self._spectrum.reach
+            return self.config.spread + self.psi.reach + self._spectrum.reach
         read = self.config.model_reach
-        return None if read is None else self.psi.reach + max(read, self._spectrum.reach)
+        if read is None:
+            return None
+        return self.config.spread + self.psi.reach + max(read, self._spectrum.reach)
 
     def spectrum(self, waveform: Tensor) -> Tensor:
         """Waveforms (B, samples) → X (B, F, T), what W H is to equal."""
@@ -129,14 +154,21 @@ class NmfProxy(nn.Module):
         """
         return self._analyse(waveform, transform)[:2]
 
+    def frozen(self, waveform: Tensor) -> Tensor | None:
+        """What a network that is not trained here gives for Ψ: (B, channels, T); None without."""
+        if self.encoder is not None:
+            hidden: Tensor = self.encoder(waveform, frame_count(waveform.shape[-1]))
+            return hidden.transpose(1, 2)
+        return self._layer(waveform) if self.config.features == "model" else None
+
     def _analyse(
-        self, waveform: Tensor, transform: Tensor | None = None
+        self, waveform: Tensor, transform: Tensor | None = None, frozen: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """X, H and the logits of the gates (B, G, T)."""
         transform = stft(waveform) if transform is None else transform
         x = self._spectrum.compress(transform, waveform)
         count = self.config.components
-        found = self.psi(self._features(waveform, transform, x))
+        found = self.psi(self._features(waveform, x, frozen))
         gates = found[:, found.shape[1] - len(self.config.gated) :]
         h = ACTIVATIONS[self.config.activation](found[:, :count])
         if self.config.gates:
@@ -166,13 +198,13 @@ class NmfProxy(nn.Module):
         )
 
     def head(self, activations: Tensor) -> Tensor:
-        """H (B, K, T) → logits (B, T, L) = θ · h(t) + b."""
-        logits: Tensor = self.theta(activations.transpose(1, 2))
+        """H (B, K, T) → logits (B, T, L) = θ · h(t) + b, of h as it is spread."""
+        logits: Tensor = self.theta(self.spread(activations).transpose(1, 2))
         return logits
 
-    def forward(self, waveform: Tensor) -> ProxyOutput:
-        """Waveforms (B, samples) → logits, H and X."""
-        x, h, gates = self._analyse(waveform)
+    def forward(self, waveform: Tensor, frozen: Tensor | None = None) -> ProxyOutput:
+        """Waveforms (B, samples) → logits, H and X. frozen: what that gives, where it is known."""
+        x, h, gates = self._analyse(waveform, frozen=frozen)
         return ProxyOutput(logits=self.head(h), activations=h, spectrum=x, gates=gates)
 
     def train(self, mode: bool = True) -> NmfProxy:
@@ -192,18 +224,21 @@ class NmfProxy(nn.Module):
     def _spectrum(self) -> Spectrum:
         return self.config.make_spectrum()
 
-    def _features(self, waveform: Tensor, transform: Tensor, x: Tensor) -> Tensor:
-        if self.encoder is not None:
-            hidden: Tensor = self.encoder(waveform, frame_count(waveform.shape[-1]))
-            return hidden.transpose(1, 2)
+    def _features(self, waveform: Tensor, x: Tensor, frozen: Tensor | None) -> Tensor:
+        """What Ψ reads: (B, channels, T)."""
+        frozen = self.frozen(waveform) if frozen is None else frozen
+        if self.encoder is not None and frozen is not None:
+            return frozen
+        read = [x]
         if self.config.features == "mel":
             # X is a logarithm; the bands add up energies.
-            bands = _mel_filters(self.config.mels).to(x) @ x.expm1()
-            return bands.log1p()
-        if self.config.features == "model":
-            normalised = functional.layer_norm(x.transpose(1, 2), (BINS,), eps=1e-3)
-            return torch.cat([normalised.transpose(1, 2), self._layer(waveform)], dim=1)
-        return x
+            read = [(_mel_filters(self.config.mels).to(x) @ x.expm1()).log1p()]
+        if frozen is not None or self.config.loudness:
+            normal = functional.layer_norm(read[0].mT, (read[0].shape[1],), eps=1e-3)
+            read = [normal.mT, *([] if frozen is None else [frozen])]
+        if self.config.loudness:  # in 10 dB, from −40 dBFS on
+            read.append(self._spectrum.level(waveform).log10()[:, None] + 4)
+        return torch.cat(read, dim=1)
 
     def _refine(self, h: Tensor, x: Tensor) -> Tensor:
         """Multiplicative updates (Lee, Seung 2001) of H for ‖X − W H‖²."""

@@ -13,7 +13,7 @@ from xplain_nmf.spectrum import FRAME_STEP, FREQUENCIES
 
 
 class NmfSegmenter(Proxied, AdditiveSegmenter):
-    """Logits are Θ on H; its parts are H, their spectra the columns of W."""
+    """Logits are Θ on H as it is spread; that is its parts, their spectra the columns of W."""
 
     def _take(self, proxy: NmfProxy, folder: str, off: Off) -> None:
         super()._take(proxy, folder, off)
@@ -46,5 +46,6 @@ class NmfSegmenter(Proxied, AdditiveSegmenter):
         return torch.tensor(FREQUENCIES, device=self.weights.device)
 
     def parts(self, waveform: Tensor) -> Tensor:
-        """Waveforms (B, samples) → H (B, K, T)."""
-        return switched_off(self.proxy.activations(waveform), self._off)
+        """Waveforms (B, samples) → H (B, K, T), as it counts for decisions."""
+        parts: Tensor = self.proxy.spread(self.proxy.activations(waveform))
+        return switched_off(parts, self._off)

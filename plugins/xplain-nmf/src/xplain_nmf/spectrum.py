@@ -102,10 +102,10 @@ class Spectrum:
         """Complex spectra (B, F, T) of waveforms (B, samples) → X (B, F, T)."""
         power = torch.view_as_real(spectrum).square().sum(-1)
         if self.level_seconds is not None:
-            power = power / self._level(waveform)[:, None]
+            power = power / self.level(waveform)[:, None]
         return (self.scale * power).log1p()
 
-    def _level(self, waveform: Tensor) -> Tensor:
+    def level(self, waveform: Tensor) -> Tensor:
         """Mean power around each frame of (B, samples): (B, T), not below the floor."""
         samples = waveform.shape[-1]
         short = frame_count(samples) * HOP - samples

@@ -72,6 +72,9 @@ def train(
         str | None,
         typer.Option(help="Model reference whose --layer is read [default: the first teacher]"),
     ] = None,
+    loudness: Annotated[
+        bool, typer.Option("--loudness", help="Read how loud it is too, for a teacher that minds")
+    ] = False,
     train_dictionary: Annotated[
         bool | None,
         typer.Option(help="Train the dictionary too [default: paper no, causal yes]"),
@@ -111,7 +114,7 @@ def train(
         split=split,
         labels=tuple(label or ()),
         teacher_params=parameters("--teacher-param", teacher_param),
-        features=Features(encoder, layer and (layer_of or teacher[0]), layer),
+        features=Features(encoder, layer and (layer_of or teacher[0]), layer, loudness),
         train_dictionary=train_dictionary,
         seconds=seconds,
         settings=Settings(steps, batch, learning_rate, seed, precision.value, every),

@@ -31,12 +31,14 @@ class Features:
     """What a proxy is to read: the spectrum, or one of these.
 
     encoder: repository or folder of a transformers encoder, or "teacher". layer_of: a model
-    reference, one of whose layers is read beside the spectrum, and layer: which.
+    reference, one of whose layers is read beside the spectrum, and layer: which. loudness: whether
+    it also reads how loud the audio is.
     """
 
     encoder: str | None = None
     layer_of: str | None = None
     layer: str | None = None
+    loudness: bool = False
 
 
 def build(
@@ -77,6 +79,7 @@ def build(
         if preset.classwise:
             # The layer has heard the surroundings: half of the network does as well.
             config |= {"repeats": 2, "blocks": 4}
+    config["loudness"] = features.loudness
     torch.manual_seed(seed)
     try:
         proxy = NmfProxy(NmfProxyConfig(**{**config, **(changes or {})}))
@@ -90,12 +93,12 @@ def build(
     return proxy
 
 
-def begun(folder: Path, teacher: Teacher, gates: bool = False) -> NmfProxy:
+def begun(folder: Path, teacher: Teacher, gates: bool = False, spread: int = 0) -> NmfProxy:
     """The proxy in a folder, to be trained on: as it is, but for a teacher that has changed.
 
     Its thresholds become the teacher's, and of the model whose layer it reads the weights that are
-    there now. gates: whether it is to have them, see :func:`gated`. Raises ModelError where the
-    folder has no proxy, or one of other labels.
+    there now. gates, spread: what it is to have where it does not, see :func:`gated` and the
+    configuration. Raises ModelError where the folder has no proxy, or one of other labels.
     """
     found = open_proxy(folder)
     if found.config.labels != teacher.labels:
@@ -107,7 +110,13 @@ def begun(folder: Path, teacher: Teacher, gates: bool = False) -> NmfProxy:
     if found.config.model is not None:
         read = LayerFeatures.load(found.config.model, found.config.layer or "")
         found.config.model_sha256 = read.model.fingerprint()
-    return gated(found) if gates and not found.config.gates else found
+    if gates and not found.config.gates:
+        found = gated(found)
+    if spread and not found.config.spread:
+        made = NmfProxy(replace(found.config, spread=spread))
+        made.load_state_dict(found.state_dict(), strict=False)
+        return made
+    return found
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,7 @@ def calibrate(proxy: NmfProxy, audio: Recordings) -> list[float]:
     device = proxy.theta.bias.device
     chosen = range(0, len(audio), -(-len(audio) // PIECES))
     pieces = [audio[index] for index in chosen]
-    logits = torch.cat([proxy(p["waveform"][None].to(device)).parts()[0][0].cpu() for p in pieces])
+    logits = torch.cat([_logits(proxy, piece, device) for piece in pieces])
     said = torch.cat([piece["teacher"] for piece in pieces])
     limits = onsets(proxy, said)
     shifts = [
@@ -35,6 +37,12 @@ def calibrate(proxy: NmfProxy, audio: Recordings) -> list[float]:
     ]
     proxy.theta.bias.add_(torch.tensor(shifts, device=device))
     return shifts
+
+
+def _logits(proxy: NmfProxy, piece: Mapping[str, Tensor], device: torch.device) -> Tensor:
+    frozen = piece["frozen"][None].to(device) if "frozen" in piece else None
+    logits: Tensor = proxy(piece["waveform"][None].to(device), frozen).logits
+    return logits[0].float().cpu()
 
 
 def best_shift(margins: Tensor, said: Tensor) -> float:

@@ -62,7 +62,8 @@ def distil(task: Task, out: Path, device: str = "cpu") -> dict[str, Any]:
         changes = {} if trained is None else {"dictionary_trained": trained}
         proxy = build(preset, dictionary, teacher, task.features, task.settings.seed, changes)
     elif task.begin is not None and task.dictionary is None and task.features == Features():
-        proxy = begun(task.begin, teacher, bool(preset.config.get("gates")))
+        had = preset.config
+        proxy = begun(task.begin, teacher, bool(had.get("gates")), int(had.get("spread", 0)))
         origin["from"] = task.begin.name
         # There is something to be necessary from the first step on.
         objective = replace(objective, start=0.0)

@@ -151,10 +151,15 @@ class Objective:
             return {}
         label = known[_drawn(len(known))]
         own = proxy.config.kinds_of(proxy.config.labels[label])
+        others = [n for n, c in enumerate(proxy.config.labels) if n != label and c not in own]
         shares, _ = losses.group_shares(proxy.dictionary, h[first], _membership(proxy, h))
         mask = _mask(proxy, shares, own)
         transform, samples = stft(waveform), waveform.shape[-1]
         limit, where = onsets(proxy, said).logit()[label], there[..., label]
+        # What is heard in silence is not lost where nothing else is left, nor has to be silent.
+        losable = where
+        if teacher.in_silence[label]:
+            losable = where * there[..., others].amax(-1) if others else 0 * where
 
         def hears(mask: Tensor) -> Tensor:
             logits: Tensor = teacher(istft(mask * transform, samples), label)
@@ -162,15 +167,15 @@ class Objective:
 
         terms = {}
         if self.weights.removal:
-            terms["removal"] = losses.lost(hears(1 - mask), where)
-        if self.weights.keeping or self.weights.silence:
+            terms["removal"] = losses.lost(hears(1 - mask), losable)
+        silence = self.weights.silence and not teacher.in_silence[label]
+        if self.weights.keeping or silence:
             alone = hears(mask)
             if self.weights.keeping:
                 terms["keeping"] = losses.kept(alone, where)
-            if self.weights.silence:
+            if silence:
                 terms["silence"] = losses.lost(alone, 1 - where)
         if self.weights.contrast:
-            others = [n for n, c in enumerate(proxy.config.labels) if n != label and c not in own]
             wrong = _wrong(proxy, mask, shares, others)
             power = torch.view_as_real(transform).square().sum(-1)
             wrong = losses.equal_energy(mask, wrong, power, where)
@@ -211,7 +216,7 @@ def necessity(proxy: NmfProxy, logits: Tensor, h: Tensor, said: Tensor) -> Tenso
 
     Those are the tenth of K whose relevance, over the batch's frames of the label, is largest.
     """
-    weight, there = proxy.theta.weight, decided(proxy, said)
+    weight, there, h = proxy.theta.weight, decided(proxy, said), proxy.spread(h)
     count = max(1, round(RELEVANT * h.shape[1]))
     with torch.no_grad():
         relevance = weight * torch.einsum("bkt,btl->lk", h, there)

@@ -52,6 +52,7 @@ PRESETS = {
             "gains": True,
             "dictionary_trained": True,
             "gates": True,
+            "spread": 25,
         },
         classwise=True,
         calibrated=True,

@@ -40,7 +40,7 @@ class Recordings(Dataset[dict[str, Tensor]]):
     A piece: "waveform" (samples,) at 16 kHz; where a recording has stems, "stems" (3, samples)
     speech, music, noise, and "separable", 1, or of those that have none zeros and 0; "labels"
     (T, L) 0 or 1 where every recording has them; "teacher"
-    (T, L), once :meth:`answer` has put it there.
+    (T, L), once :meth:`answer` has put it there, and "frozen" (channels, T), once :meth:`hold` has.
     """
 
     def __init__(self, pieces: Sequence[Piece], seconds: float, labels: Sequence[str]) -> None:
@@ -53,6 +53,7 @@ class Recordings(Dataset[dict[str, Tensor]]):
         self._columns = [LABELS.index(label) for label in labels] if self.has_labels else []
         self._held: dict[int, dict[str, Tensor]] = {}
         self._teacher: Tensor | None = None
+        self._frozen: Tensor | None = None
 
     def answer(self, probabilities: Tensor) -> None:
         """Put the teacher's probabilities (pieces, T, L) beside the pieces."""
@@ -60,6 +61,10 @@ class Recordings(Dataset[dict[str, Tensor]]):
         if probabilities.shape[:2] != expected:
             raise ValueError(f"{tuple(probabilities.shape)} for {expected} pieces and frames")
         self._teacher = probabilities
+
+    def hold(self, frozen: Tensor | None) -> None:
+        """Put what a network that is not trained gives (pieces, channels, T) beside the pieces."""
+        self._frozen = frozen
 
     def __len__(self) -> int:
         """How many pieces there are."""
@@ -77,6 +82,8 @@ class Recordings(Dataset[dict[str, Tensor]]):
             item["labels"] = held["labels"].float()
         if self._teacher is not None:
             item["teacher"] = self._teacher[index]
+        if self._frozen is not None:
+            item["frozen"] = self._frozen[index].float()
         return item
 
     def fingerprint(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,6 +88,15 @@ class Teacher(nn.Module):
         with torch.enable_grad():
             probe = torch.zeros(1, SAMPLE_RATE, requires_grad=True)
             return bool(self(probe).requires_grad)
+
+    @cached_property
+    def in_silence(self) -> tuple[bool, ...]:
+        """Of each label, whether it is heard where nothing sounds, as by a teacher whose labels
+        exclude each other one is."""
+        place = next(self.parameters(), torch.zeros(0)).device
+        with torch.no_grad():
+            said = self(torch.zeros(1, SAMPLE_RATE, device=place))[0].mean(0)
+        return tuple((said > 0).tolist())
 
     def train(self, mode: bool = True) -> Teacher:
         """It stays in evaluation mode."""

@@ -42,6 +42,9 @@ OURS = r"config\.json|model\.safetensors|training\.json"
 CHECKPOINT = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 """What a checkpoint holds, but for the state that is written last."""
 
+MOST_HELD = 1 << 30
+"""Bytes of what a network that is not trained gives, which are held."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -102,6 +105,7 @@ def train(
                 if recordings is not None:
                     kept = partial / f"{name}.safetensors"
                     recordings.answer(_answers(teacher, recordings, kept, device))
+                    recordings.hold(_frozen(proxy, recordings, device))
         trainer = ProxyTrainer(
             proxy, objective, teacher, audio, evaluation, partial, settings, device
         )
@@ -196,7 +200,7 @@ class ProxyTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The sum of the terms; while evaluating, of those that need no decoding."""
-        output: ProxyOutput = model(inputs["waveform"])
+        output: ProxyOutput = model(inputs["waveform"], inputs.get("frozen"))
         proxy: NmfProxy = self.accelerator.unwrap_model(model)
         step, training = self.state.global_step, model.training
         hearing = self._teacher if training else None
@@ -345,6 +349,25 @@ def _answers(teacher: Teacher, recordings: Recordings, kept: Path, device: str) 
         raise ModelError("the teacher gave probabilities that are NaN; it cannot be learned from")
     write_bytes(kept, save({"teacher": found}))
     return found
+
+
+@torch.no_grad()
+def _frozen(proxy: NmfProxy, recordings: Recordings, device: str) -> Tensor | None:
+    """What the proxy reads of a network that is not trained, (pieces, channels, T) in float16.
+
+    It is asked once and not in every step, of which it would be most. None where the proxy reads
+    none, or where that takes more memory than ``MOST_HELD``.
+    """
+    place = PartialState(cpu=device == "cpu").device
+    held: Tensor | None = None
+    for index in range(len(recordings)):
+        given = proxy.to(place).frozen(recordings[index]["waveform"][None].to(place))
+        if given is None or 2 * len(recordings) * given.numel() > MOST_HELD:
+            return None
+        if held is None:
+            held = given.new_empty((len(recordings), *given.shape[1:]), dtype=torch.float16).cpu()
+        held[index] = given[0]
+    return held
 
 
 def _write(proxy: NmfProxy, record: Mapping[str, Any], out: Path) -> None:
