@@ -23,6 +23,7 @@ from xplain_nmf.dictionary.learning import Plan, learn
 from xplain_nmf.scenes.folder import Order, make_scenes
 from xplain_nmf.spectrum import Spectrum
 from xplain_nmf.training.building import Features, begun, build
+from xplain_nmf.training.objectives import Objective
 from xplain_nmf.training.presets import PRESETS
 from xplain_nmf.training.recordings import Recordings, read_recordings
 from xplain_nmf.training.teachers import load_teacher
@@ -32,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RADIO = ROOT / "plugins" / "xplain-zoo" / "src" / "xplain_zoo" / "weights" / "radio"
 BLACK_BOX = f"{ROOT}/examples/black_box_speech.py:silero"
 FOUR = ("speech", "music", "noise", "overlap")
-SCENES = 240
+SCENES = 400
 SECONDS = 10.0
 """Of a piece."""
 
@@ -45,7 +46,8 @@ class Variant:
     without an explanation when it is measured: the same weights, asked less often. layer: of what
     model which layer is read beside the spectrum. heard: pieces of a batch whose explanations
     the teacher hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped.
-    begin: the name of another one from which it goes on, with the layer that this reads.
+    begin: the name of another one from which it goes on, with the layer that this reads. rate: of
+    learning. weights: of the objective, where they are others than the preset's.
     """
 
     teachers: tuple[str, ...]
@@ -59,10 +61,21 @@ class Variant:
     every: int = 1
     loudness: bool = False
     begin: str = ""
+    rate: float = 2e-3
+    weights: tuple[tuple[str, float], ...] = ()
 
 
 BLOCKS = ("zoo:radio-teacher", "blocks")
 INA, SELDOM = ("third-party:ina-80",), ("third-party:ina-160",)
+INA_BEGUN = Variant(
+    ("third-party:ina",),
+    ("speech", "music", "noise"),
+    INA,
+    SELDOM,
+    (*INA, "embedding"),
+    steps=600,
+    every=4,
+)
 VARIANTS = {
     "zoo:radio": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS),
     "paper": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, preset="paper", steps=250),
@@ -72,8 +85,19 @@ VARIANTS = {
         ("third-party:pyannet", *INA),
         ("third-party:pyannet", *SELDOM),
         BLOCKS,
-        steps=560,
+        steps=600,
         begin="zoo:radio",
+        weights=(("removal", 1.6), ("contrast", 1.0)),
+    ),
+    "radio on": Variant(
+        ("zoo:radio-teacher",),
+        FOUR,
+        layer=BLOCKS,
+        steps=300,
+        heard=2,
+        begin="zoo:radio",
+        rate=1e-3,
+        weights=(("removal", 1.2), ("contrast", 1.0)),
     ),
     "pyannet": Variant(
         ("third-party:pyannet",),
@@ -82,15 +106,7 @@ VARIANTS = {
         steps=250,
         every=3,
     ),
-    "ina": Variant(
-        ("third-party:ina",),
-        ("speech", "music", "noise"),
-        INA,
-        SELDOM,
-        (*INA, "embedding"),
-        steps=600,
-        every=4,
-    ),
+    "ina": replace(INA_BEGUN, steps=300, begin="ina begun"),
     "silero": Variant(
         (BLACK_BOX,),
         ("speech",),
@@ -100,6 +116,8 @@ VARIANTS = {
         loudness=True,
     ),
 }
+STAGES = {"ina begun": INA_BEGUN}
+"""What others go on from, which is not measured."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +153,17 @@ class Bench:
 
     def proxy(self, name: str) -> Path:
         """The folder of a proxy, which is trained where it is not yet."""
-        variant, folder = VARIANTS[name], self.out / "proxies" / name
+        variant, folder = (VARIANTS | STAGES)[name], self.out / "proxies" / name
         if not variant.steps:
             return RADIO
         if (folder / "training.json").is_file():
             return folder
         teacher = load_teacher(variant.quick or variant.teachers, variant.labels)
         preset = PRESETS[variant.preset]
-        objective = replace(preset.objective, resynthesised=variant.heard, every=variant.every)
+        weights = replace(preset.objective.weights, **dict(variant.weights))
+        objective = Objective(
+            weights, preset.objective.start, preset.objective.thinning, variant.heard, variant.every
+        )
         if variant.begin:
             proxy = begun(self.proxy(variant.begin), teacher, True, preset.config["spread"])
             objective = replace(objective, start=0.0)
@@ -159,7 +180,7 @@ class Bench:
             teacher,
             Recordings(pieces, SECONDS, teacher.labels),
             folder,
-            Settings(variant.steps, 4, 2e-3, every=50),
+            Settings(variant.steps, 4, variant.rate, every=50),
             None,
             {"preset": variant.preset, "from": variant.begin or None},
             calibrated=preset.calibrated,

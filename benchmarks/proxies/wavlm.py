@@ -41,10 +41,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
         model = options.model or str(_made(folder / "wavlm"))
-        with bench.scenes().open(newline="") as file:
+        scenes = bench.scenes()
+        with scenes.open(newline="") as file:
             rows = list(csv.DictReader(file))[:PIECES]
         for row in rows:
-            row["path"] = str(bench.scenes().parent / row["path"])
+            row["path"] = str(scenes.parent / row["path"])
         with (folder / "audio.csv").open("w", newline="") as file:
             table = csv.DictWriter(file, ["path"], extrasaction="ignore")
             table.writeheader()
