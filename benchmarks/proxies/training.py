@@ -67,15 +67,6 @@ class Variant:
 
 BLOCKS = ("zoo:radio-teacher", "blocks")
 INA, SELDOM = ("third-party:ina-80",), ("third-party:ina-160",)
-INA_BEGUN = Variant(
-    ("third-party:ina",),
-    ("speech", "music", "noise"),
-    INA,
-    SELDOM,
-    (*INA, "embedding"),
-    steps=600,
-    every=4,
-)
 VARIANTS = {
     "zoo:radio": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS),
     "paper": Variant(("zoo:radio-teacher",), FOUR, layer=BLOCKS, preset="paper", steps=250),
@@ -106,7 +97,15 @@ VARIANTS = {
         steps=250,
         every=3,
     ),
-    "ina": replace(INA_BEGUN, steps=300, begin="ina begun"),
+    "ina": Variant(
+        ("third-party:ina",),
+        ("speech", "music", "noise"),
+        INA,
+        SELDOM,
+        (*INA, "embedding"),
+        steps=600,
+        every=4,
+    ),
     "silero": Variant(
         (BLACK_BOX,),
         ("speech",),
@@ -116,8 +115,6 @@ VARIANTS = {
         loudness=True,
     ),
 }
-STAGES = {"ina begun": INA_BEGUN}
-"""What others go on from, which is not measured."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ class Bench:
 
     def proxy(self, name: str) -> Path:
         """The folder of a proxy, which is trained where it is not yet."""
-        variant, folder = (VARIANTS | STAGES)[name], self.out / "proxies" / name
+        variant, folder = VARIANTS[name], self.out / "proxies" / name
         if not variant.steps:
             return RADIO
         if (folder / "training.json").is_file():

@@ -23,7 +23,7 @@ from recordings import shared
 
 from proxies.training import SECONDS, Bench
 
-PIECES, STEPS, BATCH = 8, 8, 2
+PIECES, STEPS = 4, 4
 WAYS = {
     "paper, reads the teacher's encoder": ("--preset", "paper", "--encoder", "teacher"),
     "causal, reads the spectrum": ("--preset", "causal"),
@@ -63,13 +63,13 @@ def main() -> None:
             ]
             command += ["--audio", str(folder / "audio.csv"), "--seconds", str(SECONDS), *told]
             command += ["--dictionary", str(bench.out / "dictionaries" / preset)]
-            command += ["--steps", str(STEPS), "--batch", str(BATCH), "--every", "2"]
+            command += ["--steps", str(STEPS), "--batch", "1", "--every", "2"]
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([*command, "--out", out], check=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             print(
                 f"{name}: {after.ru_utime - before.ru_utime:.0f} s of processor time for "
-                f"{PIECES} pieces of {SECONDS:g} s and {STEPS} steps of {BATCH}, largest process "
+                f"{PIECES} pieces of {SECONDS:g} s and {STEPS} steps of one, largest process "
                 f"so far {after.ru_maxrss / 2**20:.2f} GiB, log "
                 f"{json.loads((out / 'training.json').read_text())['log'][-1]}",
                 flush=True,
