@@ -115,9 +115,9 @@ class Encodec(NeuralCodec):
         return in_pieces(
             lambda heard: _run(layers, heard),
             signal,
-            None if whole else self.piece,
+            None if whole else self.piece(signal, self.hop),
             context,
-            context,
+            0 if config.use_causal_conv else context,
             down=down,
             up=up,
         )

@@ -25,9 +25,9 @@ class Mimi(NeuralCodec):
     in which it looks up; continuous latents go through these without the look-ups, as the
     decoder was given them in half of its training.
 
-    Long clips: pieces are computed with the frames in reach. Each transformer layer listens
-    back by its window, eight layers of ten seconds each by 80 seconds, so that nothing
-    depends on ``chunk``, at the cost of computing these 80 seconds for each piece once more.
+    Long clips: pieces of the convolutions are computed with the frames in reach. Each layer of
+    the transformers listens back by its window, eight layers of ten seconds each by 80 seconds,
+    and their pieces are at least as long. So nothing depends on ``chunk``.
     """
 
     kind = MimiModel
@@ -51,13 +51,9 @@ class Mimi(NeuralCodec):
 
     def analyse(self, waveform: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Waveforms (B, samples) → the encoder half's output (B, D, N)."""
-        encoder = self.model.encoder
-        return self._cut(
-            lambda sound: encoder(sound).latents,
-            waveform[:, None].to(self.computed_in),
-            reach(encoder),
-            down=self.hop,
-        ), {}
+        encoder, sound = self.model.encoder, waveform[:, None].to(self.computed_in)
+        heard = self._cut(encoder.encoder_seanet, sound, down=self._step)
+        return encoder.downsample(self._listen(encoder.encoder_transformer, heard)), {}
 
     def through_codebooks(self, encoded: Tensor) -> Tensor:
         """(B, D, N), projected, and quantised where that is asked for."""
@@ -76,13 +72,8 @@ class Mimi(NeuralCodec):
     def synthesise(self, values: Tensor, context: Context, samples: int) -> Tensor:
         """(n, D, N) → waveforms (n, samples)."""
         decoder = self.model.decoder
-        sound = self._cut(
-            lambda latents: decoder(latents).audio_values,
-            values,
-            reach(decoder, self.hop),
-            up=self.hop,
-        )
-        return sound[:, 0, :samples]
+        heard = self._listen(decoder.decoder_transformer, decoder.upsample(values))
+        return self._cut(decoder.decoder_seanet, heard, up=self._step)[:, 0, :samples]
 
     def _parts(self) -> tuple[Any, Any]:
         quantizer = self.model.quantizer
@@ -91,16 +82,30 @@ class Mimi(NeuralCodec):
             quantizer.acoustic_residual_vector_quantizer,
         )
 
-    def _cut(
-        self, function: Any, signal: Tensor, samples: int, *, down: int = 1, up: int = 1
-    ) -> Tensor:
-        """samples: the reach of the convolutions of the function."""
+    @property
+    def _step(self) -> int:
+        """Samples of a step of the transformers, of which a frame has some."""
+        return self.hop // int(self.model.config.latent_stride)
+
+    def _cut(self, layers: nn.Module, signal: Tensor, *, down: int = 1, up: int = 1) -> Tensor:
+        """Convolutions, between samples and the steps of the transformers."""
+        piece = self.piece(signal, self._step)
+        before = -(-reach(layers, up) // self._step)
+        after = 0 if self.model.config.use_causal_conv else before
+        return in_pieces(layers, signal, piece, before, after, down=down, up=up)
+
+    def _listen(self, transformer: nn.Module, signal: Tensor) -> Tensor:
+        """(B, D, steps) → (B, D, steps)."""
         config = self.model.config
-        # The attention's steps are those of the transformer, of which a frame has some.
         heard = config.num_hidden_layers * (config.sliding_window - 1)
-        after = -(-samples // self.hop)
-        before = after + -(-heard // int(config.latent_stride))
-        return in_pieces(function, signal, self.piece, before, after, down=down, up=up)
+        piece = self.piece(signal, self._step)
+        return in_pieces(
+            lambda steps: transformer(steps.mT).last_hidden_state.mT,
+            signal,
+            piece and max(piece, heard),
+            heard,
+            0,
+        )
 
 
 def _nearest(layers: nn.ModuleList, projected: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ DTYPES: Mapping[str, torch.dtype] = {
     "float16": torch.float16,
 }
 
+HELD = 10
+"""Times that a piece is shorter where gradients are recorded: DAC holds .6 GB a second then."""
+
 
 class NeuralCodec(nn.Module, Synthesizer):
     """A frozen codec: encoder, residual vector quantiser, decoder.
@@ -54,9 +57,10 @@ class NeuralCodec(nn.Module, Synthesizer):
 
         checkpoint: a folder that save_pretrained wrote, or OWNER/NAME[@REVISION] of a
         repository; safetensors only. codebooks: how many are used, the coarse ones first;
-        default: all. chunk: seconds that are computed at once, which bounds the memory; None
-        for the whole clip. dtype: of weights and arithmetic, "float32", "bfloat16" or
-        "float16"; latents and waveforms are float32 whatever it is.
+        default: all. chunk: seconds that are computed at once, which bounds the memory, and a
+        tenth of them where gradients are recorded; None for the whole clip. dtype: of weights and
+        arithmetic, "float32", "bfloat16" or "float16"; latents and waveforms are float32 whatever
+        it is.
 
         Raises PluginError for a checkpoint that cannot be read, ValueError for other settings.
         """
@@ -106,12 +110,12 @@ class NeuralCodec(nn.Module, Synthesizer):
         """The type of the weights, whatever they were moved to since they were read."""
         return next(self.parameters()).dtype
 
-    @property
-    def piece(self) -> int | None:
-        """Frames that are computed at once; None for all."""
+    def piece(self, signal: Tensor, hop: int) -> int | None:
+        """Frames of hop samples that are computed at once, of a signal; None for all."""
         if self.chunk is None:
             return None
-        return max(1, round(self.chunk * self.sample_rate / self.hop))
+        recorded = torch.is_grad_enabled() and signal.requires_grad
+        return max(1, round(self.chunk * self.sample_rate / hop / (HELD if recorded else 1)))
 
     @property
     @abstractmethod

@@ -43,21 +43,21 @@ def in_pieces(
 
     Each piece is computed with as many frames ``before`` and ``after`` it as its outputs
     depend on, which are cut away again; so it is what the whole would give, but for the
-    order of additions. Where gradients are recorded, the layers' activations are not kept
-    but computed once more for the gradient, one piece at a time.
+    order of additions. Where gradients are recorded, what the layers hold is kept of the last
+    piece, to which the gradient comes first, and computed once more of the others, one at a time.
 
-    piece, before, after: frames; None for no cutting. down: inputs per frame. up: outputs
-    per frame.
+    piece, before, after: frames; a piece has so many at most, None for no cutting. down: inputs
+    per frame. up: outputs per frame.
     """
     frames = -(-signal.shape[-1] // down)
     if piece is None or frames <= piece:
         return function(signal)
-    parts = []
+    piece, parts = -(-frames // -(-frames // piece)), []
     for start in range(0, frames, piece):
         end = start + piece
         first = max(0, start - before)
         heard = signal[..., first * down : (end + after) * down]
-        if torch.is_grad_enabled():
+        if end < frames and torch.is_grad_enabled():
             part = checkpoint(function, heard, use_reentrant=False, preserve_rng_state=False)
         else:
             part = function(heard)
