@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from training.emphasis import Emphasis, importance
+from training.precision import halved
 
 
 class Linear(nn.Module):
@@ -48,3 +50,14 @@ def test_the_training_mode_is_left_as_it_was():
     model = Linear().train()
     Emphasis().apply(model, BANDS, TARGETS, random.Random(0))
     assert model.training
+
+
+@pytest.mark.parametrize(
+    ("able", "kind"), [({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)]
+)
+def test_only_a_processor_that_has_bfloat16_computes_in_it(
+    able: dict[str, bool], kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    with halved():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind

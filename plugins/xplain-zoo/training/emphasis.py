@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.precision import halved
 from xplain_zoo.digits import DigitClassifier
 
 
@@ -54,7 +55,7 @@ def importance(model: DigitClassifier, bands: Tensor, targets: Tensor) -> Tensor
     inputs = bands.detach().requires_grad_()
     training = model.training
     model.eval()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with halved():
         score = (model.classify(inputs).float() * targets).sum()
     (slope,) = torch.autograd.grad(score, inputs)
     model.train(training)

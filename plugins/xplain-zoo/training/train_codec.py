@@ -28,6 +28,7 @@ from training.clips_manifest import Clip, fingerprint, read_recordings
 from training.codebooks import residual_codebooks
 from training.edits import edited
 from training.frames import start
+from training.precision import halved
 from training.sounds import Changes, Stretches
 from training.spectral import distance, log_spectral_correlation
 
@@ -237,7 +238,7 @@ def step_losses(
     model: Codec, sound: Tensor, recipe: Recipe, draw: random.Random, quantised: bool
 ) -> Tensor:
     """Of stretches (B, samples), the last one silent: (2,), sound and edits re-encoded."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with halved():
         latents = model.encoder(sound[:, None]).float()
     fixed = latents.detach()
     scale = (fixed - fixed[-1]).square().mean(dim=2, keepdim=True).sqrt() + 1e-3
@@ -248,7 +249,7 @@ def step_losses(
     read = read + amount * scale * torch.randn_like(read)
     scale = scale[-1 - recipe.edited : -1]
     changed = edited(fixed[-1 - recipe.edited : -1], fixed[-1], scale, draw)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with halved():
         heard = model.decoder(torch.cat([read, changed]))[:, 0].float()
         dithered = heard[len(sound) :] + recipe.dither * torch.randn(recipe.edited, sound.shape[-1])
         again = model.encoder(dithered[:, None]).float()

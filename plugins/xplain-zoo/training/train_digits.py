@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.clips_manifest import Clip, fingerprint, read_manifest
 from training.emphasis import Emphasis
+from training.precision import halved
 from training.voices import Ranges, Voices
 from xplain_zoo.digits import DigitClassifier, DigitConfig
 
@@ -181,8 +182,7 @@ def fit(clips: list[Clip], recipe: Recipe, watch: list[Clip]) -> DigitClassifier
             bands, targets = recipe.emphasis.apply(model, bands, targets, order)
             if order.random() < recipe.mixup:
                 bands, targets = blend(bands, targets, order)
-            # A third faster on CPUs that have bfloat16; the weights stay float32.
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with halved():
                 logits = model.classify(bands)
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.smoothing)
             optimiser.zero_grad()
