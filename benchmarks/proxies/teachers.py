@@ -12,10 +12,13 @@ import os
 import sys
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 import xplain
 from xplain.errors import ModelError, nearest
+from xplain_nmf.frames import to_label_frames
+from xplain_nmf.spectrum import frame_count
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -64,7 +67,56 @@ def silero() -> xplain.Model:
     return _wrapped(network, "silero", ("speech",), of_silero.FRAME_STEP)
 
 
-MODELS = {"pyannet": pyannet, "ina": ina, "ina-80": ina_80, "ina-160": ina_160, "silero": silero}
+class Both(nn.Module):
+    """PyanNet and INA as one model of four labels, whose layer ``heard`` has a layer of each.
+
+    Waveforms (B, samples) at 16 kHz → logits (B, T, 4) every 20 ms: speech, overlap, music, noise.
+    """
+
+    def __init__(self) -> None:
+        """Both, INA asked every 80 ms."""
+        super().__init__()
+        self.speech, self.sounds = pyannet().module, ina_80().module
+        self.heard = nn.Identity()
+        self._layers: list[tuple[nn.Module, float]] = [
+            (self.speech.get_submodule("pyannet.linear.1"), of_pyannet.FRAME_STEP),
+            (self.sounds.get_submodule("embedding"), 0.08),
+        ]
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Logits; what excludes each other in INA as it has them."""
+        frames, found = frame_count(waveform.shape[-1]), list[Tensor]()
+
+        def kept(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            step = self._layers[len(found)][1] * RATE
+            at_frames = to_label_frames(output, step / 2, step, frames)
+            found.append(nn.functional.layer_norm(at_frames, at_frames.shape[-1:], eps=1e-3))
+
+        handles = [layer.register_forward_hook(kept) for layer, _ in self._layers]
+        try:
+            said = self.speech(waveform), self.sounds(waveform)[..., 1:]
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.heard(torch.cat(found, dim=-1))
+        steps = [step * RATE for _, step in self._layers]
+        logits = [to_label_frames(s, t / 2, t, frames) for s, t in zip(said, steps, strict=True)]
+        return torch.cat(logits, dim=-1)
+
+
+def both() -> xplain.Model:
+    """PyanNet and INA."""
+    return _wrapped(Both(), "pyannet and ina", ("speech", "overlap", "music", "noise"), 0.02)
+
+
+MODELS = {
+    "pyannet": pyannet,
+    "ina": ina,
+    "ina-80": ina_80,
+    "ina-160": ina_160,
+    "silero": silero,
+    "pyannet-and-ina": both,
+}
 
 
 def load(name: str) -> xplain.Model:

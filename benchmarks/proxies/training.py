@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RADIO = ROOT / "plugins" / "xplain-zoo" / "src" / "xplain_zoo" / "weights" / "radio"
 BLACK_BOX = f"{ROOT}/examples/black_box_speech.py:silero"
 FOUR = ("speech", "music", "noise", "overlap")
-SCENES = 400
+SCENES = 240
 SECONDS = 10.0
 """Of a piece."""
 
@@ -75,9 +75,9 @@ VARIANTS = {
         FOUR,
         ("third-party:pyannet", *INA),
         ("third-party:pyannet", *SELDOM),
-        BLOCKS,
-        steps=600,
-        begin="zoo:radio",
+        ("third-party:pyannet-and-ina", "heard"),
+        steps=500,
+        every=2,
         weights=(("removal", 1.6), ("contrast", 1.0)),
     ),
     "radio on": Variant(

@@ -25,10 +25,10 @@ from proxies.training import SECONDS, Bench
 
 PIECES, STEPS = 4, 4
 WAYS = {
-    "paper, reads the teacher's encoder": ("--preset", "paper", "--encoder", "teacher"),
     "causal, reads the spectrum": ("--preset", "causal"),
+    "paper, reads the teacher's encoder": ("--preset", "paper", "--encoder", "teacher"),
 }
-"""What xplain nmf train is told; in the second the teacher hears explanations, with gradients."""
+"""What xplain nmf train is told; in the first the teacher hears explanations, with gradients."""
 
 
 def main() -> None:
