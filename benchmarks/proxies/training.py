@@ -22,7 +22,7 @@ from xplain_nmf.dictionary.dictionary import Dictionary
 from xplain_nmf.dictionary.learning import Plan, learn
 from xplain_nmf.scenes.folder import Order, make_scenes
 from xplain_nmf.spectrum import Spectrum
-from xplain_nmf.training.building import Features, begun, build
+from xplain_nmf.training.building import Features, build
 from xplain_nmf.training.objectives import Objective
 from xplain_nmf.training.presets import PRESETS
 from xplain_nmf.training.recordings import Recordings, read_recordings
@@ -46,8 +46,7 @@ class Variant:
     without an explanation when it is measured: the same weights, asked less often. layer: of what
     model which layer is read beside the spectrum. heard: pieces of a batch whose explanations
     the teacher hears, in every so manyth step (every). steps: 0 for zoo:radio as it is shipped.
-    begin: the name of another one from which it goes on, with the layer that this reads. rate: of
-    learning. weights: of the objective, where they are others than the preset's.
+    weights: of the objective, where they are others than the preset's.
     """
 
     teachers: tuple[str, ...]
@@ -60,8 +59,6 @@ class Variant:
     heard: int = 1
     every: int = 1
     loudness: bool = False
-    begin: str = ""
-    rate: float = 2e-3
     weights: tuple[tuple[str, float], ...] = ()
 
 
@@ -79,16 +76,6 @@ VARIANTS = {
         steps=500,
         every=2,
         weights=(("removal", 1.6), ("contrast", 1.0)),
-    ),
-    "radio on": Variant(
-        ("zoo:radio-teacher",),
-        FOUR,
-        layer=BLOCKS,
-        steps=300,
-        heard=2,
-        begin="zoo:radio",
-        rate=1e-3,
-        weights=(("removal", 1.2), ("contrast", 1.0)),
     ),
     "pyannet": Variant(
         ("third-party:pyannet",),
@@ -161,13 +148,8 @@ class Bench:
         objective = Objective(
             weights, preset.objective.start, preset.objective.thinning, variant.heard, variant.every
         )
-        if variant.begin:
-            proxy = begun(self.proxy(variant.begin), teacher, True, preset.config["spread"])
-            objective = replace(objective, start=0.0)
-        else:
-            of, layer = variant.layer or (None, None)
-            features = Features(None, of, layer, variant.loudness)
-            proxy = build(preset, self.dictionary(variant.preset), teacher, features)
+        features = Features(None, *(variant.layer or (None, None)), variant.loudness)
+        proxy = build(preset, self.dictionary(variant.preset), teacher, features)
         audio = [self.scenes(), self.recordings()]
         several = [read_recordings(each, SECONDS, teacher.labels) for each in audio]
         pieces = [piece for recordings in several for piece in recordings.pieces]
@@ -177,9 +159,9 @@ class Bench:
             teacher,
             Recordings(pieces, SECONDS, teacher.labels),
             folder,
-            Settings(variant.steps, 4, variant.rate, every=50),
+            Settings(variant.steps, 4, 2e-3, every=50),
             None,
-            {"preset": variant.preset, "from": variant.begin or None},
+            {"preset": variant.preset},
             calibrated=preset.calibrated,
         )
         return folder
