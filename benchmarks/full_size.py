@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rows import add, read
@@ -207,10 +208,8 @@ class Loudest(nn.Module):
         return 100 * filtered.square().mean(dim=2)
 
 
-def codec(
-    name: str, seconds: float, explainer: str, params: Mapping[str, object]
-) -> dict[str, object]:
-    """A clip in the latents of a codec."""
+def synthesizer_of(name: str) -> Any:
+    """A codec at its real size."""
     import transformers
 
     torch.manual_seed(0)
@@ -218,7 +217,30 @@ def codec(
         config = getattr(transformers, CODECS[name])()
         kind = getattr(transformers, CODECS[name].replace("Config", "Model"))
         kind(config).save_pretrained(folder)
-        synthesizer = registry().create("synthesizer", name, {"checkpoint": folder})
+        return registry().create("synthesizer", name, {"checkpoint": folder})
+
+
+def gradient(name: str, seconds: float) -> dict[str, object]:
+    """One gradient through a codec's decoder, which is what integrated gradients hold."""
+    synthesizer = synthesizer_of(name)
+    samples = round(seconds * synthesizer.sample_rate)
+    latents = torch.randn(1, synthesizer.channels, synthesizer.frames(samples))
+    decode = partial(synthesizer.decode, context={"length": torch.tensor([samples])})
+    with torch.no_grad():
+        forward = timed(lambda: decode(latents))
+    latents.requires_grad_()
+    spent = timed(lambda: decode(latents).square().sum().backward())
+    return {
+        **{"seconds": seconds, "evaluations": 0, "gradients": 1, "batch": 1},
+        **{"processor_s": spent, "forward_s": forward},
+    }
+
+
+def codec(
+    name: str, seconds: float, explainer: str, params: Mapping[str, object]
+) -> dict[str, object]:
+    """A clip in the latents of a codec."""
+    synthesizer = synthesizer_of(name)
     rate = synthesizer.sample_rate
     model = xplain.wrap(Loudest(), sample_rate=rate, labels=("one", "other"))
     clip = noise(seconds, rate)
@@ -256,6 +278,7 @@ MEASURED: dict[str, Callable[[], dict[str, object]]] = {
 for _codec in CODECS:
     _part = partial(codec, _codec)
     MEASURED |= {
+        f"{_codec}, a gradient": partial(gradient, _codec, 10.0),
         f"{_codec}, integrated gradients": partial(_part, 10.0, *INTEGRATED),
         f"{_codec}, occlusion": partial(_part, 10.0, "occlusion", SECOND),
         f"{_codec}, occlusion, 60 s in chunks": partial(
