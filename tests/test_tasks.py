@@ -242,7 +242,7 @@ def test_several_spans_are_scored_by_the_mean_over_all_their_frames() -> None:
 @pytest.mark.parametrize(
     ("model", "target", "wrong"),
     [
-        (embedder, None, "no target cannot be asked"),
+        (embedder, None, "needs a target; give target=xplain.SimilarTo"),
         (embedder, "dog", "give target=xplain.SimilarTo"),
         (level, "dog", "no label 'dog'"),
         (level, xplain.SimilarTo(tones(500)), "a model for regression"),

@@ -205,9 +205,9 @@ def check(asked: Asked | Reference | None, model: Model) -> None:
     if not isinstance(asked, kinds):
         ask = dict.fromkeys(TEXT, "give a word of what it writes, xplain.Word or xplain.Token")
         ask["embedding"] = "give target=xplain.SimilarTo(RECORDING), or --similar-to FILE"
-        what = "no target" if asked is None else f"{asked!r}"
+        what = "needs a target" if asked is None else f"{asked!r} cannot be asked of it"
         raise TargetError(
-            f"{model.name} is a model for {model.task}, and {what} cannot be asked of it; "
+            f"{model.name} is a model for {model.task}, and {what}; "
             f"{ask.get(model.task, 'give a label or a Target')}"
         )
     if isinstance(asked, Target):

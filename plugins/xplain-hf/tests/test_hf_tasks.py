@@ -87,6 +87,25 @@ def test_every_speaker_encoder_is_an_embedding(model_type: str, name: str, tmp_p
     assert e.target.task == "embedding" and abs(e.target.value or 2) <= 1
 
 
+@pytest.mark.parametrize(("outputs", "problem"), [(1, None), (2, "regression")])
+def test_a_checkpoint_that_gives_values_is_a_regression(
+    outputs: int, problem: str | None, tmp_path: Path
+) -> None:
+    config = small("wav2vec2")
+    config.num_labels, config.problem_type = outputs, problem
+    config.id2label = {n: f"value {n}" for n in range(outputs)}
+    hf.Wav2Vec2ForSequenceClassification(config).save_pretrained(tmp_path)
+    hf.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    model = xplain.load_model(f"hf:{tmp_path}")
+    e = xplain.explain((clip(), RATE), model, target="value 0", explainer="saliency")
+    direct = hf.Wav2Vec2ForSequenceClassification.from_pretrained(tmp_path).eval()
+    read = hf.Wav2Vec2FeatureExtractor()(clip().numpy(), sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        expected = float(direct(**read).logits[0, 0])
+    assert e.target.task == "regression" and e.probabilities == {}
+    assert e.target.value == pytest.approx(expected, abs=1e-4)
+
+
 CTC = [entry for entry in listed("CTC") if entry[0] in dict(listed("AUDIO_CLASSIFICATION"))]
 
 

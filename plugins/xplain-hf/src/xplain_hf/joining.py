@@ -19,6 +19,7 @@ from transformers import (
 from transformers.models.auto import modeling_auto
 
 from xplain import Model, ModelError, wrap
+from xplain.targets import Task
 from xplain_hf.modules import (
     Answers,
     ASTFeatures,
@@ -60,6 +61,12 @@ KINDS: tuple[tuple[Kind, set[str]], ...] = (
     ("zero-shot", {"ClapModel"}),
 )
 """What a model answers, by the name of its class."""
+
+TASKS: dict[str | None, Task] = {
+    "multi_label_classification": "multilabel",
+    "regression": "regression",
+}
+"""By the problem_type of a configuration, where it is no classification of one label."""
 
 
 def kind_of(architectures: Sequence[str]) -> Kind:
@@ -108,20 +115,16 @@ class Parts:
             return wrap(module, labels=texts, task="ctc", frame_step=step, **common)
         labels = cast(dict[int, str], config.id2label)
         names = [labels[index] for index in sorted(labels)]
-        multilabel = config.problem_type == "multi_label_classification"
-        frame_step = None
+        problem, frame_step = config.problem_type, None
         if kind == "frames":
             # Speakers of a diarisation may speak at once; transformers' own documentation takes
             # the sigmoid of these logits.
-            multilabel = config.problem_type != "single_label_classification"
+            problem = problem or "multi_label_classification"
             frame_step = self._frame_step(module, len(names))
-        return wrap(
-            module,
-            labels=names,
-            task="multilabel" if multilabel else "classification",
-            frame_step=frame_step,
-            **common,
-        )
+        elif problem is None and len(names) == 1:
+            problem = "regression"  # as transformers trains one output
+        task = TASKS.get(problem, "classification")
+        return wrap(module, labels=names, task=task, frame_step=frame_step, **common)
 
     def _front(self) -> Front:
         config, extractor = self.model.config, self.extractor

@@ -20,7 +20,7 @@ DTYPES: Mapping[str, torch.dtype] = {
     "float16": torch.float16,
 }
 
-HELD = 10
+HELD = 15
 """Times that a piece is shorter where gradients are recorded: DAC holds .6 GB a second then."""
 
 
@@ -58,9 +58,9 @@ class NeuralCodec(nn.Module, Synthesizer):
         checkpoint: a folder that save_pretrained wrote, or OWNER/NAME[@REVISION] of a
         repository; safetensors only. codebooks: how many are used, the coarse ones first;
         default: all. chunk: seconds that are computed at once, which bounds the memory, and a
-        tenth of them where gradients are recorded; None for the whole clip. dtype: of weights and
-        arithmetic, "float32", "bfloat16" or "float16"; latents and waveforms are float32 whatever
-        it is.
+        fifteenth of them where gradients are recorded; None for the whole clip. dtype: of weights
+        and arithmetic, "float32", "bfloat16" or "float16"; latents and waveforms are float32
+        whatever it is.
 
         Raises PluginError for a checkpoint that cannot be read, ValueError for other settings.
         """
