@@ -32,8 +32,8 @@ from xplain_evaluation.sanity import randomised
 
 COLUMNS = (
     *("model", "chosen", "clip", "way", "right", "mild", "decided", "kind", "evaluations"),
-    *("seconds", "gradients", "hardest_contrast", "mean_contrast", "spread", "unimportant_share"),
-    *("like_each_alone", "like_each_on_average", "within_half", "groups", "reason"),
+    *("seconds", "gradients", "hardest_contrast", "mean_contrast", "unimportant_share"),
+    *("like_each_alone", "like_each_on_average", "like_single", "within_half", "groups", "reason"),
 )
 FIGURES = COLUMNS[11:-1]
 

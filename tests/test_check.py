@@ -155,6 +155,68 @@ def test_a_few_groups_cost_something_alone_and_something_on_average(
     assert verdict.evaluations == 4 * 3 + 1  # runs of neighbours, and nothing at all
 
 
+class Weighed(torch.nn.Module):
+    """Adds up weights of samples."""
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        score = waveform.abs() @ self.weights
+        return torch.stack([score, 0 * score], dim=1)
+
+
+def test_parts_of_which_it_says_as_much_have_to_cost_as_much() -> None:
+    # 16 samples of 1 and 160 of 0.1: eight parts of 4, four of the large and four of the small.
+    # No two beside each other are the same, so that each stands for itself.
+    said = 1e-8 * torch.arange(800.0)
+    places = 2 * torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    said[places[:16]], said[places[16:176]] = 1.0, 0.1
+    sound = 0.5 * torch.tensor([1.0, -1.0]).repeat(400)
+
+    def checked(weights: Tensor) -> Verdict:
+        model = xplain.wrap(Weighed(weights), sample_rate=RATE, labels=("a", "b"))
+        given = Given(said[None])
+        return xplain.explain(sound, model, synthesizer="waveform", explainer=given).check()
+
+    true = checked(said)
+    assert true.kind == "faithful"
+    assert true.figures["like_each_alone"] == pytest.approx(1.0, abs=1e-5)
+    # The small ones cost three times what is said: parts of 4 cost 4 or 12.
+    other = checked(torch.where(said < 0.5, 3 * said, said))
+    expected = (4 * 4 * 4 + 4 * 4 * 12) / (8 * 4**2 * (4 * 4**2 + 4 * 12**2)) ** 0.5
+    assert other.figures["like_each_alone"] == pytest.approx(expected, abs=1e-4)
+    assert other.figures["like_each_on_average"] == pytest.approx(expected, abs=1e-4)
+    assert other.kind == "partly", other
+
+
+class Evened(torch.nn.Module):
+    """Random layers on sound that is brought to one loudness first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.heard = Convolutions()
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        heard: Tensor = self.heard(waveform / waveform.std(dim=1, keepdim=True).clamp_min(1e-9))
+        return 30 * heard
+
+
+def test_what_single_groups_cost_may_be_all_that_a_method_says() -> None:
+    model = xplain.wrap(Evened(), sample_rate=RATE, labels=[*"abc"])
+    sound = tone(440)
+    sound += 0.1 * torch.randn(len(sound), generator=torch.Generator().manual_seed(0))
+    e = xplain.explain(sound, model, explainer="feature-ablation")
+    assert "chosen" in e.provenance["replacement"]  # noise, fainter as the method's baseline
+    assert e.check().figures["like_single"] == pytest.approx(1.0, abs=1e-4)
+    assert "what single groups cost is what it says (cosine 1.00)" in str(e.check())
+    half = torch.where(e.attribution >= e.attribution.median(), e.attribution, 0.0)
+    other = replace(e, attribution=half.roll(43, 0)).check()
+    assert (other.figures["like_single"] or 0) < 0.9 and other.kind != "faithful"
+
+
 class Enough(torch.nn.Module):
     """Adds up weights of samples, but no more than six tenths of them count."""
 

@@ -15,7 +15,7 @@ LOST = Contrast("itself 1 frame later", 0.0, 1.5)
 TRUE = Trial(
     groups=1000,
     contrasts=(WITH, WITH),
-    spread=Contrast("", 2.0, 2.5),
+    costs=(0.8, 0.97),
     rest=0.01,
     complete=0.001,
     tolerance=0.05,
@@ -42,18 +42,36 @@ def test_all_that_speaks_for_an_attribution() -> None:
         # Of larger groups a single contrast tells less, and of few of them nothing: their mean.
         ({"contrasts": (WITH, WITH, NEARLY), "fine": False}, "faithful", "comes nearest"),
         ({"contrasts": (WITH,) * 9 + (AGAINST,), "fine": False}, "partly", "itself 1 frame later"),
-        ({"contrasts": (WITH,) * 9 + (LOST,), "fine": False}, "unfaithful", "rather with itself"),
+        ({"contrasts": (WITH,) * 9 + (LOST,), "fine": False, "costs": None},
+         "unfaithful", "rather with itself"),
+        # Where what parts of larger groups cost speaks for it, one refutes no more.
+        ({"contrasts": (WITH,) * 9 + (LOST,), "fine": False}, "partly", "comes nearest"),
         ({"contrasts": (WITH,) * 9 + (LOST,), "fine": False, "groups": 60}, "faithful", "nearest"),
-        ({"contrasts": (NEARLY, NEARLY), "fine": False}, "unfaithful", "rather with itself"),
+        ({"contrasts": (NEARLY, NEARLY), "fine": False, "costs": (0.7, 0.8)},
+         "unfaithful", "rather with itself"),
         ({"contrasts": ()}, "faithful", "completeness holds"),
-        ({"contrasts": (), "spread": None, "rest": None, "complete": None},
-         "partly", ""),
-        ({"spread": Contrast("", 0.2, 2.5)}, "unfaithful", "do not matter alike"),
-        ({"spread": Contrast("", 9.0, 1.0)}, "unfaithful", "do not matter alike"),
-        ({"spread": Contrast("", 0.65, 2.5)}, "partly", "do not matter alike"),
-        ({"costs": (0.95, -0.3)}, "faithful", "cost alone is like what it says (cosine 0.95"),
-        ({"costs": (0.1, 0.8)}, "partly", "groups cost on average is not quite like what it says"),
-        ({"costs": (0.1, 0.7)}, "unfaithful", "on average is unlike what it says (cosine 0.70)"),
+        ({"contrasts": (), "costs": None, "rest": None, "complete": None}, "partly", ""),
+        ({"costs": (0.97, -0.3)}, "faithful", "cost alone is like what it says (cosine 0.97"),
+        ({"costs": (0.1, 0.9)}, "partly", "as much cost on average is not quite like what it says"),
+        ({"costs": (0.1, 0.4)}, "unfaithful", "on average is unlike what it says (cosine 0.40)"),
+        # Of larger groups the parts are few groups each.
+        ({"costs": (0.1, 0.9), "fine": False}, "faithful", "as much cost on average is like"),
+        ({"costs": (0.5, 0.1), "fine": False}, "partly", "as much cost alone is not quite like"),
+        ({"costs": (0.3, 0.1), "fine": False}, "unfaithful", "as much cost alone is unlike"),
+        ({"costs": (0.999, -0.3), "groups": 9}, "faithful", "groups cost alone is like what it"),
+        ({"costs": (0.95, -0.3), "groups": 9}, "partly", "groups cost alone is not quite like"),
+        ({"costs": (0.1, 0.92), "groups": 9}, "faithful", "groups cost on average is like what"),
+        ({"costs": (0.1, 0.92), "groups": 5}, "partly", "cost on average is not quite like"),
+        ({"costs": (0.1, 0.96), "groups": 5}, "faithful", "groups cost on average is like what"),
+        ({"costs": (0.1, 0.8), "groups": 9}, "partly", "groups cost on average is not quite like"),
+        ({"costs": (0.1, 0.7), "groups": 9}, "unfaithful", "is unlike what it says (cosine 0.70)"),
+        # What single groups cost may be all that is said, whatever several cost together.
+        ({"single": 0.999, "contrasts": (WITH, LOST), "costs": None, "fine": False},
+         "faithful", "what single groups cost is what it says (cosine 1.00)"),
+        ({"single": 0.999, "contrasts": (WITH, LOST), "rest": 0.3, "fine": False},
+         "partly", "30% of the score hang on what it calls unimportant"),
+        ({"single": 0.99, "contrasts": (WITH, LOST), "fine": False, "costs": (0.7, 0.8)},
+         "unfaithful", "rather with"),
         ({"halved": True}, "faithful", "holds in half of the clip, and not of single parts"),
         ({"rest": 0.3}, "unfaithful", "30% of the score hang on what it calls unimportant"),
         ({"rest": -0.15}, "partly", "15% of the score hang on"),
@@ -86,4 +104,4 @@ def test_what_refutes_stands_alone_and_what_lacks_stands_first() -> None:
     assert len(refuted.reasons) == 1
     lacking = judge(replace(TRUE, round_trip=False))
     assert lacking.reasons[0] == "the representation alone already changes the decision"
-    assert len(lacking.reasons) == 3
+    assert len(lacking.reasons) == 4

@@ -12,16 +12,20 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "contrast": (0.1, 0.4),
     "contrast of groups": (-0.6, -0.35),
     "contrasts on average": (0.45, 0.65),
-    "spread": (0.2, 0.33),
     "unimportant": (-0.2, -0.1),
     "complete": (-0.5, 0.0),
-    "costs": (0.75, 0.9),
+    "five": (0.75, 0.95),
+    "ten": (0.75, 0.9),
+    "parts": (0.5, 0.945),
+    "parts of groups": (0.4, 0.88),
 }
 """To what a figure refutes an attribution, and from what it speaks for it; between them neither."""
-CLEAR = -0.7
-"""Worth of a contrast from which nothing else is tried."""
 FEWEST = 3
 """Groups to remove under which nothing can be told."""
+EXACT = 0.998
+"""Cosine from which what single groups cost is what an attribution says."""
+FEW = 10
+"""Groups up to which it is measured what each of them costs."""
 MANY = 200
 """Groups from which a single contrast tells."""
 UNDECIDED = 0.1
@@ -97,14 +101,14 @@ class Trial:
 
     groups: that can be removed; fine: whether they are single elements. constant: whether the
     attribution says the same of all. flat: whether nothing that was removed changes the score.
-    contrasts: with its alternatives. spread: the many parts that hold half of its evidence against
-    the few with the other half. rest: what the score loses without all that it calls unimportant,
-    beyond what it says of it, as a share of what it can lose. costs: of a few groups, how alike
-    what it says is to what each costs alone, and on average. halved: whether tried in half of the
-    clip. complete: the completeness error where completeness is claimed; tolerance: up to which it
-    is called converged. round_trip: whether the unchanged latents keep the decision. margin,
-    probability: how sure the model is, where it has probabilities. doubts: why its answers may not
-    be what they are taken for.
+    contrasts: with its alternatives. rest: what the score loses without all that it calls
+    unimportant, beyond what it says of it, as a share of what it can lose. costs: how alike what it
+    says is to what each group costs alone, and on average; of many groups, to what parts cost of
+    which it says as much each. single: of larger groups, to what some of them cost alone. halved:
+    whether the contrasts were tried in half of the clip. complete: the completeness error where
+    completeness is claimed; tolerance: up to which it is called converged. round_trip: whether the
+    unchanged latents keep the decision. margin, probability: how sure the model is, where it has
+    probabilities. doubts: why its answers may not be what they are taken for.
     """
 
     groups: int
@@ -112,9 +116,9 @@ class Trial:
     constant: bool = False
     flat: bool = False
     contrasts: tuple[Contrast, ...] = ()
-    spread: Contrast | None = None
     rest: float | None = None
-    costs: tuple[float, float] | None = None
+    costs: Sequence[float] | None = None
+    single: float | None = None
     halved: bool = False
     complete: float | None = None
     tolerance: float | None = None
@@ -124,6 +128,22 @@ class Trial:
     doubts: tuple[str, ...] = ()
     evaluations: int = 0
 
+    @property
+    def alike(self) -> int:
+        """Whether what groups or parts cost refutes it (−1), speaks for it (1), or neither.
+
+        What each of a few groups costs alone can be said exactly; on average it is an estimate.
+        """
+        if self.costs is None:
+            return 0
+        few, fine = self.groups <= FEW, self.fine
+        small = "five" if self.groups <= 5 else "ten"
+        bad, good = BOUNDS[small if few else "parts" if fine else "parts of groups"]
+        alone, average = self.costs
+        if max(self.costs) <= bad:
+            return -1
+        return int(average >= good or alone >= (EXACT if few else good))
+
 
 def judge(trial: Trial) -> Verdict:
     """Say what a trial shows: the decisive reasons first."""
@@ -132,10 +152,10 @@ def judge(trial: Trial) -> Verdict:
         "groups": float(trial.groups),
         "hardest_contrast": None if worst is None else worst.worth,
         "mean_contrast": None if worst is None else _mean(trial.contrasts),
-        "spread": None if trial.spread is None else trial.spread.worth,
         "unimportant_share": trial.rest,
         "like_each_alone": None if trial.costs is None else trial.costs[0],
         "like_each_on_average": None if trial.costs is None else trial.costs[1],
+        "like_single": trial.single,
         "within_half": float(trial.halved),
         "completeness_error": trial.complete,
     }
@@ -169,40 +189,33 @@ def _nothing(trial: Trial) -> tuple[str, ...]:
     return ()
 
 
-def hopeless(trial: Trial) -> bool:
-    """Whether a contrast leaves so little doubt that nothing else has to be tried."""
-    return any(contrast.worth <= CLEAR for contrast in trial.contrasts)
-
-
 def _mean(contrasts: Sequence[Contrast]) -> float:
     return sum(contrast.worth for contrast in contrasts) / len(contrasts)
 
 
 def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]:
     """What was found, each with −1 where it refutes, 1 where it speaks for it, else 0."""
-    if worst is not None:
+    exact = trial.single is not None and trial.single >= EXACT
+    if exact:
+        yield 1, f"what single groups cost is what it says (cosine {trial.single:.2f})"
+    elif worst is not None:
         mean = 1 if trial.fine else _state("contrasts on average", _mean(trial.contrasts))
         name = "contrast" if trial.fine else "contrast of groups"
         state = min(mean, _state(name, worst.worth) if trial.fine or trial.groups >= MANY else 1)
+        if not trial.fine and trial.alike > 0:  # a neighbour of a larger group shares its sound
+            state = max(state, 0)
         falls = f"(the score falls by {worst} where they differ)"
         nearest = f"of {len(trial.contrasts)} alternatives, {worst.name} comes nearest {falls}"
         yield state, nearest if state >= 0 else f"the model is rather with {worst.name} {falls}"
-    if trial.spread is not None:
-        few, many = trial.spread.other, trial.spread.own
-        alike = min(many / few, few / many) if min(few, many) > 0 else 0.0
-        if (state := _state("spread", alike)) < 1:
-            halves = "the many and the few parts that hold half of its evidence each"
-            yield state, f"{halves} do not matter alike (the score falls by {trial.spread})"
     if trial.rest is not None and (state := _state("unimportant", -abs(trial.rest))) < 1:
-        yield state, f"{abs(trial.rest):.0%} of the score hang on what it calls unimportant"
-    if trial.costs is not None:
-        state = _state("costs", max(trial.costs))
+        share = f"{abs(trial.rest):.0%} of the score hang on what it calls unimportant"
+        yield max(state, exact - 1), share
+    if trial.costs is not None and not exact:
+        state, like = trial.alike, f"(cosine {max(trial.costs):.2f})"
         how = "alone" if trial.costs[0] >= trial.costs[1] else "on average"
-        like = ("unlike", "not quite like", "like")[1 + state]
-        yield (
-            state,
-            f"what groups cost {how} is {like} what it says (cosine {max(trial.costs):.2f})",
-        )
+        what = "groups" if trial.groups <= FEW else "parts of which it says as much"
+        is_like = ("unlike", "not quite like", "like")[1 + state]
+        yield state, f"what {what} cost {how} is {is_like} what it says {like}"
     if trial.complete is not None:
         state = _state("complete", (trial.tolerance or 0) - trial.complete)
         holds = ("does not hold", "has not converged", "holds")[1 + state]
