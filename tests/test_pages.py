@@ -135,6 +135,7 @@ def test_german_knows_every_reason_of_a_verdict(
     names = ("the opposite", "itself 1 frame later", "itself 3 channels lower")
     tried = [Trial(groups=2), Trial(groups=9, constant=True), Trial(groups=9, flat=True)]
     tried.append(Trial(groups=9, margin=0.05))
+    tried.append(Trial(groups=900, fine=False, single=1.0))
     for own, other in ((2.0, -1.25), (1.0, 0.6), (-1.0, 1.0)):
         for name in names:
             one = Contrast(name, own, other)

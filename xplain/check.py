@@ -42,8 +42,8 @@ DENSITY = 0.35
 """Share of everything else beside which a part is removed, and the rest of it: what gradients along
 a path and Shapley values average over. Beside halves a CRNN's gradients fit less well, beside a
 fifth and four fifths those of a head on latents."""
-PLAIN = 0.65
-"""Worth of a contrast up to which it is made once more, within half of the clip."""
+AGAIN = 0.65
+"""Worth of a contrast under which it is made once more, within half of the clip."""
 SINGLE = 12
 """Larger groups that are removed alone, from what it calls most important to the least."""
 
@@ -103,7 +103,7 @@ class _Tried:
             self.single = None if self.fine else self._costs_of_single()
             self.costs = None if (self.single or 0) >= EXACT else self._costs_of_parts()
         elif possible:
-            failed = [n for n, one in enumerate(self.contrasts) if one.worth < PLAIN]
+            failed = [n for n, one in enumerate(self.contrasts) if one.worth < AGAIN]
             again, self.rest = self._contrasts([self.sides[n] for n in failed])
             for n, one in zip(failed, again, strict=True):
                 self.contrasts[n] = one
