@@ -199,6 +199,18 @@ def test_the_draft_of_a_killed_process_goes_when_the_next_one_writes(tmp_path, w
     assert names(tmp_path) == ["place"]
 
 
+def test_a_folder_in_which_another_process_writes_a_file_is_said_to_be_written(tmp_path):
+    write(tmp_path / "place")
+    process = start(tmp_path / "place" / "index.html", "file")
+    with pytest.raises(ArtifactError, match="place is being written by another process; wait"):
+        write(tmp_path / "place")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (tmp_path / "place" / "index.html").unlink(missing_ok=True)
+    write(tmp_path / "place", "new")  # what a killed one left is no hindrance
+    assert names(tmp_path / "place") == ["record.json"]
+
+
 def test_a_folder_moved_aside_by_a_killed_process_comes_back(tmp_path):
     write(tmp_path / "place", "old")
     process = start(tmp_path / "place", "swap")

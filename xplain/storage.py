@@ -24,6 +24,7 @@ except ImportError:  # Windows has none; nothing is locked there, and no draft o
     fcntl = None  # type: ignore[assignment]
 
 DRAFT = re.compile(r"\.xplain-[0-9a-f]{16}\.draft")
+WRITTEN = "is being written by another process; wait for it, or choose another place"
 DROPPINGS = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.+", re.IGNORECASE)
 """What operating systems leave in any folder; it is kept, and never stands in the way."""
 SWAPS = 20
@@ -93,11 +94,15 @@ def check_replaceable(path: str | Path, *, ours: str, record: str, overwrite: bo
     """
     place = Path(path)
     try:
+        if any(map(DRAFT.fullmatch, _listed(place))):
+            _remove_stale.__wrapped__(place)  # once more: they may be dead by now
         names = [name for name in _listed(place) if not DROPPINGS.fullmatch(name)]
     except FileNotFoundError:
         return
     except OSError as error:
         raise ArtifactError(f"{place} cannot be written: {error}; choose another place") from error
+    if any(map(DRAFT.fullmatch, names)):
+        raise ArtifactError(f"{place} {WRITTEN}")
     others = sorted(name for name in names if not re.fullmatch(ours, name))
     if others or (names and record not in names):
         held = f"holds {others[0]}" if others else f"has no {record}"
@@ -128,10 +133,7 @@ def only_writer(path: str | Path) -> Iterator[None]:
         try:
             handle = _hold(folder, wait=False)
         except BlockingIOError as error:
-            raise ArtifactError(
-                f"{folder} is being written by another process; wait for it, or choose another "
-                "place"
-            ) from error
+            raise ArtifactError(f"{folder} {WRITTEN}") from error
     try:
         yield
     finally:
