@@ -213,7 +213,7 @@ def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]
     if trial.costs is not None and not exact:
         state, like = trial.alike, f"(cosine {max(trial.costs):.2f})"
         how = "alone" if trial.costs[0] >= trial.costs[1] else "on average"
-        what = "groups" if trial.groups <= FEW else "parts of which it says as much"
+        what = "groups" if trial.groups <= FEW else "equal shares of it"
         is_like = ("unlike", "not quite like", "like")[1 + state]
         yield state, f"what {what} cost {how} is {is_like} what it says {like}"
     if trial.complete is not None:
