@@ -4,9 +4,9 @@ An attribution is compared with alternatives made of itself: the same picture so
 or some channels higher, blurred, without signs, shuffled, or the clip's loudness. Where the two
 disagree most, parts are removed: first those to which only the attribution points, then those to
 which only the alternative does. A correlation with random parts cannot tell them apart; such
-designs are known from the discrimination of models (Atkinson, Fedorov 1975). What only its ends
-say is right of many wrong ones, too: so what it says is cut in parts that hold as much each, from
-all that speaks for the label to all that speaks against it, and these have to cost alike. Methods
+designs are known from the discrimination of models (Atkinson, Fedorov 1975). Comparisons look at
+the extremes alone, which are right in many wrong ones. So what it says is cut in parts that hold
+as much each, from what speaks for the label to what speaks against it: they cost alike. Methods
 answer two questions: what a part costs alone (ablation), or on average over what else is there
 (Shapley values, gradients along a path). So both are measured of the parts, and what fails on the
 whole clip is tried once more within a random half of it.
