@@ -35,7 +35,7 @@ cli.parameters cli.batch cli.commands cli.explain cli.segment cli.report cli.plu
 """Modules of the core; each imports only those named before it."""
 LARGEST_FILE = 400
 """Lines of one file."""
-LARGEST_CORE = 11_633
+LARGEST_CORE = 11_636
 """Lines of the core, Python alone; to be lowered where it can be."""
 
 PLUGINS = {

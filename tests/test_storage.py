@@ -239,9 +239,11 @@ def test_only_one_process_writes_in_a_folder(tmp_path):
 
 
 def test_many_who_write_the_same_folder_leave_one_that_is_whole(tmp_path):
+    # Each looks for drafts left behind before each writing, as many processes that start would.
     code = (
-        "import sys; from xplain.storage import whole_folder\n"
-        "for _ in range(20):\n"
+        "import sys; from xplain.storage import _remove_stale, whole_folder\n"
+        "for _ in range(300):\n"
+        " _remove_stale.cache_clear()\n"
         " with whole_folder(sys.argv[1], ours=r'record\\.json|a|b', record='record.json') as d:\n"
         "  [(d / n).write_text(sys.argv[2]) for n in ('record.json', 'a', 'b')]"
     )

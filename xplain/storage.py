@@ -228,7 +228,10 @@ def _hold(folder: Path, *, wait: bool) -> int | None:
         folder.mkdir(parents=True, exist_ok=True)
         if fcntl is None:
             return None
-        handle = os.open(folder, os.O_RDONLY)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # a new one that nobody locks yet looks like one left behind
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
