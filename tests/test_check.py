@@ -191,6 +191,21 @@ def test_parts_of_which_it_says_as_much_have_to_cost_as_much() -> None:
     assert other.kind == "partly", other
 
 
+@pytest.mark.parametrize(("second", "error"), [(-0.99, 0.04), (0, 0.05)])
+def test_completeness_is_held_against_what_the_score_can_lose(second: float, error: float) -> None:
+    # What speaks for the label and what speaks against it cost 100 and 99: 1 of 100 is left.
+    weights = torch.tensor([1.0, second, 0, 0]).repeat_interleave(200)
+    sound = 0.5 * torch.tensor([1.0, -1.0]).repeat(400)
+    model = xplain.wrap(Weighed(weights), sample_rate=RATE, labels=("a", "b"))
+    given = Given((weights / 2 + error / 2 * (weights > 0))[None], 0.045)
+    settings = {"synthesizer": "waveform", "explainer": given, "grouping": "block:1x200"}
+    e = xplain.explain(sound, model, **settings)  # type: ignore[arg-type]
+    assert not e.converged
+    verdict = e.check()
+    assert verdict.figures["completeness_error"] == pytest.approx(error, abs=1e-5)
+    assert verdict.kind == ("faithful" if error < 0.045 else "partly")
+
+
 class Evened(torch.nn.Module):
     """Random layers on sound that is brought to one loudness first."""
 

@@ -108,6 +108,9 @@ class _Tried:
             for n, one in zip(failed, again, strict=True):
                 self.contrasts[n] = one
         margin, probability = _sureness(live := self.live)
+        if complete := live.completeness_error(self.attribution):
+            # Both ends may score the same by chance; then next to nothing is a large share of it.
+            complete *= min(1.0, abs(live.difference) / max(self.largest, 1e-30))
         return Trial(
             groups=self.count,
             fine=self.fine,
@@ -118,7 +121,7 @@ class _Tried:
             costs=self.costs,
             single=self.single,
             halved=self.half is not None,
-            complete=live.completeness_error(self.attribution),
+            complete=complete,
             tolerance=live.job.explainer.completeness_tolerance,
             round_trip=live.reconstruction.agrees == live.own.agrees,
             margin=margin,
@@ -256,8 +259,7 @@ class _Tried:
         else:
             kept = torch.cat([self.half | gone, self.half & ~gone])
             there, without = self._scores(kept).chunk(2)
-        falls: list[float] = (there - without).tolist()
-        return falls
+        return [float(fall) for fall in there - without]
 
     def _scores(self, kept: Tensor) -> Tensor:
         """The scores (n,) where these groups, in their order here, are kept: bool (n, G)."""

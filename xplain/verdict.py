@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal, get_args
 
 Kind = Literal["faithful", "partly", "unfaithful", "inconclusive"]
@@ -106,9 +107,10 @@ class Trial:
     says is to what each group costs alone, and on average; of many groups, to what parts cost of
     which it says as much each. single: of larger groups, to what some of them cost alone. halved:
     whether the contrasts were tried in half of the clip. complete: the completeness error where
-    completeness is claimed; tolerance: up to which it is called converged. round_trip: whether the
-    unchanged latents keep the decision. margin, probability: how sure the model is, where it has
-    probabilities. doubts: why its answers may not be what they are taken for.
+    completeness is claimed, as a share of what the score can lose; tolerance: up to which it is
+    called converged. round_trip: whether the unchanged latents keep the decision. margin,
+    probability: how sure the model is, where it has probabilities. doubts: why its answers may not
+    be what they are taken for.
     """
 
     groups: int
@@ -151,7 +153,7 @@ def judge(trial: Trial) -> Verdict:
     figures = {
         "groups": float(trial.groups),
         "hardest_contrast": None if worst is None else worst.worth,
-        "mean_contrast": None if worst is None else _mean(trial.contrasts),
+        "mean_contrast": None if worst is None else fmean(c.worth for c in trial.contrasts),
         "unimportant_share": trial.rest,
         "like_each_alone": None if trial.costs is None else trial.costs[0],
         "like_each_on_average": None if trial.costs is None else trial.costs[1],
@@ -189,17 +191,14 @@ def _nothing(trial: Trial) -> tuple[str, ...]:
     return ()
 
 
-def _mean(contrasts: Sequence[Contrast]) -> float:
-    return sum(contrast.worth for contrast in contrasts) / len(contrasts)
-
-
 def _findings(trial: Trial, worst: Contrast | None) -> Iterator[tuple[int, str]]:
     """What was found, each with −1 where it refutes, 1 where it speaks for it, else 0."""
     exact = trial.single is not None and trial.single >= EXACT
     if exact:
         yield 1, f"what single groups cost is what it says (cosine {trial.single:.2f})"
     elif worst is not None:
-        mean = 1 if trial.fine else _state("contrasts on average", _mean(trial.contrasts))
+        average = fmean(contrast.worth for contrast in trial.contrasts)
+        mean = 1 if trial.fine else _state("contrasts on average", average)
         name = "contrast" if trial.fine else "contrast of groups"
         state = min(mean, _state(name, worst.worth) if trial.fine or trial.groups >= MANY else 1)
         if not trial.fine and trial.alike > 0:  # a neighbour of a larger group shares its sound
