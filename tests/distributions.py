@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,16 +50,35 @@ class Distribution:
         return project
 
 
-def install(projects: list[Path], site: Path) -> None:
+BUILD = """
+import os, sys
+from setuptools import build_meta
+folder, *projects = sys.argv[1:]
+for project in projects:
+    os.chdir(project)
+    build_meta.build_wheel(folder)
+"""
+
+
+def built(projects: Sequence[Path], folder: Path) -> list[Path]:
+    """Build the wheels of project folders as pip does, in one process instead of two for each.
+
+    folder: where they are put; no other wheel is there.
+    """
+    called([sys.executable, "-c", BUILD, str(folder), *map(str, projects)])
+    return sorted(folder.glob("*.whl"))
+
+
+def install(projects: Sequence[Path], site: Path) -> None:
     """Install project folders into a folder of their own, with nothing downloaded."""
+    wheels = built(projects, site.with_name(f"{site.name}-wheels"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*pip, *offline, "--target", str(site), *map(str, projects)],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-    )
+    called([*pip, "--no-index", "--no-deps", "--target", str(site), *map(str, wheels)])
+
+
+def called(command: Sequence[str]) -> None:
+    """Run a command that has to succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
     assert done.returncode == 0, done.stdout + done.stderr
 
 

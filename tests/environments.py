@@ -51,6 +51,6 @@ class Environment:
         return self.run("-c", XPLAIN, *arguments, cwd=cwd)
 
     def pip_install(self, *projects: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """Install project folders, with nothing downloaded; what they depend on must be here."""
+        """Install projects or wheels, with nothing downloaded; what they depend on must be here."""
         offline = ("--no-index", "--no-build-isolation", "--disable-pip-version-check", "--quiet")
         return self.run("-m", "pip", "install", *offline, *projects, cwd=cwd)

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from distributions import clean_environment
+from distributions import built, clean_environment
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
@@ -30,13 +30,13 @@ def wheels(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str
     folder = (own if worker_id == "master" else own.parent) / "wheels"
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            built(folder)
+            build(folder)
     found = {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
     assert found.keys() == PROJECTS.keys()
     return found
 
 
-def built(folder: Path) -> None:
+def build(folder: Path) -> None:
     """Build every wheel from a copy: that leaves folders which a later build would take up."""
     source = folder / "source"
     listed = subprocess.run(
@@ -48,13 +48,7 @@ def built(folder: Path) -> None:
         if (ROOT / name).is_file() and not name.startswith(("benchmarks/", "docs/")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    projects = [str(source / path.relative_to(ROOT)) for path in PROJECTS.values()]
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*pip, *offline, "--wheel-dir", str(folder), *projects], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    built([source / path.relative_to(ROOT) for path in PROJECTS.values()], folder)
 
 
 def contents(wheel: Path) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from distributions import built
 from environments import Environment
 
 from xplain import ArtifactError, Explanation, PluginError
@@ -32,8 +33,8 @@ def made(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> 
     for kind in KINDS:
         done = environment.xplain("plugins", "new", kind, f"made-{kind}", cwd=folder)
         assert done.returncode == 0, done.stderr
-    projects = [f"./{project.name}" for project in sorted(folder.iterdir())]
-    done = environment.pip_install(*projects, cwd=folder)
+    wheels = built(sorted(folder.iterdir()), tmp_path_factory.mktemp("wheels"))
+    done = environment.pip_install(*map(str, wheels), cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
