@@ -5,11 +5,10 @@ count most are kept, and decoded; the audio is given to the classifier itself, a
 were trained independently. Counted is whether they decide as the classifier did about the clip,
 with the whole clip decoded, a random order and the loudest elements as controls.
 
-    python benchmarks/common_explanations.py latent:bands --judge latent:gru --judge latent:conv \\
-        --judge zoo:digits --speaker george --clips 40
+    python benchmarks/common_explanations.py 'latent:lyra/{speaker}' --judge latent:gru \\
+        --judge latent:conv --judge zoo:digits --speaker george --speaker nicolas --clips 20
 
-docs/results.md says how the classifiers are made (`xplain fit`, without those speakers). Needs
-../shared.
+docs/results.md says how the classifiers are made (without those speakers). Needs ../shared.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from xplain_evaluation.controls import Chance
 
 RATIOS = (0.1, 0.2)
 METHOD = "integrated-gradients"
+ITSELF = "itself"
 
 
 class Loudness(Explainer):
@@ -51,26 +51,27 @@ ORDERS: dict[str, str | Explainer] = {
 def main() -> None:
     """Print a table: how often each judge decides as the model, by order and ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("model", help="the classifier that is explained")
+    parser.add_argument("model", help="what is explained; {speaker} is who is left out")
     parser.add_argument("--judge", action="append", required=True, help="may be repeated")
     parser.add_argument("--speaker", action="append", required=True, help="of FSDD, left out")
     parser.add_argument("--clips", type=int, default=40, help="of each speaker")
     parser.add_argument("--seed", type=int, default=0, help="of the clips that are drawn")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = xplain.load_model(options.model)
-    judges = {name: xplain.load_model(name) for name in [options.model, *options.judge]}
+    judges = {name: xplain.load_model(name) for name in options.judge}
     said: dict[tuple[str, float], dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     right: dict[str, list[bool]] = defaultdict(list)
     every = [r for split in ("train", "test") for r in recordings("fsdd", split)]
     for speaker in options.speaker:
         own = [r for r in every if r.speaker == speaker]
+        model = xplain.load_model(options.model.format(speaker=speaker))
+        asked = {ITSELF: model, **judges}
         for clip in random.Random(options.seed).sample(own, options.clips):
-            _clip(clip, model, judges, said, right)
-    count = len(right[options.model])
+            _clip(clip, model, asked, said, right)
+    count = len(right[ITSELF])
     print(f"{count} clips of {', '.join(options.speaker)}; decided right as they are: ", end="")
     print(", ".join(f"{name} {sum(r) / count:.3f}" for name, r in right.items()))
-    print("\n| order | kept | " + " | ".join(judges) + " |\n|---|---|" + "---|" * len(judges))
+    print("\n| order | kept | " + " | ".join(right) + " |\n|---|---|" + "---|" * len(right))
     for (order, ratio), follows in said.items():
         cells = []
         for row in follows.values():

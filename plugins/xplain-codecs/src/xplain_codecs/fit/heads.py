@@ -3,7 +3,8 @@
 The three of Akman, Sun, Schuller (2024), arXiv 2410.07530, and one for few clips. Each takes
 normalised latents (B, D, N) and, for clips of unequal length, which frames are theirs: valid
 (B, N), True there. Frames that are padding change nothing: a clip's logits are those it has
-alone. That is why no head has batch normalisation or looks from the last frame backwards.
+alone. That is why no head looks from the last frame backwards, nor has batch normalisation, but
+for ``hearing``, which needs it: while that learns, every clip of a batch counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from xplain.errors import ModelError, PluginError, nearest
 from xplain.parameters import typed
 from xplain_codecs.fit.bands import Bands, BandsSizes
+from xplain_codecs.fit.hearing import Hearing, HearingSizes
 
 MOST_LAYERS = 1000
 """Of a head; more would be made for minutes, and fill the memory."""
@@ -67,7 +69,9 @@ class StatisticsSizes:
     dropout: float = 0.5
 
 
-Sizes: TypeAlias = TransformerSizes | ConvSizes | GruSizes | StatisticsSizes | BandsSizes
+Sizes: TypeAlias = (
+    TransformerSizes | ConvSizes | GruSizes | StatisticsSizes | BandsSizes | HearingSizes
+)
 
 
 class Head(nn.Module):
@@ -218,6 +222,7 @@ SIZES: Mapping[str, type[Sizes]] = {
     "gru": GruSizes,
     "statistics": StatisticsSizes,
     "bands": BandsSizes,
+    "hearing": HearingSizes,
 }
 """The heads by name, with what each can be told."""
 
@@ -263,6 +268,9 @@ def make_head(sizes: Sizes, channels: int, labels: int) -> Head:
             network = Gru(channels, sizes)
         elif isinstance(sizes, BandsSizes):
             network = Bands(channels, sizes)
+            return Head(network, channels, sizes.attention * sizes.hidden, labels)
+        elif isinstance(sizes, HearingSizes):
+            network = Hearing(channels, sizes)
             return Head(network, channels, sizes.attention * sizes.hidden, labels)
         else:
             return Head(Statistics(channels, sizes), channels, 2 * channels, labels)

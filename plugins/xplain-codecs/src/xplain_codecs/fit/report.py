@@ -18,8 +18,9 @@ class Report:
     saying the most frequent label of the training clips. recall: by label, None where no test
     clip has it. confusion: clips by label (rows) and by what the head says (columns), in the
     order of labels. clips: how many of each part. epochs: that were run; best_epoch: the one
-    whose weights were kept, from 1; dev_accuracy: of it. failed: clips that were left out,
-    and why. seconds: of training and encoding, in the call that finished.
+    whose weights were kept, from 1; dev_accuracy: of it, None where there were no such clips.
+    failed: clips that were left out, and why. seconds: of training and encoding, in the call that
+    finished.
     """
 
     labels: tuple[str, ...]
@@ -30,7 +31,7 @@ class Report:
     clips: dict[str, int]
     epochs: int
     best_epoch: int
-    dev_accuracy: float
+    dev_accuracy: float | None
     failed: dict[str, str]
     seconds: float
 
@@ -48,10 +49,10 @@ class Report:
         )
         counts = ", ".join(f"{count} {part}" for part, count in self.clips.items())
         width = max(5, *map(len, self.labels))
+        dev = "-" if self.dev_accuracy is None else f"{self.dev_accuracy:.3f}"
         lines = [
             f"clips: {counts}; {len(self.failed)} failed",
-            f"epochs: {self.epochs}, the best {self.best_epoch} "
-            f"(accuracy on dev {self.dev_accuracy:.3f})",
+            f"epochs: {self.epochs}, the best {self.best_epoch} (accuracy on dev {dev})",
             f"accuracy on test: {accuracy.mean:.3f} ({between})",
             f"always the most frequent label: {self.majority:.3f}",
             f"{'label':{width}}  recall  clips  taken for",

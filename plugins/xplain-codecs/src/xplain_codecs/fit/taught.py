@@ -21,13 +21,14 @@ from xplain.tensors import read_tensors, to_bytes
 from xplain_codecs.fit import spectra
 from xplain_codecs.fit.bands import Bands, compressed
 from xplain_codecs.fit.heads import Head
+from xplain_codecs.fit.hearing import Hearing
 from xplain_codecs.fit.latents import LatentClip
 
 EPOCHS = 8
 """In which spectra are learned."""
 BATCH = 16
 RATE = 2e-3
-"""Learning rate at its highest."""
+"""Of learning, at its highest."""
 LOGARITHMS = 0.05
 """Weight of the error of logarithms beside that of compressed power."""
 
@@ -62,12 +63,19 @@ class Taught:
         return logits
 
 
-def learn_spectra(head: Head, clips: Sequence[LatentClip], batches: Batches, done: Path) -> None:
+def learn_spectra(
+    head: Head,
+    clips: Sequence[LatentClip],
+    batches: Batches,
+    done: Path,
+    epochs: int = EPOCHS,
+    rate: float = RATE,
+) -> None:
     """Train the estimate alone, by torch's chance; ``done`` keeps what was learned.
 
-    Raises ArtifactError where ``done`` is damaged.
+    rate: of learning, at its highest. Raises ArtifactError where ``done`` is damaged.
     """
-    assert isinstance(head.network, Bands)
+    assert isinstance(head.network, Bands | Hearing)
     estimate = head.network.power
     if done.exists():
         try:
@@ -78,10 +86,10 @@ def learn_spectra(head: Head, clips: Sequence[LatentClip], batches: Batches, don
             ) from error
         return
     parameters = list(estimate.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
-    steps = [chosen for _ in range(EPOCHS) for chosen in batches(clips, BATCH)]
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    steps = [chosen for _ in range(epochs) for chosen in batches(clips, BATCH)]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, RATE, total_steps=len(steps) + 1, pct_start=0.1
+        optimiser, rate, total_steps=len(steps) + 1, pct_start=0.1
     )
     for chosen in track(steps, len(steps), "learning spectra"):
         loss = _error(head, estimate, chosen)
