@@ -26,6 +26,7 @@ import xplain
 from xplain import Explainer, Score
 from xplain.audio import from_tensor, read, resample
 from xplain.intervals import share
+from xplain.registry import registry
 from xplain_evaluation.controls import Chance
 
 RATIOS = (0.1, 0.2)
@@ -41,8 +42,22 @@ class Loudness(Explainer):
         return (latents - baseline).abs()
 
 
+class LoudEvidence(Explainer):
+    """What is loud and speaks for the decision: evidence ** 1/4 · loudness ** 3/4.
+
+    The exponents were chosen on 20 clips of nicolas with another classifier.
+    """
+
+    def attribute(self, score: Score, latents: Tensor, baseline: Tensor) -> Tensor:
+        """Weighted geometric means (D, N); 0 of what speaks against it."""
+        evidence = registry().create("explainer", METHOD, {}).attribute(score, latents, baseline)
+        loudness: Tensor = (latents - baseline).abs()
+        return evidence.clamp(min=0) ** 0.25 * loudness**0.75
+
+
 ORDERS: dict[str, str | Explainer] = {
     METHOD: METHOD,
+    "evidence and loudness": LoudEvidence(),
     "loudness": Loudness(),
     "random": Chance(),
 }

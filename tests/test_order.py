@@ -52,7 +52,7 @@ PLUGINS = {
     "xplain_serve": (),
     "xplain_units": (),
     "xplain_zoo": (),
-    "training": ("xplain_zoo",),
+    "training": ("xplain_codecs", "xplain_zoo"),
 }
 """Each package beside the core, and the others of ours that it may import."""
 

@@ -1,4 +1,4 @@
-"""Training of the head ``bands``: first it learns spectra, then what is in changed copies of them.
+"""Training of heads that estimate spectra: first these, then what is in changed copies of them.
 
 The first needs no labels: the power in bands is the audio's own. The second never sees the
 latents, so that a clip may be another copy each time; half are of the audio's spectrum, half of
@@ -40,7 +40,7 @@ class Taught:
 
     def __init__(self, head: Head, clips: Sequence[LatentClip]) -> None:
         """Estimate the spectrum of every clip once."""
-        assert isinstance(head.network, Bands)
+        assert isinstance(head.network, Bands | Hearing)
         self.parts = head.network.parts
         self._estimates: dict[Path, Tensor] = {}
         with borrowed(head, head.mean.device), torch.no_grad():
@@ -51,7 +51,7 @@ class Taught:
 
     def logits(self, head: Head, clips: Sequence[LatentClip]) -> Tensor:
         """(clips, L); draws from torch's chance."""
-        assert isinstance(head.network, Bands)
+        assert isinstance(head.network, Bands | Hearing)
         chosen = [
             self._estimates[clip.file] if torch.rand(()) < 0.5 else clip.power() for clip in clips
         ]
