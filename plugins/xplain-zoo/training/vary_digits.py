@@ -1,4 +1,4 @@
-"""Makes the clips that zoo:digits-latent is fitted on: ``python -m training.vary_digits``.
+"""Makes clips to fit a classifier on latents on: ``python -m training.vary_digits``.
 
 ``xplain fit`` takes clips as they are. So that a few speakers in quiet rooms become more, each
 training clip is written once as it is and three times faster or slower, at another level, with
