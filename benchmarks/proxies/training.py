@@ -73,7 +73,7 @@ VARIANTS = {
         ("third-party:pyannet", *INA),
         ("third-party:pyannet", *SELDOM),
         ("third-party:pyannet-and-ina", "heard"),
-        steps=500,
+        steps=1500,
         every=2,
         weights=(("removal", 1.6), ("contrast", 1.0)),
     ),
