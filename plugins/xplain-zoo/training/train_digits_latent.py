@@ -294,7 +294,7 @@ def tune(head: Head, pieces: Sequence[Piece], epochs: int) -> None:
         truth = torch.tensor([piece.label for piece in batch])
         loss = F.cross_entropy(taught.logits(head, batch), truth, label_smoothing=0.06)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learning, 5.0)
         optimiser.step()
         schedule.step()

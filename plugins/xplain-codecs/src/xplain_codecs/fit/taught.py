@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,6 @@ from xplain_codecs.fit import spectra
 from xplain_codecs.fit.bands import Bands, compressed
 from xplain_codecs.fit.heads import Head
 from xplain_codecs.fit.hearing import Hearing
-from xplain_codecs.fit.latents import LatentClip
 
 EPOCHS = 8
 """In which spectra are learned."""
@@ -32,13 +32,32 @@ RATE = 2e-3
 LOGARITHMS = 0.05
 """Weight of the error of logarithms beside that of compressed power."""
 
-Batches = Callable[[Sequence[LatentClip], int], list[list[LatentClip]]]
+
+class Heard(Protocol):
+    """A clip's latents and the spectrum that they sound like; see LatentClip."""
+
+    @property
+    def frames(self) -> int:
+        """N."""
+
+    @property
+    def file(self) -> Path:
+        """What tells it from others."""
+
+    def read(self) -> Tensor:
+        """Latents (D, N)."""
+
+    def power(self) -> Tensor:
+        """(bands, parts · N)."""
+
+
+H = TypeVar("H", bound=Heard)
 
 
 class Taught:
     """Gives the logits of changed copies of training clips."""
 
-    def __init__(self, head: Head, clips: Sequence[LatentClip]) -> None:
+    def __init__(self, head: Head, clips: Sequence[Heard]) -> None:
         """Estimate the spectrum of every clip once."""
         assert isinstance(head.network, Bands | Hearing)
         self.parts = head.network.parts
@@ -49,7 +68,7 @@ class Taught:
                 found = head.network.power(normal, None).exp()[0]
                 self._estimates[clip.file] = found.cpu()
 
-    def logits(self, head: Head, clips: Sequence[LatentClip]) -> Tensor:
+    def logits(self, head: Head, clips: Sequence[Heard]) -> Tensor:
         """(clips, L); draws from torch's chance."""
         assert isinstance(head.network, Bands | Hearing)
         chosen = [
@@ -65,8 +84,8 @@ class Taught:
 
 def learn_spectra(
     head: Head,
-    clips: Sequence[LatentClip],
-    batches: Batches,
+    clips: Sequence[H],
+    batches: Callable[[Sequence[H], int], list[list[H]]],
     done: Path,
     epochs: int = EPOCHS,
     rate: float = RATE,
@@ -102,7 +121,7 @@ def learn_spectra(
     write_bytes(done, to_bytes(dict(estimate.state_dict())))
 
 
-def _error(head: Head, estimate: nn.Module, clips: Sequence[LatentClip]) -> Tensor:
+def _error(head: Head, estimate: nn.Module, clips: Sequence[Heard]) -> Tensor:
     """How far estimates are from the audio's spectra, whatever a clip's level: a codec may not
     keep it."""
     device = head.mean.device

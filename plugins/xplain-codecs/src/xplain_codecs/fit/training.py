@@ -30,7 +30,7 @@ from xplain_codecs.fit.emphasis import Emphasis
 from xplain_codecs.fit.heads import Head
 from xplain_codecs.fit.latents import LatentClip
 from xplain_codecs.fit.masking import masked
-from xplain_codecs.fit.taught import Taught
+from xplain_codecs.fit.taught import H, Taught
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises to its full value."""
@@ -213,10 +213,10 @@ def _epoch(
     )
 
 
-def by_length(clips: Sequence[LatentClip], size: int) -> list[list[LatentClip]]:
+def by_length(clips: Sequence[H], size: int) -> list[list[H]]:
     """Every clip once, in random order, those of similar length together: less padding."""
     shuffled = [clips[place] for place in torch.randperm(len(clips)).tolist()]
-    batches: list[list[LatentClip]] = []
+    batches: list[list[H]] = []
     for start in range(0, len(shuffled), size * POOL):
         pool = sorted(shuffled[start : start + size * POOL], key=lambda clip: clip.frames)
         batches += [pool[place : place + size] for place in range(0, len(pool), size)]
