@@ -12,7 +12,7 @@ and writes down where everything came from. They take turns, clip by clip, so th
 same machine.
 
     python benchmarks/latent_throughput.py [--model zoo:digits] [--dataset fsdd] [--clips 250] \\
-        [--check]
+        [--steps 50] [--points 24] [--check]
 
 A classifier on latents with the paper's transformer is made by
 
@@ -49,7 +49,7 @@ from xplain.models import make_synthesizer
 from xplain.progress import track
 
 RATIOS = (0.05, 0.1, 0.2)
-STEPS, POINTS, TOLERANCE, BLOCKS = 50, 24, 0.01, 10
+TOLERANCE, BLOCKS = 0.01, 10
 SIZE, HOP = 256, 64
 """Samples of the windows of the stft, and between them."""
 
@@ -76,6 +76,8 @@ def main() -> None:
     arguments.add_argument("--model", default="zoo:digits")
     arguments.add_argument("--dataset", default="fsdd")
     arguments.add_argument("--clips", type=int, default=250)
+    arguments.add_argument("--steps", type=int, default=50, help="of Captum, by hand")
+    arguments.add_argument("--points", type=int, default=24, help="of the expert's loop")
     arguments.add_argument("--check", action="store_true")
     options = arguments.parse_args()
     torch.set_num_threads(1)
@@ -85,9 +87,10 @@ def main() -> None:
     clips = [recording.path for recording in found[: options.clips]]
     ours = Side("explain(), adaptive")
     loops = {
-        Side(f"by hand, {STEPS} steps"): by_hand,
-        Side(f"expert, {POINTS} points"): by_expert,
+        Side(f"by hand, {options.steps} steps"): by_hand,
+        Side(f"expert, {options.points} points"): by_expert,
     }
+    asked = options.steps, options.points
     params = {"steps": "adaptive", "tolerance": TOLERANCE}
     apart = []
     with tempfile.TemporaryDirectory() as folder:
@@ -105,10 +108,11 @@ def main() -> None:
             ours.seconds.append(time.process_time() - start)
             ours.errors.append(result.completeness_error or 0.0)
             difference = result.score - result.baseline_score
-            for side, loop in loops.items():
+            for (side, loop), points in zip(loops.items(), asked, strict=True):
                 start = time.process_time()
                 with counted(model, codec, side):
-                    attribution = loop(clip, model, codec, out / f"{loop.__name__}-{number}")
+                    there = out / f"{loop.__name__}-{number}"
+                    attribution = loop(clip, model, codec, points, there)
                 side.seconds.append(time.process_time() - start)
                 side.errors.append(abs(float(attribution.sum()) - difference) / abs(difference))
                 distance = (result.attribution - attribution).abs().sum() / attribution.abs().sum()
@@ -117,7 +121,9 @@ def main() -> None:
     show(options.model, len(clips), [ours, *loops], apart)
 
 
-def by_hand(clip: Path, model: xplain.Model, codec: xplain.Synthesizer, out: Path) -> Tensor:
+def by_hand(
+    clip: Path, model: xplain.Model, codec: xplain.Synthesizer, steps: int, out: Path
+) -> Tensor:
     """What someone writes who has a model, a codec and Captum; the attribution (D, N)."""
     samples, rate = soundfile.read(clip, dtype="float32", always_2d=True)
     # At the quality of explain(): quantised latents are others for the least difference.
@@ -134,7 +140,7 @@ def by_hand(clip: Path, model: xplain.Model, codec: xplain.Synthesizer, out: Pat
     with torch.no_grad():
         label = int(said(latents.values).argmax())
     attribution = captum.attr.IntegratedGradients(said).attribute(
-        latents.values, baselines=silence, target=label, n_steps=STEPS
+        latents.values, baselines=silence, target=label, n_steps=steps
     )
     order = attribution.flatten().argsort(descending=True)
     variants = []
@@ -152,7 +158,7 @@ def by_hand(clip: Path, model: xplain.Model, codec: xplain.Synthesizer, out: Pat
     return attribution[0].detach()
 
 
-def by_expert(clip: Path, model: xplain.Model, codec: Any, out: Path) -> Tensor:
+def by_expert(clip: Path, model: xplain.Model, codec: Any, points: int, out: Path) -> Tensor:
     """What someone writes who knows what costs: one batch, few points, nothing of a framework."""
     samples, rate = soundfile.read(clip, dtype="float32", always_2d=True)
     sound = torch.from_numpy(soxr.resample(samples.mean(1), rate, codec.sample_rate, quality="VHQ"))
@@ -178,7 +184,7 @@ def by_expert(clip: Path, model: xplain.Model, codec: Any, out: Path) -> Tensor:
         )
         return made
 
-    places, weights = np.polynomial.legendre.leggauss(POINTS)
+    places, weights = np.polynomial.legendre.leggauss(points)
     shares = torch.tensor((places + 1) / 2, dtype=torch.float32)[:, None, None]
     variants = (silence + shares * (values - silence)).requires_grad_()
     with torch.no_grad():
