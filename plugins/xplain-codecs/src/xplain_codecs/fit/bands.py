@@ -50,10 +50,7 @@ class Bands(nn.Module):
         """Draw the weights; ValueError for sizes that cannot be halved as often as they are."""
         super().__init__()
         bands, parts, hidden = sizes.bands, sizes.parts, sizes.hidden
-        if bands % 8 or hidden < 4:
-            raise ValueError(
-                f"bands are a multiple of 8 and hidden is at least 4, not {bands} and {hidden}"
-            )
+        can_be_halved(bands, hidden)
         self.power = Estimate(channels, bands, parts, sizes.width, sizes.layers)
         self.parts = parts
         rows, maps = bands // 2, (1, hidden // 4, hidden // 3, hidden // 2, hidden // 2)
@@ -90,6 +87,14 @@ class Bands(nn.Module):
         weights = self.attention(frames).masked_fill(~there, FAR)
         gathered = torch.einsum("bct,bht->bhc", frames, weights.softmax(-1)).flatten(1)
         return gathered[..., None].expand(-1, -1, frames.shape[-1])
+
+
+def can_be_halved(bands: int, hidden: int) -> None:
+    """Raise ValueError for sizes that cannot be halved as often as a picture's are."""
+    if bands % 8 or hidden < 4:
+        raise ValueError(
+            f"bands are a multiple of 8 and hidden is at least 4, not {bands} and {hidden}"
+        )
 
 
 class Estimate(nn.Module):

@@ -266,11 +266,12 @@ def make_head(sizes: Sizes, channels: int, labels: int) -> Head:
             network = Convolutions(channels, sizes)
         elif isinstance(sizes, GruSizes):
             network = Gru(channels, sizes)
-        elif isinstance(sizes, BandsSizes):
-            network = Bands(channels, sizes)
-            return Head(network, channels, sizes.attention * sizes.hidden, labels)
-        elif isinstance(sizes, HearingSizes):
-            network = Hearing(channels, sizes)
+        elif isinstance(sizes, BandsSizes | HearingSizes):
+            network = (
+                Bands(channels, sizes)
+                if isinstance(sizes, BandsSizes)
+                else Hearing(channels, sizes)
+            )
             return Head(network, channels, sizes.attention * sizes.hidden, labels)
         else:
             return Head(Statistics(channels, sizes), channels, 2 * channels, labels)

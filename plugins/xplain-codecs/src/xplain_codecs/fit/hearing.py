@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xplain_codecs.fit.bands import FAR, LOUDEST, MIDDLE, SCALE, compressed
+from xplain_codecs.fit.bands import FAR, LOUDEST, MIDDLE, SCALE, can_be_halved, compressed
 
 SQUARES = 4
 """Whose sum is the power of a band."""
@@ -47,10 +47,7 @@ class Hearing(nn.Module):
         """Draw the weights; ValueError for sizes that cannot be halved as often as they are."""
         super().__init__()
         bands, self.parts, hidden = sizes.bands, sizes.parts, sizes.hidden
-        if bands % 8 or hidden < 4:
-            raise ValueError(
-                f"bands are a multiple of 8 and hidden is at least 4, not {bands} and {hidden}"
-            )
+        can_be_halved(bands, hidden)
         self.power = SquaredEstimate(channels, sizes)
         maps = (1, hidden // 4, hidden * 3 // 8, hidden // 2, hidden // 2)
         self.pictures = nn.ModuleList(
