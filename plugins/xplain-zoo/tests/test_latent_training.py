@@ -10,6 +10,7 @@ import torch
 pytest.importorskip("xplain_codecs")
 
 from training import train_digits_latent as latent
+from training.clips_manifest import Clip
 from xplain_codecs.fit.heads import make_head
 from xplain_zoo.digits import DigitClassifier, DigitConfig
 
@@ -33,6 +34,16 @@ def test_what_hears_decides_alike_in_the_head_whatever_the_number_of_frames():
     with torch.no_grad():  # padding that would be heard
         logits = head(latents, torch.tensor([25, 16]))
         torch.testing.assert_close(logits[1:], head(latents[1:, :, :16]), rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_learnt_of_the_speaker_who_is_left_out():
+    def clip(speaker, split):
+        return Clip(torch.zeros(1), 0, speaker, split)
+
+    clips = [clip("ann", "train"), clip("ann", "test"), clip("ben", "train"), clip("ben", "test")]
+    known = [clips[0], clips[2], clip("voice", "train")]
+    assert latent.parted(known, clips, "ann") == ([1, 2], clips[:2])
+    assert latent.parted(known, clips, "") == ([0, 1, 2], [clips[1], clips[3]])
 
 
 def test_another_hop_is_refused():

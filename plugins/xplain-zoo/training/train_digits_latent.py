@@ -106,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     every: list[bool] = []
     speakers = sorted({clip.speaker for clip in clips}) if options.leave_one_speaker_out else [""]
     for speaker in speakers:
-        test = [c for c in clips if (c.speaker == speaker if speaker else c.split == "test")]
-        train = [p for c, p in zip(known, pieces, strict=True) if c.speaker != speaker]
+        learnt, test = parted(known, clips, speaker)
+        train = [pieces[place] for place in learnt]
         out = options.out / (speaker or "model")
         torch.manual_seed(options.seed)
         heard = options.heard / speaker
@@ -134,6 +134,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)
+
+
+def parted(
+    known: Sequence[Clip], clips: Sequence[Clip], speaker: str
+) -> tuple[list[int], list[Clip]]:
+    """Places in ``known`` to learn from, and clips to measure on.
+
+    The latter are all of ``speaker``, of whom nothing is learnt; of nobody (""), the test split.
+    """
+    learnt = [place for place, clip in enumerate(known) if clip.speaker != speaker]
+    return learnt, [c for c in clips if (c.speaker == speaker if speaker else c.split == "test")]
 
 
 def learn(head: Head, codec: Synthesizer, options: argparse.Namespace, done: Path) -> None:
